@@ -1,1 +1,1 @@
-"""The moving parts: ingest, bus, transcoder, publisher. Shells around `pipeline`; what lies between them is the bus."""
+"""The moving parts: ingest, bus, transcoder, publisher."""

@@ -1,0 +1,208 @@
+"""The one error tree. Each branch names whose fault it was; each leaf has one HTTP status.
+
+::
+
+    LongwaveError
+    ├── ListenerError             a player or a CDN asked for what it cannot have
+    │   ├── BadDirective            400  a query that no playlist can answer
+    │   ├── NotFound                404  no such room, take, rendition, part
+    │   └── NotReady                503  blocked without progress, filling, starting, draining
+    ├── PublisherError            a worker handed over what the origin cannot take
+    │   ├── MalformedMedia          400  not one moof+mdat on the grid, not a header, not an event
+    │   ├── UnknownTake             404  take.json was not put first
+    │   ├── OutOfOrder              409  something before it is missing; says what is expected
+    │   ├── MediaMissing            409  an end before the media is whole; says what is expected
+    │   ├── BytesConflict           409  other bytes under a name that is taken
+    │   ├── TakeEnded               410  media after the end
+    │   └── OverLimit               503  more takes or memory than this origin may hold
+    ├── SpeakerError              a sender of audio, or a host
+    │   ├── BadRequest              400  ids, queries, JSON, PCM of odd length
+    │   ├── Unauthorized            401  no token where one is needed
+    │   ├── Forbidden               403  a token that does not allow this
+    │   ├── UnknownRoom             404
+    │   ├── SenderTimeout           408  a body that stopped
+    │   ├── Busy                    409  the room has a sender, or is live
+    │   ├── TooLarge                413
+    │   ├── UnsupportedEncoding     415
+    │   └── OverCapacity            503  more rooms than this server may hold
+    ├── DependencyError           what Longwave stands on fails; never the other party's fault
+    │   ├── OriginUnavailable       502  no answer, or no sense in it
+    │   └── DiskUnavailable         507  full, not writable, broken
+    └── UsageError                the command line: one line on stderr, exit code 2
+        └── UndecodableFile
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contracts.position import Position
+
+
+class LongwaveError(Exception):
+    """Base of all. `message` is one line that tells the party at fault what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def details(self) -> Mapping[str, object]:
+        """Further members of the JSON answer, beside `error`."""
+        return {}
+
+
+class ListenerError(LongwaveError):
+    """A player or a CDN asked for what it cannot have."""
+
+
+class BadDirective(ListenerError):
+    """A query that no playlist can answer (rfc8216bis 6.2.5.2 asks for 400)."""
+
+
+class NotFound(ListenerError):
+    """No such room, take, rendition, segment or part, or not any more."""
+
+
+class NotReady(ListenerError):
+    """Blocked without progress, filling, starting or draining: the same request is right a moment later."""
+
+
+class PublisherError(LongwaveError):
+    """A worker handed over what the origin cannot take."""
+
+
+class MalformedMedia(PublisherError):
+    """Bytes that are not one `moof`+`mdat` on the grid, not a CMAF header, or not a known event."""
+
+
+class UnknownTake(PublisherError):
+    """`take.json` was not put first (or the take has left the window)."""
+
+
+class _Expecting(PublisherError):
+    """Carries the position that the origin waits for."""
+
+    def __init__(self, message: str, expected: Position) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+    def details(self) -> Mapping[str, object]:
+        """`{"expected": {"msn": …, "part": …}}`."""
+        return {"expected": {"msn": self.expected.msn, "part": self.expected.part}}
+
+
+class OutOfOrder(_Expecting):
+    """Something before it is missing."""
+
+
+class MediaMissing(_Expecting):
+    """The take cannot end here: media before its last sample is missing."""
+
+
+class BytesConflict(PublisherError):
+    """Other bytes under a name that is taken. The first writer wins."""
+
+
+class TakeEnded(PublisherError):
+    """Media after the take's end."""
+
+
+class OverLimit(PublisherError):
+    """More takes or memory than this origin may hold."""
+
+
+class SpeakerError(LongwaveError):
+    """A sender of audio, or a host, did what cannot be taken."""
+
+
+class BadRequest(SpeakerError):
+    """An id, a query, a JSON body or a PCM body that is not what it should be."""
+
+
+class Unauthorized(SpeakerError):
+    """No token where one is needed."""
+
+
+class Forbidden(SpeakerError):
+    """A token that does not allow this."""
+
+
+class UnknownRoom(SpeakerError):
+    """No such room."""
+
+
+class SenderTimeout(SpeakerError):
+    """A body that stopped arriving."""
+
+
+class Busy(SpeakerError):
+    """The room already has a sender, or is live."""
+
+
+class TooLarge(SpeakerError):
+    """A body or a message over its bound."""
+
+
+class UnsupportedEncoding(SpeakerError):
+    """A Content-Encoding or Content-Type that this resource does not take."""
+
+
+class OverCapacity(SpeakerError):
+    """More rooms or speakers than this server may hold."""
+
+
+class DependencyError(LongwaveError):
+    """What Longwave stands on fails: a disk, an origin, a bus, a storage."""
+
+
+class OriginUnavailable(DependencyError):
+    """An origin gave no answer, or one without sense."""
+
+
+class DiskUnavailable(DependencyError):
+    """A disk that is full, not writable or broken."""
+
+
+class UsageError(LongwaveError):
+    """The command line asked for what cannot be done: one line on stderr and exit code 2."""
+
+
+class UndecodableFile(UsageError):
+    """A file that no decoder here can read."""
+
+
+_STATUS: Final[Mapping[type[LongwaveError], int]] = {
+    BadDirective: 400,
+    NotFound: 404,
+    NotReady: 503,
+    MalformedMedia: 400,
+    UnknownTake: 404,
+    OutOfOrder: 409,
+    MediaMissing: 409,
+    BytesConflict: 409,
+    TakeEnded: 410,
+    OverLimit: 503,
+    BadRequest: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    UnknownRoom: 404,
+    SenderTimeout: 408,
+    Busy: 409,
+    TooLarge: 413,
+    UnsupportedEncoding: 415,
+    OverCapacity: 503,
+    OriginUnavailable: 502,
+    DiskUnavailable: 507,
+    UsageError: 400,
+}
+
+
+def http_status(error: LongwaveError) -> int:
+    """The HTTP status of an error: the table above, and nowhere else."""
+    for kind in type(error).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind]
+    return 500

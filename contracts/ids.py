@@ -1,0 +1,52 @@
+"""Ids: what a room, a take, a rendition and a speaker may be called."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.errors import BadRequest
+
+_ROOM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TAKE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z2-7]{6}")
+_RENDITION: Final = re.compile(r"[1-9][0-9]{0,2}k")
+MAX_SPEAKER_NAME: Final = 64
+
+
+def check_room(text: str) -> str:
+    """Return `text` if it is a room id. Raises BadRequest."""
+    if not _ROOM.fullmatch(text):
+        raise BadRequest("a room id is 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    return text
+
+
+def check_take(text: str) -> str:
+    """Return `text` if it is a take id (`YYYYMMDDThhmmssZ-` and 6 base32 characters). Raises BadRequest."""
+    if not _TAKE.fullmatch(text):
+        raise BadRequest("a take id looks like 20260131T200000Z-abc234")
+    return text
+
+
+def check_rendition(text: str) -> str:
+    """Return `text` if it names a rendition by its nominal bit rate, such as `64k`. Raises BadRequest."""
+    if not _RENDITION.fullmatch(text):
+        raise BadRequest("a rendition is named by its bit rate in kbit/s, such as 64k")
+    return text
+
+
+def check_speaker(text: str) -> str:
+    """Return `text` if it can be a speaker's name: printable, 1 to 64 characters. Raises BadRequest."""
+    if not 1 <= len(text) <= MAX_SPEAKER_NAME or not text.isprintable():
+        raise BadRequest(f"a speaker's name is 1 to {MAX_SPEAKER_NAME} printable characters")
+    return text
+
+
+def new_take_id(epoch_us: int, entropy: bytes) -> str:
+    """The id of a take that begins at `epoch_us` (microseconds, UTC).
+
+    `entropy` is at least 4 random bytes: 30 bits of them keep takes of one second apart.
+    """
+    stamp = datetime.fromtimestamp(epoch_us // 1_000_000, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{base64.b32encode(entropy[:4]).decode().lower()[:6]}"

@@ -1,0 +1,234 @@
+"""A take's frozen settings and the JSON forms in which origin and workers speak of a take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from contracts.errors import BadRequest
+from contracts.ids import MAX_SPEAKER_NAME, check_rendition
+from contracts.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_RENDITIONS: Final = 8
+MAX_PARTS: Final = 10
+MAX_TITLE: Final = 1024
+MAX_SPEAKERS_IN_EVENT: Final = 64
+MAX_ENCODER: Final = 128
+# Past the year 9999 there is no ISO 8601 date to render.
+MAX_EPOCH_US: Final = 253_402_300_799_000_000
+# AAC-LC at 48 kHz: under 16 kbit/s it is not worth hearing; 6144 bits a frame and channel are the ceiling.
+MIN_KBIT: Final = 16
+MAX_KBIT_PER_CHANNEL: Final = 256
+_EVENT_ID: Final = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})")
+
+
+class TakeKey(NamedTuple):
+    """Names one take among all."""
+
+    room: str
+    take: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One AAC-LC encoding of the take, named by its nominal bit rate: `64k`."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_rendition(self.name)
+
+    @property
+    def bit_rate(self) -> int:
+        """Nominal bits a second."""
+        return int(self.name[:-1]) * 1000
+
+
+DEFAULT_RENDITIONS: Final = (Rendition("64k"),)
+
+
+def parse_renditions(text: str) -> tuple[Rendition, ...]:
+    """`"32k,64k"` → renditions. Raises BadRequest."""
+    return tuple(Rendition(name.strip()) for name in text.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSettings:
+    """What is frozen when a take starts. Raises BadRequest when it cannot be encoded."""
+
+    channels: int = 1
+    parts: int = 5
+    renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
+
+    def __post_init__(self) -> None:
+        _check_int("channels", self.channels, 1, 2)
+        _check_int("parts", self.parts, 1, MAX_PARTS)
+        if not 1 <= len(self.renditions) <= MAX_RENDITIONS:
+            raise BadRequest(f"renditions: 1 to {MAX_RENDITIONS} of them")
+        if len(set(self.renditions)) != len(self.renditions):
+            raise BadRequest("renditions: each of them once")
+        ceiling = MAX_KBIT_PER_CHANNEL * self.channels
+        for rendition in self.renditions:
+            if not MIN_KBIT <= rendition.bit_rate // 1000 <= ceiling:
+                raise BadRequest(f"renditions: {MIN_KBIT}k to {ceiling}k with {self.channels} channel(s)")
+
+
+@dataclass(frozen=True, slots=True)
+class TakeHeader:
+    """`take.json` of the *For workers* contract: put first, immutable.
+
+    `epoch_us` is the UTC instant of sample 0 in microseconds; `encoder` is the encoder fingerprint.
+    """
+
+    epoch_us: int
+    settings: TakeSettings
+    encoder: str
+
+    def to_json(self) -> dict[str, object]:
+        """The wire form."""
+        return {
+            "epoch_us": self.epoch_us,
+            "channels": self.settings.channels,
+            "parts": self.settings.parts,
+            "renditions": [rendition.name for rendition in self.settings.renditions],
+            "encoder": self.encoder,
+        }
+
+    @classmethod
+    def from_json(cls, obj: object) -> TakeHeader:
+        """From the wire form. Raises BadRequest."""
+        fields = _object(obj, {"epoch_us", "channels", "parts", "renditions", "encoder"})
+        names = fields["renditions"]
+        encoder = fields["encoder"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadRequest("renditions: a list of names such as 64k")
+        if not isinstance(encoder, str) or not 0 < len(encoder) <= MAX_ENCODER:
+            raise BadRequest(f"encoder: a fingerprint of 1 to {MAX_ENCODER} characters")
+        return cls(
+            epoch_us=_check_int("epoch_us", fields["epoch_us"], 0, MAX_EPOCH_US),
+            settings=TakeSettings(
+                channels=fields["channels"],
+                parts=fields["parts"],
+                renditions=tuple(Rendition(name) for name in names),
+            ),
+            encoder=encoder,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionState:
+    """What an origin has of one rendition: first listed MSN, the next position it takes, and its gaps."""
+
+    first: int | None
+    next: Position
+    gaps: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The wire form."""
+        return {
+            "first": self.first,
+            "next": {"msn": self.next.msn, "part": self.next.part},
+            "gaps": [*self.gaps],
+        }
+
+    @classmethod
+    def from_json(cls, obj: Any) -> RenditionState:  # noqa: ANN401 - parsed JSON
+        """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
+        first = obj["first"]
+        return cls(
+            first=None if first is None else int(first),
+            next=Position(int(obj["next"]["msn"]), int(obj["next"]["part"])),
+            gaps=tuple(int(msn) for msn in obj["gaps"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TakeState:
+    """The answer of `GET /publish/{room}/{take}`. `end` is the take's length in samples once it has ended."""
+
+    renditions: Mapping[str, RenditionState]
+    end: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The wire form."""
+        states = {name: state.to_json() for name, state in self.renditions.items()}
+        return {"renditions": states, "end": self.end}
+
+    @classmethod
+    def from_json(cls, obj: Any) -> TakeState:  # noqa: ANN401 - parsed JSON
+        """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
+        states = {str(name): RenditionState.from_json(state) for name, state in obj["renditions"].items()}
+        return cls(renditions=states, end=None if obj["end"] is None else int(obj["end"]))
+
+
+EventKind = Literal["chapter", "speakers"]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeEvent:
+    """Something that happened at a sample: a chapter began, or another set of people speaks.
+
+    `n` tells events of one sample apart. A chapter has a `title`; `speakers` are all who speak from here on.
+    """
+
+    sample: int
+    n: int
+    kind: EventKind
+    title: str = ""
+    speakers: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """`{sample}-{n}`, as in the URL."""
+        return f"{self.sample}-{self.n}"
+
+    def to_json(self) -> dict[str, object]:
+        """The wire form (sample and n are in the URL)."""
+        if self.kind == "chapter":
+            return {"kind": "chapter", "title": self.title}
+        return {"kind": "speakers", "speakers": [*self.speakers]}
+
+    @classmethod
+    def from_json(cls, event_id: str, obj: object) -> TakeEvent:
+        """From the URL's `{sample}-{n}` and the body. Raises BadRequest."""
+        match = _EVENT_ID.fullmatch(event_id)
+        if not match:
+            raise BadRequest("an event is named {sample}-{n}")
+        sample, n = int(match[1]), int(match[2])
+        kind = obj.get("kind") if isinstance(obj, dict) else None
+        if kind == "chapter":
+            title = _object(obj, {"kind", "title"})["title"]
+            if not isinstance(title, str) or not 0 < len(title) <= MAX_TITLE:
+                raise BadRequest(f"title: a text of 1 to {MAX_TITLE} characters")
+            return cls(sample, n, "chapter", title=title)
+        if kind == "speakers":
+            return cls(sample, n, "speakers", speakers=_names(_object(obj, {"kind", "speakers"})["speakers"]))
+        raise BadRequest("kind: chapter or speakers")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_SPEAKERS_IN_EVENT:
+        raise BadRequest(f"speakers: a list of at most {MAX_SPEAKERS_IN_EVENT} names")
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_SPEAKER_NAME for name in value):
+        raise BadRequest(f"speakers: each a name of 1 to {MAX_SPEAKER_NAME} characters")
+    return tuple(value)
+
+
+def _object(obj: object, keys: set[str]) -> dict[str, Any]:
+    if not isinstance(obj, dict):
+        raise BadRequest("a JSON object is wanted")
+    if set(obj) != keys:
+        wrong = min(keys.symmetric_difference(obj), key=str)
+        raise BadRequest(f"{wrong!s:.40}: {'missing' if wrong in keys else 'not known here'}")
+    return obj
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> int:
+    # bool is an int to Python, but `true` is no number to JSON.
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadRequest(f"{name}: a whole number from {low} to {high}")
+    return value

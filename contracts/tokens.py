@@ -1,0 +1,27 @@
+"""Who may change anything: the check of the bearer token, before any body is read."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+
+from contracts.errors import Forbidden, Unauthorized
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGate:
+    """Lets through who shows `token`; everybody when there is none (a first try on a loopback address)."""
+
+    token: str | None = field(default=None, repr=False)
+
+    def check(self, authorization: str | None) -> None:
+        """`authorization` is the header's value. Raises Unauthorized (none shown), Forbidden (a wrong one)."""
+        if self.token is None:
+            return
+        if authorization is None:
+            raise Unauthorized(
+                "this needs a token: send 'Authorization: Bearer …' with the value of LONGWAVE_TOKEN"
+            )
+        scheme, _, shown = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self.token.encode()):
+            raise Forbidden("this token does not allow it")

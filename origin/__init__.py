@@ -1,0 +1,1 @@
+"""What CDNs and players talk to: windows, playlists, media, web pages (aiohttp)."""

@@ -1,0 +1,1 @@
+"""What is kept: room records and files (filesystem)."""
