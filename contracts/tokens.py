@@ -15,7 +15,7 @@ class TokenGate:
     token: str | None = field(default=None, repr=False)
 
     def check(self, authorization: str | None) -> None:
-        """`authorization` is the header's value. Raises Unauthorized (none shown), Forbidden (a wrong one)."""
+        """Check the header's value. Raises Unauthorized (none shown) or Forbidden (a wrong one)."""
         if self.token is None:
             return
         if authorization is None:

@@ -1,0 +1,121 @@
+"""Settings: typed, validated, from flags, `LONGWAVE_…` variables and defaults, in this order."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from contracts.errors import UsageError
+
+
+class HttpSettings(BaseSettings):
+    """What every role that listens on a port needs."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    token: SecretStr | None = Field(
+        None, description="admin token; needed on addresses that are not loopback"
+    )
+    tls_cert: Path | None = Field(None, description="certificate chain (PEM)")
+    tls_key: Path | None = Field(None, description="its private key (PEM)")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    @field_validator("token")
+    @classmethod
+    def _no_empty_token(cls, token: SecretStr | None) -> SecretStr | None:
+        # `LONGWAVE_TOKEN=` in an environment file means none, not the empty one.
+        return token if token is not None and token.get_secret_value() else None
+
+    @property
+    def token_text(self) -> str | None:
+        """The admin token, or None where everything is open."""
+        return self.token.get_secret_value() if self.token else None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine reaches the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def check_exposure(self) -> None:
+        """Refuse to be open to a network by accident. Raises UsageError."""
+        if not self.is_loopback and self.token is None:
+            raise UsageError(
+                f"{self.host} can be reached from other machines: set LONGWAVE_TOKEN to a secret, "
+                "or listen on 127.0.0.1"
+            )
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The server's TLS, or None. Raises UsageError where the files are no pair."""
+        if self.tls_cert is None and self.tls_key is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            raise UsageError("--tls-cert and --tls-key go together")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(f"TLS: cannot use {self.tls_cert} with {self.tls_key}: {error}") from None
+        return context
+
+
+class ServeSettings(HttpSettings):
+    """`longwave serve`: every role in one process."""
+
+    data_dir: Path = Field(Path("data"), description="where rooms, live takes and windows are kept")
+    origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (), description="further origins to publish to"
+    )
+    demo: bool = Field(default=False, description="keep a room called 'demo' that speaks")
+    window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
+    idle_timeout: float = Field(60.0, ge=1, le=3600, description="seconds without a speaker that end a take")
+    sender_timeout: float = Field(30.0, ge=1, le=3600, description="seconds without audio that drop a sender")
+    max_rooms: int = Field(200, ge=1, le=10_000, description="rooms that may be live at once")
+    max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
+    max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
+    encoder_threads: int | None = Field(
+        None, ge=1, le=256, description="threads that encode; default: the cores"
+    )
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
+
+
+class OriginSettings(HttpSettings):
+    """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
+
+    data_dir: Path = Path("data")
+    window_seconds: int = Field(900, ge=30, le=86_400)
+    max_rooms: int = Field(200, ge=1, le=10_000)
+    max_window_mb: int = Field(4096, ge=16)
+    max_blocked: int = Field(20_000, ge=1)
+
+
+S = TypeVar("S", bound=HttpSettings)
+
+
+def load_settings(kind: type[S], given: dict[str, Any]) -> S:
+    """Settings of `kind` from what flags gave (None: not given), the environment and defaults.
+
+    Raises UsageError that names the option.
+    """
+    try:
+        return kind(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part).replace("_", "-") for part in first["loc"][:1])
+        raise UsageError(f"{option}: {first['msg']}") from None
