@@ -1,11 +1,12 @@
 """The bus: what lies between the owner of a take and everyone who reads its sound.
 
-A bus knows sample indexes and nothing else of time. The owner appends in order; a sample once on the bus is final.
-Readers ask for the samples they need and wait for those that are not there yet; nobody is told anything by callback,
-and a slow reader costs the owner nothing: it finds `first` above its place and declares what is below lost.
+A bus knows sample indexes and nothing else of time. The owner appends in order; a sample once on the bus is
+final. Readers ask for the samples they need and wait for those that are not there yet; nobody is told anything by
+callback, and a slow reader costs the owner nothing: it finds `first` above its place and declares what is below
+lost.
 
-Appending never waits. A bus that keeps its samples elsewhere writes to memory first and replicates behind, because
-live audio goes on while a dependency is slow or gone.
+Appending never waits. A bus that keeps its samples elsewhere writes to memory first and replicates behind,
+because live audio goes on while a dependency is slow or gone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BusRefused(LongwaveError):
-    """An append that does not fit: it would leave a hole, or the take has ended. `top` is where the next one starts."""
+    """An append that leaves a hole, or goes beyond the end. `top` is where the next one starts."""
 
     def __init__(self, message: str, top: int) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ class SamplesLost(LongwaveError):
 
 
 class TakeBus(Protocol):
-    """The sound of one take, by sample index: it holds [`first`, `top`), oldest samples dropped as it grows."""
+    """The sound of one take by sample index: [`first`, `top`), the oldest dropped as it grows."""
 
     @property
     def key(self) -> TakeKey:
@@ -63,18 +64,18 @@ class TakeBus(Protocol):
     def append(self, start: int, pcm: bytes) -> None:
         """Add s16le interleaved samples that begin at sample `start`.
 
-        What is there already stays as it is, so doing it twice changes nothing. Raises `BusRefused` for a `start`
-        above `top`, and for samples beyond the end.
+        What is there already stays as it is, so doing it twice changes nothing. Raises `BusRefused` for a
+        `start` above `top`, and for samples beyond the end.
         """
 
     def append_silence(self, start: int, count: int) -> None:
-        """Add `count` samples of silence at `start`: like `append`, at no cost in memory however long it is."""
+        """Add `count` samples of silence at `start`: like `append`, at no cost in memory."""
 
     def append_event(self, event: TakeEvent) -> None:
-        """Add an event. Its sample is at most `top`, so that no part which ends after it can have been read before."""
+        """Add an event. Its sample is at most `top`: put it before the sound that follows it."""
 
     def end(self, sample: int) -> None:
-        """Finish the take at `sample`, which is `top`; again at the same sample is fine. Else `BusRefused`."""
+        """Finish the take at `sample`, which is `top`, once or more often. Else `BusRefused`."""
 
     def read(self, start: int, stop: int) -> NDArray[np.int16]:
         """Give a copy of samples [start, stop) as (stop - start, channels) int16.
@@ -99,7 +100,7 @@ class BusHub(Protocol):
     def open(self, key: TakeKey, header: TakeHeader, first: int = 0) -> TakeBus:
         """Add a take whose first sample will be `first`: 0, or where a restarted owner goes on.
 
-        Opening a take that is there gives the same bus. Raises `BusRefused` if it is there with another header.
+        Opening a take that is there gives the same bus; with another header it raises `BusRefused`.
         """
 
     def live(self) -> tuple[TakeBus, ...]:
@@ -109,4 +110,4 @@ class BusHub(Protocol):
         """Forget a take: said by whoever has published it to its end. A take that is not there is fine."""
 
     async def changed(self, seen: int) -> int:
-        """Return the version as soon as it is not `seen`: `seen = await hub.changed(seen)`, starting with -1."""
+        """The version, as soon as it is not `seen`: `seen = await hub.changed(seen)`, from -1 on."""
