@@ -1,9 +1,9 @@
 """The bus: what lies between the owner of a take and everyone who reads its sound.
 
 A bus knows sample indexes and nothing else of time. The owner appends in order; a sample once on the bus is
-final. Readers ask for the samples they need and wait for those that are not there yet; nobody is told anything by
-callback, and a slow reader costs the owner nothing: it finds `first` above its place and declares what is below
-lost.
+final. Readers ask for the samples they need and wait for those that are not there yet. Nobody is told anything
+by callback, and a slow reader costs the owner nothing: it finds `first` above its place, and declares what is
+below lost.
 
 Appending never waits. A bus that keeps its samples elsewhere writes to memory first and replicates behind,
 because live audio goes on while a dependency is slow or gone.
