@@ -29,7 +29,7 @@ class Answer:
         return self.body.decode()
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - parsed JSON
         return json.loads(self.body)
 
 
@@ -67,9 +67,9 @@ class Server:
     def start(self) -> Self:
         """Start it and return when /readyz says 200. A second start keeps the port."""
         self._log = self.log_path.open("a")
+        place = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "longwave", self.command, "--port", str(self.port)]
-            + ["--data-dir", str(self.data_dir), *self.args],
+            [sys.executable, "-m", "longwave", self.command, *place, *self.args],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

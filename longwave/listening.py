@@ -1,0 +1,105 @@
+"""Opening a port for an aiohttp app, and closing it again: what every role with HTTP does the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import socket
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from contracts.errors import DependencyError, DiskUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from longwave.settings import HttpSettings
+
+# Listeners arrive in crowds: the moment after a part's release thousands of them connect.
+_BACKLOG: Final = 4096
+# What the requests in hand get to finish when the server is told to stop.
+_SHUTDOWN_SECONDS: Final = 2.0
+
+
+@asynccontextmanager
+async def listening(app: web.Application, settings: HttpSettings) -> AsyncIterator[str]:
+    """Serve `app` and give its base URL. Raises UsageError (TLS) and DependencyError (the port)."""
+    tls = settings.ssl_context()
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,  # a listener that leaves while it is blocked is forgotten at once
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=75,
+    )
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=_BACKLOG)
+            await site.start()
+        except OSError as error:
+            raise DependencyError(_cannot_listen(settings, error)) from None
+        yield f"{'https' if tls else 'http'}://{_shown(settings.host)}:{_port(runner)}"
+    finally:
+        await runner.cleanup()
+
+
+def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} on {settings.host} is taken: stop what listens there, or choose another --port"
+    if error.errno == errno.EACCES:
+        return f"port {settings.port} needs more rights: choose one above 1023"
+    return f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
+
+
+def _shown(host: str) -> str:
+    """`host` as one would type it into a browser on this machine."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _port(runner: web.AppRunner) -> int:
+    return int(runner.addresses[0][1])
+
+
+@contextmanager
+def data_directory(path: Path) -> Iterator[None]:
+    """Make `path`, see that it can be written to, and keep other servers out of it. Raises DiskUnavailable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DiskUnavailable(f"the data directory {path} cannot be used: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DiskUnavailable(
+                f"the data directory {path} is in use by another Longwave: choose another --data-dir"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+async def stop_signal() -> None:
+    """Return at SIGINT or SIGTERM. A second one ends the process the hard way."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await stopped.wait()
+    finally:
+        for number in numbers:
+            with suppress(ValueError):
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)

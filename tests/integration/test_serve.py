@@ -1,0 +1,121 @@
+"""`longwave serve` as a process: how it starts, refuses to start, and stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+
+def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGWAVE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "longwave", *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=clean | (env or {}),
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line on stderr."""
+    assert done.returncode in {1, 2}
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        assert server.get("/healthz").status == 200
+        assert server.stop() == 0
+
+
+def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        assert server.process
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=20) == 0
+        assert "Traceback" not in server.log_path.read_text()
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert "is taken" in refusal(run("serve", "--port", port, "--data-dir", str(tmp_path)))
+
+
+def test_a_data_directory_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "data directory" in refusal(
+        run("serve", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
+    )
+
+
+def test_two_servers_never_share_a_data_directory(tmp_path: Path) -> None:
+    with Server(tmp_path / "data"):
+        assert "in use" in refusal(run("serve", "--port", "0", "--data-dir", str(tmp_path / "data")))
+
+
+def test_it_is_not_open_to_a_network_without_a_token(tmp_path: Path) -> None:
+    done = run("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
+    assert "LONGWAVE_TOKEN" in refusal(done)
+    assert done.returncode == 2
+
+
+def test_an_empty_token_is_none(tmp_path: Path) -> None:
+    args = ("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
+    assert "LONGWAVE_TOKEN" in refusal(run(*args, env={"LONGWAVE_TOKEN": ""}))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--port", "99999"), "--port"),
+        (("--tls-cert", "missing.pem"), "go together"),
+        (("--tls-cert", "missing.pem", "--tls-key", "missing.pem"), "TLS"),
+        (("--origin", "not a url"), "--origin"),
+    ],
+)
+def test_a_wrong_option_is_one_line(tmp_path: Path, args: tuple[str, ...], told: str) -> None:
+    assert told in refusal(run("serve", "--data-dir", str(tmp_path), *args))
+
+
+def test_a_wrong_variable_is_one_line(tmp_path: Path) -> None:
+    done = run("serve", "--data-dir", str(tmp_path), env={"LONGWAVE_IDLE_TIMEOUT": "soon"})
+    assert "idle-timeout" in refusal(done)
+
+
+def test_with_a_token_senders_must_show_it_and_listeners_need_none(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", env={"LONGWAVE_TOKEN": "s3cret"}) as server:
+        for method, path in [
+            ("PUT", "/pcm/room"),
+            ("GET", "/pcm/room/ws"),
+            ("PUT", "/rooms/room"),
+            ("DELETE", "/rooms/room"),
+            ("POST", "/rooms/room/end"),
+            ("PUT", "/publish/room/20260131T200000Z-abc234/take.json"),
+            ("GET", "/publish/room/20260131T200000Z-abc234"),
+        ]:
+            assert server.request(method, path, b"").status == 401, path
+            wrong = server.request(method, path, b"", {"Authorization": "Bearer wrong"})
+            assert wrong.status == 403, path
+            assert wrong.headers["Cache-Control"] == "no-store"
+        allowed = {"Authorization": "Bearer s3cret"}
+        assert server.request("PUT", "/rooms/room", b'{"title": "x"}', allowed).status in {200, 201}
+        assert server.get("/rooms.json").status == 200
+        assert server.get("/").status == 200
+    assert "s3cret" not in server.log_path.read_text()
