@@ -1,0 +1,37 @@
+"""What every test may rely on: `@pytest.mark.needs("ffmpeg")` skips by name where a program is missing.
+
+A skip is never quiet: each is listed by test and program at the end. With ``CI=true`` it is a failure.
+"""
+
+import os
+
+import pytest
+
+from tests import programs
+
+_SKIPPED = pytest.StashKey[list[tuple[str, list[str]]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SKIPPED] = []
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needed = [str(program) for mark in item.iter_markers("needs") for program in mark.args]
+    missing = sorted({program for program in needed if programs.find(program) is None})
+    if not missing:
+        return
+    reason = f"needs {', '.join(missing)}, not installed here; `make test` says why"
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(f"{reason} (CI=true allows no such skip)", pytrace=False)
+    item.config.stash[_SKIPPED].append((item.nodeid, missing))
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = config.stash[_SKIPPED]
+    if not skipped:
+        return
+    terminalreporter.section("NOT TESTED: programs are missing", sep="!", yellow=True, bold=True)
+    for test, missing in skipped:
+        terminalreporter.line(f"{test}: needs {', '.join(missing)}", yellow=True)
