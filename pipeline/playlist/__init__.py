@@ -1,0 +1,21 @@
+"""Playlists: what they say (`model`), apart from how it is written (`media`, `multivariant`, `vod`).
+
+rfc8216bis-22 is the law; the section beside each piece names its part of it. Everything is integers on the
+grid until it is rendered.
+"""
+
+from pipeline.playlist.media import MediaText, render
+from pipeline.playlist.model import MediaPlaylist, RenditionReport, Segment, Variant
+from pipeline.playlist.multivariant import render_multivariant
+from pipeline.playlist.vod import render_vod
+
+__all__ = [
+    "MediaPlaylist",
+    "MediaText",
+    "RenditionReport",
+    "Segment",
+    "Variant",
+    "render",
+    "render_multivariant",
+    "render_vod",
+]

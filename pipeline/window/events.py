@@ -1,0 +1,91 @@
+"""A take's events, and which of them are date ranges in its playlists now."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from typing import Final, get_args
+
+from contracts.errors import BytesConflict, OverLimit
+from contracts.take import EventKind, TakeEvent
+from pipeline.grid import utc_us
+from pipeline.window.answers import Put
+
+MAX_EVENTS: Final = 2_000
+"""Events held at once: one a second through a 15-minute window and as many chapters, and some."""
+
+
+class EventTimeline:
+    """Chapters and speakers, each class in the order of time.
+
+    The same ranges are listed in every rendition (rfc8216bis 6.2.4), so the timeline is the take's, not a
+    rendition's: an event is listed once *any* rendition has a part that ends after it, and leaves when its
+    range has ended before the first segment of *every* rendition (6.2.1: not while a date of it maps to a
+    listed segment).
+    """
+
+    def __init__(self, epoch_us: int) -> None:
+        self._epoch_us = epoch_us
+        self._all: dict[tuple[int, int], TakeEvent] = {}
+        self._pending: list[tuple[int, int]] = []
+        self._listed: dict[EventKind, list[TakeEvent]] = {kind: [] for kind in get_args(EventKind)}
+        self._left: dict[EventKind, int] = {}
+        self.listed: tuple[TakeEvent, ...] = ()
+        """The date ranges now, in the order of time. Another object whenever they change."""
+
+    def put(self, event: TakeEvent) -> Put:
+        """Take an event; `advance` lists it when it is time. Raises BytesConflict or OverLimit."""
+        name = (event.sample, event.n)
+        known = self._all.get(name)
+        if known is not None:
+            if known != event:
+                raise BytesConflict(f"event {event.id} is another one: keep what is there")
+            return Put.SAME
+        if not self._fits(event):
+            return Put.IGNORED
+        if len(self._all) >= MAX_EVENTS:
+            raise OverLimit(f"a take holds at most {MAX_EVENTS} events: send fewer")
+        self._all[name] = event
+        insort(self._pending, name)
+        return Put.NEW
+
+    def advance(self, first_sample: int, stop_sample: int) -> bool:
+        """The window reaches from `first_sample` to `stop_sample`. Whether other ranges are listed now."""
+        changed = False
+        while self._pending and self._pending[0][0] < stop_sample:
+            changed |= self._list(self._all[self._pending.pop(0)])
+        for events in self._listed.values():
+            # A range ends where the next of its class begins.
+            while len(events) > 1 and events[1].sample <= first_sample:
+                old = events.pop(0)
+                del self._all[old.sample, old.n]
+                self._left[old.kind] = old.sample
+                changed = True
+        if changed:
+            every = (event for events in self._listed.values() for event in events)
+            self.listed = tuple(sorted(every, key=lambda event: (event.sample, event.n)))
+        return changed
+
+    def _list(self, event: TakeEvent) -> bool:
+        if not self._fits(event):
+            del self._all[event.sample, event.n]
+            return False
+        insort(self._listed[event.kind], event, key=lambda listed: listed.sample)
+        return True
+
+    def _fits(self, event: TakeEvent) -> bool:
+        """Whether the ranges of its class stay in order with it.
+
+        6.2.1: once a range has its following one, none may begin between them; and two that begin in the same
+        millisecond, which is what a playlist tells apart, would overlap (4.4.5.1).
+        """
+        if event.sample <= self._left.get(event.kind, -1):
+            return False  # its range would end before the window
+        events = self._listed[event.kind]
+        index = bisect_left(events, event.sample, key=lambda listed: listed.sample)
+        neighbours = events[max(0, index - 1) : index + 1]
+        if any(self._date(event) == self._date(neighbour) for neighbour in neighbours):
+            return False
+        return index in {0, len(events)}
+
+    def _date(self, event: TakeEvent) -> int:
+        return utc_us(self._epoch_us, event.sample) // 1000
