@@ -73,8 +73,8 @@ def _too_far(upcoming: Position, grid: Grid, msn: int, part: int | None) -> str 
         return f"_HLS_msn is more than 2 beyond the last segment, {last}"
     if part is None:
         return None
-    # "Three divided by the Part Target Duration if [that] is less than one second, or three otherwise."
-    # The last part is the one before `upcoming`.
+    # The advance part limit is "three divided by the Part Target Duration if the Part Target Duration is less
+    # than one second, or three otherwise", counted from the last part: the one before `upcoming`.
     ahead = (msn - upcoming.msn) * grid.parts + part - upcoming.part + 1
     unit = min(grid.part_target, SAMPLE_RATE)
     if ahead * unit > _ADVANCE_SECONDS * SAMPLE_RATE:

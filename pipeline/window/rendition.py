@@ -157,9 +157,9 @@ class RenditionWindow:
         """Whether this segment is listed as a gap."""
         return msn in self._gaps
 
-    def is_hint(self, position: Position) -> bool:
+    def is_hint(self, msn: int, part: int) -> bool:
         """Whether the playlist hints this part: a request for it is held until it comes (6.2.6)."""
-        return self._started and not self.ended and position == self.next
+        return self._started and not self.ended and (msn, part) == self.next
 
     def segment_parts(self, msn: int) -> tuple[bytes, ...] | None:
         """A whole segment as its parts, for whoever can write them one after another."""
@@ -170,13 +170,13 @@ class RenditionWindow:
         parts = self._store.whole(msn)
         return None if parts is None else b"".join(parts)
 
-    def part_bytes(self, position: Position) -> bytes | None:
+    def part_bytes(self, msn: int, part: int) -> bytes | None:
         """A part that is listed, or has been until three target durations ago."""
-        if position.msn == self.next.msn:
-            return self._store.open_parts[position.part] if 0 <= position.part < self.next.part else None
-        if position.msn < self.next.msn - SEGMENTS_WITH_PARTS - SERVED_AFTER:
+        if msn == self.next.msn:
+            return self._store.open_parts[part] if 0 <= part < self.next.part else None
+        if msn < self.next.msn - SEGMENTS_WITH_PARTS - SERVED_AFTER:
             return None
-        return self._store.part(position)
+        return self._store.part(Position(msn, part))
 
     def report(self) -> RenditionReport | None:
         """What other renditions report of this one (4.4.5.4): its last listed part; None without media."""
