@@ -190,7 +190,7 @@ def ducking(speaking: Sound) -> Sound:
 
 
 def loudness(sound: Sound) -> float:
-    """Integrated loudness of one channel in LUFS (ITU-R BS.1770-4: K weighting, 400 ms blocks, both gates)."""
+    """Integrated loudness of a channel in LUFS (ITU-R BS.1770-4: K weighting, 400 ms blocks, both gates)."""
     z = np.exp(-2j * np.pi * np.fft.rfftfreq(len(sound)))
     # The two filters of the recommendation's tables 1 and 2, at 48 kHz.
     shelf = (1.53512485958697 - 2.69169618940638 * z + 1.19839281085285 * z**2) / (
