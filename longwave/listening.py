@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import signal
-import socket
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +51,7 @@ async def listening(app: web.Application, settings: HttpSettings) -> AsyncIterat
 
 def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {settings.port} on {settings.host} is taken: stop what listens there, or choose another --port"
+        return f"port {settings.port} on {settings.host} is taken: end what listens there or take another --port"
     if error.errno == errno.EACCES:
         return f"port {settings.port} needs more rights: choose one above 1023"
     return f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
@@ -61,7 +60,7 @@ def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
 def _shown(host: str) -> str:
     """`host` as one would type it into a browser on this machine."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        return socket.gethostname()
+        return "localhost"
     return f"[{host}]" if ":" in host else host
 
 
@@ -71,7 +70,7 @@ def _port(runner: web.AppRunner) -> int:
 
 @contextmanager
 def data_directory(path: Path) -> Iterator[None]:
-    """Make `path`, see that it can be written to, and keep other servers out of it. Raises DiskUnavailable."""
+    """Make `path`, see that it can be written to, and keep others out of it. Raises DiskUnavailable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

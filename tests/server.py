@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -138,3 +139,20 @@ class Server:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         return self.request("GET", path, headers=headers)
+
+    def media_playlist(self, room: str, rendition: str) -> str:
+        """The text of a playlist, found through the multivariant one; empty while there is none."""
+        master = self.get(f"/live/{room}/index.m3u8")
+        lines = [line for line in master.text.splitlines() if line.endswith(f"{rendition}/index.m3u8")]
+        if master.status != 200 or not lines:
+            return ""
+        answer = self.get(f"/live/{room}/{lines[0]}")
+        return answer.text if answer.status == 200 else ""
+
+    @staticmethod
+    def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Poll until `condition` holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            time.sleep(0.05)
