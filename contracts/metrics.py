@@ -75,3 +75,6 @@ class Metrics:
         self.publish_retries = Counter(
             "longwave_publish_retries", "Publishes tried again", ["origin"], registry=registry
         )
+        self.publish_conflicts = Counter(
+            "longwave_publish_conflicts", "Origins that hold other bytes", ["origin"], registry=registry
+        )

@@ -1,0 +1,219 @@
+"""The transcoder of one take: samples from the bus are encoded in a thread and handed to the publisher.
+
+It waits for samples and never makes any up: what the bus has lost for good is a gap, and the next segment
+that is whole on the bus goes on with a fresh encoder. Because a segment is a pure function of its PCM,
+beginning it again after a failure or a restart gives the same bytes, and what the log or an origin has of
+it already stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from zlib import crc32
+
+import numpy as np
+import structlog
+
+from contracts.position import Position
+from pipeline.grid import (
+    BLOCK,
+    FRAME,
+    LOOKAHEAD_FRAMES,
+    SAMPLE_RATE,
+    SEGMENT,
+    Grid,
+    first_sample,
+    msn_of_sample,
+)
+from pipeline.segmenter import Segmenter
+from workers.backoff import Backoff
+from workers.bus import SamplesLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+    from contracts.metrics import Metrics
+    from contracts.take import TakeState
+    from workers.bus import TakeBus
+    from workers.parts_log import TakeLog
+    from workers.publisher import Publisher
+
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
+# A segment that cannot be encoded in this many tries becomes a gap.
+TRIES = 3
+# Most of a part is encoded this many frames before its last one is there, or fewer: takes that run in step
+# spread over these frames, so that little is left for any of them, and for all of them together, when the
+# part ends.
+_SPREAD_FRAMES = 6
+# After a pause, sound is taken in pieces of this length: parts leave while the rest waits, and others get a
+# turn.
+_PIECE = SEGMENT
+
+
+class Wake(NamedTuple):
+    """The next sample to wait for; `completes` is the part that can leave then, if any."""
+
+    sample: int
+    completes: Position | None
+
+
+def next_wake(grid: Grid, needs: int, spread: int) -> Wake:
+    """When an encoder that `needs` this sample goes on: `spread` frames before a part can leave, and then."""
+    lookahead = LOOKAHEAD_FRAMES * FRAME
+    position = grid.position_of_sample(needs - lookahead)
+    complete = grid.stop_sample(position) + lookahead
+    early = complete - spread * FRAME
+    return Wake(early, None) if early > needs else Wake(complete, position)
+
+
+def first_whole_segment(sample: int) -> int:
+    """The first segment none of whose own samples lies before `sample`."""
+    msn = sample // SEGMENT
+    return msn if first_sample(msn) >= sample else msn + 1
+
+
+def first_to_encode(bus_first: int, states: Iterable[TakeState | None]) -> int:
+    """The segment to begin with: what the origin furthest behind needs, if the bus still has that whole."""
+    whole = first_whole_segment(bus_first)
+    wanted = [_next_segment(state, whole) for state in states if state is None or state.end is None]
+    return max(whole, min(wanted, default=whole))
+
+
+def _next_segment(state: TakeState | None, whole: int) -> int:
+    """The segment that an origin waits for; one without media takes any."""
+    if state is None:
+        return whole
+    there = state.renditions.values()
+    return min(whole if rendition.first is None else rendition.next.msn for rendition in there)
+
+
+class Transcoder:
+    """Encodes the take of `bus` in threads of `executor`; `clock` is monotonic, for measuring only."""
+
+    def __init__(
+        self,
+        bus: TakeBus,
+        publisher: Publisher,
+        executor: Executor,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._publisher = publisher
+        self._executor = executor
+        self._metrics = metrics
+        self._clock = clock
+        self._settings = bus.header.settings
+        self._grid = Grid(self._settings.parts)
+        self._spread = 1 + crc32(bus.key.take.encode()) % _SPREAD_FRAMES
+        self._event_cursor = 0
+        self._logger = logger.bind(room=bus.key.room, take=bus.key.take)
+
+    async def run(self) -> None:
+        """Return when the take has ended and all of it is with the publisher. Failures are retried."""
+        bus = self._bus
+        states = await self._publisher.states(bus.key)
+        log = self._publisher.open(bus.key, bus.header, first_to_encode(bus.first, states))
+        backoff, failures = Backoff(), 0
+        while True:
+            reached = log.next
+            try:
+                samples = await self._encode(log)
+            except Exception:
+                self._metrics.take_failures.inc()
+                self._logger.exception("encoding failed", msn=log.next.msn, part=log.next.part)
+            else:
+                self._publisher.finish(bus.key, samples)
+                return
+            if log.next > reached:
+                backoff.reset()
+                failures = 0
+            failures += 1
+            if failures == TRIES:
+                self._lose_until(log, log.next.msn + 1, "the segment cannot be encoded: given up")
+                failures = 0
+            await asyncio.sleep(backoff.next())
+
+    async def _encode(self, log: TakeLog) -> int:
+        """Encode to the end of the take; its length in samples."""
+        while True:
+            self._give_up_lost(log)
+            ended = self._bus.ended
+            if ended is not None and log.next >= self._grid.end_of(ended):
+                return ended
+            segmenter = Segmenter(self._settings, log.next.msn)
+            try:
+                return await self._encode_on(segmenter, log)
+            except SamplesLost as lost:
+                self._logger.warning("encoding fell behind the bus", needs=segmenter.needs, first=lost.first)
+
+    async def _encode_on(self, segmenter: Segmenter, log: TakeLog) -> int:
+        """Encode to the end with one `segmenter`. Raises SamplesLost when the bus drops what it needs."""
+        bus = self._bus
+        while True:
+            wake = next_wake(self._grid, segmenter.needs, self._spread)
+            live = bus.top < wake.sample
+            await bus.wait(wake.sample)
+            if live and wake.completes is not None:
+                self._note_heard(log, wake.completes)
+            self._take_events(log)
+            stop = min(bus.top, segmenter.needs + _PIECE)
+            pcm = self._read(segmenter.needs, stop, first_sample(log.next.msn))
+            parts = await self._in_thread(partial(segmenter.push, pcm))
+            if bus.ended is not None and segmenter.needs >= bus.ended:
+                parts += await self._in_thread(segmenter.finish)
+                self._take_events(log)
+                log.append(parts)
+                self._metrics.parts_encoded.inc(len(parts))
+                return bus.ended
+            if parts:
+                log.append(parts)
+                self._metrics.parts_encoded.inc(len(parts))
+
+    def _read(self, start: int, stop: int, own: int) -> NDArray[np.int16]:
+        """Samples [start, stop), zeros for what is not there before `own`: that only warms up the encoder."""
+        lost = min(max(0, self._bus.first - start), max(0, own - start), stop - start)
+        if not lost:
+            return self._bus.read(start, stop)
+        silence = np.zeros((lost, self._settings.channels), dtype=np.int16)
+        return np.concatenate([silence, self._bus.read(start + lost, stop)])
+
+    def _take_events(self, log: TakeLog) -> None:
+        events = self._bus.events_from(self._event_cursor)
+        self._event_cursor += len(events)
+        if events:
+            log.add_events(events)
+
+    def _give_up_lost(self, log: TakeLog) -> None:
+        """Declare gaps for the segments whose own samples the bus has lost."""
+        first, ended = self._bus.first, self._bus.ended
+        if first <= first_sample(log.next.msn):
+            return
+        until = first_whole_segment(first)
+        if ended is not None:
+            until = min(until, msn_of_sample(max(0, ended - 1)) + 1)
+        self._lose_until(log, until, "the bus has lost samples for good")
+
+    def _lose_until(self, log: TakeLog, msn: int, reason: str) -> None:
+        first, count = log.next.msn, log.lose_until(msn)
+        if count:
+            self._metrics.gaps.inc(count)
+            self._logger.error(reason, first_msn=first, segments=count)
+
+    def _note_heard(self, log: TakeLog, position: Position) -> None:
+        """Reckon when the part's last sample was on the bus, where blocks come in real time."""
+        on_bus = -(-self._grid.stop_sample(position) // BLOCK) * BLOCK
+        log.heard(position, self._clock() - max(0, self._bus.top - on_bus) / SAMPLE_RATE)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
