@@ -1,7 +1,7 @@
 """The bus: what lies between the owner of a take and everyone who reads its sound.
 
 A bus knows sample indexes and nothing else of time. The owner appends in order; a sample once on the bus is
-final. Readers ask for the samples they need and wait for those that are not there yet. Nobody is told anything
+final. Readers ask for the samples they need and wait for those that are not there yet. Nobody is told a thing
 by callback, and a slow reader costs the owner nothing: it finds `first` above its place, and declares what is
 below lost.
 

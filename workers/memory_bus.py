@@ -1,8 +1,8 @@
 """The in-process bus: of every take the last runs of sound and silence, in memory and on one event loop.
 
 Sound is held as the very bytes that were appended, 10 s of it (0.96 MB a mono room). Silence is held as a
-length, so that a long one, such as the downtime that a restarted owner fills in at once, pushes no sound out and
-is not lost on a reader that needs a moment.
+length, so that a long one, such as the downtime that a restarted owner fills in at once, pushes no sound out
+and is not lost on a reader that needs a moment.
 """
 
 from __future__ import annotations

@@ -1,0 +1,120 @@
+"""Room records: what a room is called and how its next take is encoded. `DATA/rooms/{room}/room.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from contracts.errors import BadRequest, DiskUnavailable, LongwaveError
+from contracts.take import MAX_TITLE, Rendition, TakeSettings
+from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+
+Visibility = Literal["public", "unlisted"]
+_VISIBILITIES: Final = get_args(Visibility)
+_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility")
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRecord:
+    """A room as its host wants it. The settings are for the next take; a live take keeps its own."""
+
+    title: str = ""
+    settings: TakeSettings = field(default_factory=TakeSettings)
+    visibility: Visibility = "public"
+
+    def to_json(self) -> dict[str, object]:
+        """The wire form, and the file's."""
+        return {
+            "title": self.title,
+            "renditions": [rendition.name for rendition in self.settings.renditions],
+            "channels": self.settings.channels,
+            "parts": self.settings.parts,
+            "visibility": self.visibility,
+        }
+
+    @classmethod
+    def from_json(cls, obj: object) -> RoomRecord:
+        """From the wire form; what is left out has its default. Raises BadRequest that names the key."""
+        if not isinstance(obj, dict):
+            raise BadRequest(f"a JSON object is wanted, with any of {', '.join(_KEYS)}")
+        for key in obj:
+            if key not in _KEYS:
+                raise BadRequest(f"{key!s:.40}: not known here; a room has {', '.join(_KEYS)}")
+        visibility = obj.get("visibility", "public")
+        if visibility not in _VISIBILITIES:
+            raise BadRequest(f"visibility: {' or '.join(_VISIBILITIES)}")
+        return cls(title=_title(obj), settings=_settings(obj), visibility=visibility)
+
+
+class RoomStore:
+    """The rooms of one data directory, read once and then kept in memory. Blocking: call it from a thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, RoomRecord] = {}
+
+    def get(self, room: str) -> RoomRecord | None:
+        """The record of `room`, None where nobody made one. Raises DiskUnavailable, also on a broken file."""
+        if room not in self._known:
+            data = read_if_there(self._path(room))
+            # Rooms that were never made are not remembered: their names come from anybody's requests.
+            if data is None:
+                return None
+            self._known[room] = _parse(self._path(room), data)
+        return self._known[room]
+
+    def put(self, room: str, record: RoomRecord) -> bool:
+        """Keep `record`, durably; True where the room is new. Raises DiskUnavailable."""
+        new = room not in self._known and read_if_there(self._path(room)) is None
+        write_atomic(self._path(room), json.dumps(record.to_json(), ensure_ascii=False).encode() + b"\n")
+        self._known[room] = record
+        return new
+
+    def delete(self, room: str) -> bool:
+        """Forget `room`; False where there was none. Raises DiskUnavailable."""
+        path = self._path(room)
+        with disk_errors(path):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            finally:
+                self._known.pop(room, None)
+            sync_directory(path.parent)
+        return True
+
+    def _path(self, room: str) -> Path:
+        return self._root / room / "room.json"
+
+
+def _parse(path: Path, data: bytes) -> RoomRecord:
+    try:
+        return RoomRecord.from_json(json.loads(data))
+    except (ValueError, RecursionError, LongwaveError) as error:
+        raise DiskUnavailable(f"{path}: not a room record ({error}); put the room again") from None
+
+
+def _title(obj: Mapping[str, object]) -> str:
+    title = obj.get("title", "")
+    if not isinstance(title, str) or len(title) > MAX_TITLE:
+        raise BadRequest(f"title: a text of at most {MAX_TITLE} characters")
+    try:
+        title.encode()
+    except UnicodeEncodeError:  # JSON can spell half a surrogate pair
+        raise BadRequest("title: not valid Unicode") from None
+    return title
+
+
+def _settings(obj: Mapping[str, object]) -> TakeSettings:
+    names = obj.get("renditions", ["64k"])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadRequest("renditions: a list of names such as 64k")
+    # TakeSettings checks the numbers, whatever type they have.
+    return TakeSettings(
+        channels=obj.get("channels", 1),  # type: ignore[arg-type]
+        parts=obj.get("parts", 5),  # type: ignore[arg-type]
+        renditions=tuple(Rendition(name) for name in names),
+    )
