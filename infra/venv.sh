@@ -42,5 +42,4 @@ if may_install && { install_packages "$version" || install_packages python3-venv
     echo "python3-venv: installed"
     exit 0
 fi
-rm -rf "$venv"
 fail "$found cannot make a virtual environment; on Debian or Ubuntu: apt install $version"
