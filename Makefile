@@ -12,9 +12,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 
 PYTHON ?=
-PORT ?= 8080
-HOST ?= 127.0.0.1
-DATA_DIR ?= data
+PORT ?= $(or $(LONGWAVE_PORT),8080)
+HOST ?= $(or $(LONGWAVE_HOST),127.0.0.1)
+DATA_DIR ?= $(or $(LONGWAVE_DATA_DIR),data)
 OPTIONS ?=
 PYTEST ?=
 BENCH ?=
