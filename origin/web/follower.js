@@ -1,0 +1,129 @@
+// rate.js applied to a media element: what it sees, and what is done with the answer.
+
+import { fresh, step, targetBehind } from "./rate.js";
+
+// A hole narrower than this is played over by the browser itself.
+const HOLE = 0.01;
+
+/** Keeps one media element near the live edge of one engine. Call `tick` about ten times a second. */
+export class Follower {
+  /** Whether the listener wants the live edge; false after scrubbing back or a long pause. */
+  following = true;
+  /** How often playback has run dry. */
+  stalls = 0;
+  /** Where the playhead has stood still since, or null while it moves; seconds. */
+  stillSince = null;
+  #media;
+  #memory = fresh();
+  #lastTime = null;
+  #lastTick = null;
+  #stalled = false;
+
+  constructor(media) {
+    this.#media = media;
+    media.preservesPitch = true;
+  }
+
+  get margin() {
+    return this.#memory.margin;
+  }
+
+  get rate() {
+    return this.#memory.rate;
+  }
+
+  target(part) {
+    return targetBehind(part, this.#memory.margin);
+  }
+
+  /** Another take, or another connection: what was learned about the network stays. */
+  restart() {
+    this.following = true;
+    this.stillSince = null;
+    this.#lastTime = null;
+    this.#stalled = false;
+  }
+
+  /** @param {import("./hls_engine.js").HlsEngine} engine @param {number} now seconds */
+  tick(engine, now) {
+    const media = this.#media;
+    const elapsed = this.#lastTick === null ? 0 : Math.min(1, now - this.#lastTick);
+    this.#lastTick = now;
+    if (media.paused || media.seeking || media.ended) {
+      this.stillSince = null;
+      this.#lastTime = null;
+      return;
+    }
+    this.#watch(now);
+    if (this.stillSince !== null && this.#overHole()) return;
+    const behind = engine.behind(now);
+    if (behind === null || !this.following) {
+      this.#setRate(1);
+      return;
+    }
+    const ahead = bufferAhead(media);
+    const seen = { behind, ...ahead, part: engine.part, stalled: this.#stalled, elapsed };
+    const { memory, rate, jump } = step(this.#memory, seen);
+    this.#memory = memory;
+    this.#stalled = false;
+    if (jump > 0) media.currentTime += jump;
+    this.#setRate(rate);
+  }
+
+  /** To the live edge at once. */
+  goLive(engine, now) {
+    this.following = true;
+    const edge = engine.edgeAt(now);
+    if (edge === null) return;
+    const aim = edge - Math.max(this.target(engine.part), engine.part > 0 ? 0 : 6);
+    // Going live never means going back.
+    if (aim > this.#media.currentTime) this.#media.currentTime = aim;
+  }
+
+  /** The playhead stands still although nobody asked it to. */
+  #watch(now) {
+    const time = this.#media.currentTime;
+    if (this.#lastTime === null || time !== this.#lastTime) {
+      this.stillSince = null;
+    } else if (this.stillSince === null) {
+      this.stillSince = now;
+    } else if (!this.#counted && now - this.stillSince >= 0.15) {
+      this.stalls += 1;
+      this.#stalled = true;
+      this.#counted = true;
+    }
+    if (this.stillSince === null) this.#counted = false;
+    this.#lastTime = time;
+  }
+
+  #counted = false;
+
+  /** Sound that is buffered after a hole (a gap that a restart of the server left) is better than silence. */
+  #overHole() {
+    const { buffered, currentTime } = this.#media;
+    for (let i = 0; i < buffered.length; i += 1) {
+      const start = buffered.start(i);
+      if (start > currentTime + HOLE) {
+        if (i > 0 && buffered.end(i - 1) > currentTime + 0.1) return false;
+        this.#media.currentTime = start + HOLE;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #setRate(rate) {
+    if (this.#media.playbackRate !== rate) this.#media.playbackRate = rate;
+  }
+}
+
+/** `buffered`: what plays without a break from here. `reach`: to the end of everything that is loaded. */
+export function bufferAhead(media) {
+  const { buffered, currentTime } = media;
+  let here = 0;
+  for (let i = 0; i < buffered.length; i += 1) {
+    if (buffered.start(i) <= currentTime + HOLE && buffered.end(i) > currentTime) here = buffered.end(i) - currentTime;
+  }
+  const reach = buffered.length > 0 ? Math.max(0, buffered.end(buffered.length - 1) - currentTime) : 0;
+  return { buffered: here, reach };
+}

@@ -1,0 +1,48 @@
+// The browser's own HLS: Safari without Media Source Extensions, or a page served without hls.js. It keeps
+// the distance from the edge that it likes, so there is little to say about it.
+
+/** One take played by the media element itself. The same shape as HlsEngine. */
+export class NativeEngine extends EventTarget {
+  name = "native";
+  part = 0;
+  bitRate = null;
+  #media;
+  #stop = new AbortController();
+
+  constructor(media, url) {
+    super();
+    this.#media = media;
+    const on = (type, say) =>
+      media.addEventListener(type, () => this.dispatchEvent(new Event(say)), { signal: this.#stop.signal });
+    on("progress", "edge");
+    on("ended", "finished");
+    on("error", "lost");
+    media.src = url;
+  }
+
+  destroy() {
+    this.#stop.abort();
+    this.#media.removeAttribute("src");
+    this.#media.load();
+  }
+
+  behind() {
+    const edge = this.edgeAt();
+    return edge === null ? null : Math.max(0, edge - this.#media.currentTime);
+  }
+
+  edgeAt() {
+    const { seekable } = this.#media;
+    return seekable.length > 0 ? seekable.end(seekable.length - 1) : null;
+  }
+
+  get oldest() {
+    const { seekable } = this.#media;
+    return seekable.length > 0 ? seekable.start(0) : 0;
+  }
+
+  get date() {
+    const start = this.#media.getStartDate?.().getTime();
+    return Number.isFinite(start) ? start + this.#media.currentTime * 1000 : null;
+  }
+}
