@@ -23,6 +23,10 @@ from pipeline.playlist.text import date_time, decimal, seconds, units
 # Section 8: EXT-X-MAP needs version 6, EXT-X-SKIP needs 9, and 6.2.1 wants no more than what is needed.
 _VERSION = 6
 _VERSION_WITH_SKIP = 9
+# It stands in a delta update too: it applies to the segments that are left, and 6.2.5.1 keeps every tag that
+# was not skipped. hls.js puts its earlier one (same URI) in its place. Date ranges come before it: some
+# readers take what follows it for tags of the first segment.
+_MAP = '#EXT-X-MAP:URI="init.mp4"\n'
 
 
 def render(playlist: MediaPlaylist, *, skip: bool = False) -> str:
@@ -52,6 +56,7 @@ class MediaText:
             (
                 _head(playlist, skipped),
                 self._date_ranges(playlist),
+                _MAP,
                 *self._older(playlist, skipped, edge),
                 *(self._recent(playlist, playlist.segments[index]) for index in range(edge, whole)),
                 _open_segment(playlist),
@@ -111,12 +116,9 @@ def _parts(grid: Grid, msn: int, count: int) -> str:
 def _head(playlist: MediaPlaylist, skipped: int) -> str:
     version = _VERSION_WITH_SKIP if skipped else _VERSION
     skip = f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n" if skipped else ""
-    # EXT-X-MAP stands in a delta update too: it applies to the segments that are left, and 6.2.5.1 keeps
-    # every tag that was not skipped. hls.js puts its earlier one (same URI) in its place.
     return (
         f"#EXTM3U\n#EXT-X-VERSION:{version}\n{_constants(playlist.grid.parts)}"
-        f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}\n"
-        f'#EXT-X-MAP:URI="init.mp4"\n{skip}'
+        f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}\n{skip}"
     )
 
 
