@@ -1,0 +1,180 @@
+"""One sender's buffer: what arrives in bursts goes out in blocks of 20 ms. Pure; time is an argument.
+
+::
+
+              200 ms are there, or the body has ended
+    BUFFERING ───────────────────────────────────────▶ PLAYING
+        ▲                                                 │
+        └───────────── nothing left: silence ─────────────┘
+
+There are two kinds of sender. Who was ever far ahead of time is *fast* (a file): it is paced by not being
+read, and nothing of it is dropped. Everybody else is *live*: what it sends after a stall is late by the silence
+that was played meanwhile (its *debt*), and as much is dropped, so that sound and time fit together as before.
+A burst at the start (`ffmpeg -re` sends half a second) is not late: there is no debt to pay.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from pipeline.grid import BLOCK, SAMPLE_RATE
+
+START_BUFFER: Final = SAMPLE_RATE // 5
+"""Samples that are there before the first one is played; late sound is dropped back to as many."""
+READ_AHEAD: Final = SAMPLE_RATE
+"""Samples held at which a sender is not read. A live one in debt that holds them is late beyond doubt."""
+FAST_LEAD: Final = 3 * SAMPLE_RATE // 4
+"""Samples ahead of real time that only a file is: `ffmpeg -re` is half a second ahead, a microphone never."""
+LATE: Final = 2 * START_BUFFER
+"""Late is who always holds more than this, for a second. A sender of large chunks runs low before each."""
+_LOOK: Final = SAMPLE_RATE // BLOCK
+"""Blocks in the second over which the lowest level is looked for."""
+_FORGIVEN: Final = 10
+"""Such seconds without lateness after which a debt is forgiven: it was a pause, not a delay."""
+
+
+class _Phase(Enum):
+    BUFFERING = auto()
+    PLAYING = auto()
+
+
+class Intake:
+    """The buffer of a sender of `channels` interleaved s16 channels.
+
+    `taken`, `silence` and `dropped` count samples: played, missing while it should have spoken, thrown away.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        self.fast = False
+        self.finished = False
+        self.muted = False
+        self.taken = 0
+        self.silence = 0
+        self.dropped = 0
+        self._bytes_a_sample = 2 * channels
+        self._buffer = bytearray()
+        self._phase = _Phase.BUFFERING
+        self._debt = 0
+        self._spoke = False
+        self._sent_until: int | None = None
+        self._looked = 0
+        self._lowest = READ_AHEAD
+
+    @property
+    def held(self) -> int:
+        """Samples that arrived and were not played yet."""
+        return len(self._buffer) // self._bytes_a_sample
+
+    @property
+    def received(self) -> int:
+        """Samples that arrived at all."""
+        return self.taken + self.dropped + self.held
+
+    @property
+    def room(self) -> int:
+        """Samples to read before the sender is far enough ahead; read nothing while it is not positive."""
+        return READ_AHEAD - self.held
+
+    @property
+    def ready(self) -> bool:
+        """The next block has sound in it."""
+        if self._phase is _Phase.PLAYING:
+            return bool(self._buffer)
+        return self.held >= START_BUFFER or (self.finished and bool(self._buffer))
+
+    @property
+    def prompt(self) -> bool:
+        """The next block is here as a whole: waiting for more of the sender would not change it."""
+        return self.finished or (self.ready and self.held >= BLOCK)
+
+    @property
+    def drained(self) -> bool:
+        """Everything that was sent has been played."""
+        return self.finished and not self._buffer
+
+    def push(self, pcm: bytes, now: int) -> None:
+        """Add whole samples that arrived at `now`, counted in samples of real time."""
+        count = len(pcm) // self._bytes_a_sample
+        if self.muted:
+            self.dropped += count
+            return
+        self._buffer += pcm
+        self._sent_until = count + (now if self._sent_until is None else self._sent_until)
+        if self._sent_until - now >= FAST_LEAD:
+            self.fast = True
+        if self._debt and not self.fast and self.held >= READ_AHEAD:
+            self._drop_late(self.held)
+
+    def finish(self) -> None:
+        """The body has ended: what is held is played to its last sample."""
+        self.finished = True
+
+    def mute(self) -> None:
+        """Silence is wanted from here on; what was said before is still played."""
+        self.muted = True
+
+    def unmute(self) -> None:
+        """Sound is expected again."""
+        self.muted = False
+
+    def pull(self) -> bytes | None:
+        """The block that is due now: BLOCK samples, or None for silence."""
+        if not self.ready:
+            self._run_dry(BLOCK)
+            return None
+        self._phase = _Phase.PLAYING
+        self._spoke = True
+        self._look()
+        size = BLOCK * self._bytes_a_sample
+        block = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self.taken += len(block) // self._bytes_a_sample
+        if len(block) == size:
+            return block
+        self._run_dry((size - len(block)) // self._bytes_a_sample)
+        return block.ljust(size, b"\0")
+
+    def discard(self) -> None:
+        """The block that would be due now is played to nobody: the take's clock stands still.
+
+        Only a live sender loses it; a fast one waits.
+        """
+        if not self.fast and self.ready:
+            before = self.taken
+            self.pull()
+            self.dropped += self.taken - before
+            self.taken = before
+
+    def _run_dry(self, missing: int) -> None:
+        """Silence where the sender should have spoken; one that is muted or has finished owes nothing."""
+        self._phase = _Phase.BUFFERING
+        self._reset_look()
+        if self._spoke and not self.muted and not self.finished:
+            self.silence += missing
+            self._debt += missing
+
+    def _look(self) -> None:
+        """Watch the lowest level. What was always held for a second is more than the sender needs: late."""
+        self._lowest = min(self._lowest, self.held)
+        self._looked += 1
+        if self._looked % _LOOK:
+            return
+        if self._debt and not self.fast and self._lowest > LATE:
+            self._drop_late(self._lowest)
+        elif self._looked == _FORGIVEN * _LOOK:
+            self._debt = 0
+            self._looked = 0
+        self._lowest = READ_AHEAD + self.held
+
+    def _reset_look(self) -> None:
+        self._looked = 0
+        self._lowest = READ_AHEAD + self.held
+
+    def _drop_late(self, level: int) -> None:
+        count = min(self._debt, level - START_BUFFER)
+        del self._buffer[: count * self._bytes_a_sample]
+        self._debt -= count
+        self.dropped += count
+        self._reset_look()
