@@ -168,6 +168,8 @@ class TakeLog:
         """What an origin that waits for `cursor` needs next, if anything; one without media: any segment."""
         if cursor is None:
             cursor = self._beginning()
+        if self.holds_nothing:
+            return None  # the origin ends the take where its media does: see `closing`
         if cursor.msn < self.first:
             return PutGap(rendition, cursor.msn, Position(cursor.msn + 1, 0))
         segment = self._segments.get(cursor.msn)
@@ -211,7 +213,7 @@ class TakeLog:
         return self.end if self._grid.end_of(self.end) == last else self._grid.start_sample(last)
 
     def released(self, position: Position) -> float | None:
-        """When the last sample of `position` was on the bus; said once, to the feed that delivers it first."""
+        """When the last sample of `position` was on the bus; said once, to whoever delivers it first."""
         while self._heard and self._heard[0][0] < position:
             self._heard.popleft()
         if self._heard and self._heard[0][0] == position:
