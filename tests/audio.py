@@ -62,11 +62,14 @@ def beeps(seconds: float, *, period_samples: int = 48_000, rate: int = RATE) -> 
     return pcm
 
 
-def find_beeps(pcm: NDArray[np.int16] | NDArray[np.floating], *, rate: int = RATE) -> list[Beep]:
+def find_beeps(
+    pcm: NDArray[np.int16] | NDArray[np.floating], *, rate: int = RATE, likeness: float = _LEAST_LIKENESS
+) -> list[Beep]:
     """Every beep in `pcm` (shape (n,); floats are full scale at 1.0), in order, to within a millisecond.
 
     A beep that lacks more than a third, that lies under something as loud, or that is quieter than -40 dBFS
-    is not heard. Beeps are at least 120 ms apart.
+    is not heard. Beeps are at least 120 ms apart. A smaller `likeness` hears beeps that a player has stretched
+    or squeezed, when it plays a little slower or faster than life.
     """
     heard = _unit(pcm)
     length = len(_beep_shape(rate))
@@ -76,7 +79,7 @@ def find_beeps(pcm: NDArray[np.int16] | NDArray[np.floating], *, rate: int = RAT
     # Root of the energy under each window, by differences of a running sum.
     energy = np.concatenate(([0.0], np.cumsum(heard.astype(np.float64) ** 2)))
     root_energy = np.sqrt(np.maximum(energy[length:] - energy[:-length], 1e-12))
-    loud = (strength >= _LEAST_LIKENESS * root_energy) & (
+    loud = (strength >= likeness * root_energy) & (
         strength >= _LOWEST_AMPLITUDE * _unit_strength(rate)
     )
     edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
