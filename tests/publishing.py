@@ -19,7 +19,7 @@ KEY = TakeKey("room", "20260101T000000Z-abc234")
 
 
 class MemoryOrigin:
-    """An `OriginClient` in front of real windows. `released` lists what listeners saw, in order, each part once."""
+    """An `OriginClient` in front of real windows. `released` lists the parts that were new, in order."""
 
     def __init__(self, name: str = "origin", window_segments: int = 450) -> None:
         self.name = name
@@ -102,7 +102,7 @@ class MemoryOrigin:
 
 
 class BadLine(MemoryOrigin):
-    """A real window behind a line that delays, refuses, cuts and forgets at random, and can be down altogether."""
+    """A real window behind a line that delays, cuts and forgets at random, and can be down altogether."""
 
     def __init__(
         self, seed: int = 0, *, trouble: float = 0.0, delay: float = 0.0, restarts: float = 0.0
@@ -168,7 +168,7 @@ def encoded(
         EncodedPart(
             name,
             *position,
-            takes.part(grid, *position, name.encode() + bytes([position.msn % 251, position.part])),
+            takes.part(grid, *position, name.encode() + bytes(position)),
         )
         for position in takes.positions(grid, Position(*start), Position(*stop))
         for name in renditions
@@ -177,5 +177,5 @@ def encoded(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition: the test's own time limit says when it will never come."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.005)

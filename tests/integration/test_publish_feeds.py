@@ -23,6 +23,7 @@ Publishing = Callable[..., Publisher]
 GRID = Grid(5)
 HEADER = takes.header()
 LENGTH = 6 * 96_000 + 30_000
+BEGIN = Position(0, 0)
 LAST = GRID.end_of(LENGTH)
 
 
@@ -44,7 +45,7 @@ async def publishing(metrics: Metrics) -> AsyncIterator[Publishing]:
         await publisher.stop(grace=0)
 
 
-async def play(publisher: Publisher, stop: Position = LAST, start: Position = Position(0, 0)) -> None:
+async def play(publisher: Publisher, stop: Position = LAST, start: Position = BEGIN) -> None:
     """Put parts into the log one at a time, as they come."""
     log = publisher.open(KEY, HEADER, start.msn)
     for part in encoded(start, stop):

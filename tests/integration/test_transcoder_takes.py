@@ -1,4 +1,4 @@
-"""From the bus to origins: parts are what the segmenter makes of the same PCM, whatever happens on the way."""
+"""From the bus to origins: parts are what the segmenter makes of the same PCM, whatever happens."""
 
 from __future__ import annotations
 
