@@ -34,6 +34,12 @@ class Metrics:
         self.blocked_listeners = Gauge(
             "longwave_blocked_listeners", "Requests that wait for media", registry=registry
         )
+        self.release = Histogram(
+            "longwave_release_seconds",
+            "From a part's put to the moment when the last listener who waited for it is answered",
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
         self.publishes = Counter(
             "longwave_publishes", "What workers put", ["kind", "outcome"], registry=registry
         )

@@ -1,0 +1,51 @@
+"""All routes of an origin, added to an aiohttp app.
+
+The app brings `contracts.http.error_middleware(error_cache_control, metrics)`, which turns errors into
+their JSON lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from contracts.tokens import TokenGate
+from origin.http_live import LiveHandlers
+from origin.http_publish import PublishHandlers
+from origin.http_status import StatusHandlers
+from origin.lobby import LobbyHandlers, TitleOf
+from origin.pages import Page, PageHandlers, load_pages
+from origin.service import Origin
+
+_SWEEP_SECONDS: Final = 1.0
+
+
+def add_routes(
+    app: web.Application,
+    origin: Origin,
+    gate: TokenGate,
+    *,
+    title_of: TitleOf = str,
+    degraded: Callable[[], list[str]] = list,
+    pages: dict[str, Page] | None = None,
+) -> None:
+    """Add everything that an origin answers.
+
+    `title_of` gives a room's title (None: not listed; by default its id), `degraded` what else in the
+    process does not work, `pages` the web pages (by default those of `origin/web`).
+    """
+    LiveHandlers(origin).add_routes(app)
+    PublishHandlers(origin, gate).add_routes(app)
+    LobbyHandlers(origin, title_of).add_routes(app)
+    StatusHandlers(origin, degraded).add_routes(app)
+    PageHandlers(load_pages() if pages is None else pages).add_routes(app)
+
+
+async def sweep_for_ever(origin: Origin) -> None:
+    """Let takes leave in time. Runs until it is cancelled."""
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        origin.sweep(origin.clock())

@@ -1,0 +1,114 @@
+"""The *For workers* table over HTTP. The token is checked before a body is read; the service decides."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from contracts.errors import BadRequest
+from contracts.http import CORS, KIND, json_line, read_body, read_json
+from contracts.ids import check_rendition, check_room, check_take
+from contracts.take import TakeEvent, TakeHeader, TakeKey
+from contracts.tokens import TokenGate
+from origin.cache_policy import CACHE_CONTROL, Kind
+from origin.service import Origin
+from pipeline.window import Put
+
+MAX_JSON: Final = 64 * 2**10
+MAX_INIT: Final = 64 * 2**10
+MAX_PART: Final = 2**20
+MAX_SEGMENT: Final = 4 * 2**20
+_NUMBER: Final = "(?:0|[1-9][0-9]{0,11})"
+_TAKE: Final = "/publish/{room}/{take}"
+_HEADERS: Final = {"Cache-Control": CACHE_CONTROL[Kind.PUBLISH], **CORS}
+_STATUS: Final = {Put.NEW: 201, Put.SAME: 204, Put.IGNORED: 204}
+
+
+class PublishHandlers:
+    """`/publish/…`."""
+
+    def __init__(self, origin: Origin, gate: TokenGate) -> None:
+        self._origin = origin
+        self._gate = gate
+
+    def add_routes(self, app: web.Application) -> None:
+        """Parts first: there are the most of them."""
+        line = f"{_TAKE}/{{rendition}}"
+        app.router.add_put(f"{line}/{{msn:{_NUMBER}}}.{{part:{_NUMBER}}}.m4s", self.part)
+        app.router.add_put(f"{line}/{{msn:{_NUMBER}}}.m4s", self.segment)
+        app.router.add_put(f"{line}/{{msn:{_NUMBER}}}.gap", self.gap)
+        app.router.add_put(f"{line}/init.mp4", self.init)
+        app.router.add_put(f"{_TAKE}/events/{{event}}.json", self.event)
+        app.router.add_put(f"{_TAKE}/take.json", self.take)
+        app.router.add_post(f"{_TAKE}/end", self.end)
+        app.router.add_get(_TAKE, self.state)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """`take.json`, which comes first."""
+        key = self._admit(request)
+        return _answer(self._origin.put_take(key, TakeHeader.from_json(await read_json(request, MAX_JSON))))
+
+    async def init(self, request: web.Request) -> web.Response:
+        """A rendition's CMAF header."""
+        key = self._admit(request)
+        rendition = check_rendition(request.match_info["rendition"])
+        return _answer(self._origin.put_init(key, rendition, await read_body(request, MAX_INIT)))
+
+    async def part(self, request: web.Request) -> web.Response:
+        """One part."""
+        key = self._admit(request)
+        where = request.match_info
+        rendition = check_rendition(where["rendition"])
+        data = await read_body(request, MAX_PART)
+        return _answer(self._origin.put_part(key, rendition, int(where["msn"]), int(where["part"]), data))
+
+    async def segment(self, request: web.Request) -> web.Response:
+        """A whole past segment."""
+        key = self._admit(request)
+        rendition = check_rendition(request.match_info["rendition"])
+        data = await read_body(request, MAX_SEGMENT)
+        return _answer(self._origin.put_segment(key, rendition, int(request.match_info["msn"]), data))
+
+    async def gap(self, request: web.Request) -> web.Response:
+        """A segment that will not come."""
+        key = self._admit(request)
+        rendition = check_rendition(request.match_info["rendition"])
+        await read_body(request, 0)
+        return _answer(self._origin.put_gap(key, rendition, int(request.match_info["msn"])))
+
+    async def event(self, request: web.Request) -> web.Response:
+        """A chapter, or who speaks."""
+        key = self._admit(request)
+        body = await read_json(request, MAX_JSON)
+        return _answer(self._origin.put_event(key, TakeEvent.from_json(request.match_info["event"], body)))
+
+    async def end(self, request: web.Request) -> web.Response:
+        """The take's end."""
+        key = self._admit(request)
+        return _answer(self._origin.end(key, _samples(await read_json(request, MAX_JSON))))
+
+    async def state(self, request: web.Request) -> web.Response:
+        """What is here of a take."""
+        key = self._admit(request)
+        return json_line(self._origin.state(key).to_json(), headers=_HEADERS)
+
+    def _admit(self, request: web.Request) -> TakeKey:
+        """Who may publish, and which take. Raises Unauthorized, Forbidden or BadRequest."""
+        request[KIND] = Kind.PUBLISH
+        self._gate.check(request.headers.get("Authorization"))
+        where = request.match_info
+        return TakeKey(check_room(where["room"]), check_take(where["take"]))
+
+
+def _answer(put: Put) -> web.Response:
+    return web.Response(status=_STATUS[put], headers=_HEADERS)
+
+
+def _samples(body: object) -> int:
+    match body:
+        # bool is an int to Python, but `true` is no number to JSON.
+        case {"samples": int(samples)} if not isinstance(samples, bool) and 0 <= samples < 2**63:
+            return samples
+        case _:
+            raise BadRequest('an end is {"samples": N}: the take\'s length in samples')

@@ -1,0 +1,204 @@
+"""Writes the window to disk, off the live path and at most about a second behind it.
+
+`record` only appends to a queue in memory. A thread writes. A disk that is slow, full or gone costs the
+live path nothing: the queue is bounded, its oldest media is dropped and counted (a hole becomes a gap on
+reload), `degraded` says so, and writing goes on when the disk does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from origin.journal_format import MEDIA_KINDS, Record, RecordKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contracts.metrics import Metrics
+    from contracts.take import TakeKey
+    from origin.journal_store import JournalStore
+
+log = structlog.get_logger()
+
+QUEUE_BYTES: Final = 64 * 2**20
+"""What may wait for the disk: 50 rooms of 64 kbit/s for two and a half minutes."""
+_INTERVAL: Final = 0.2
+_RETRY_SECONDS: Final = 1.0
+_BEHIND_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Evict:
+    first: int
+
+
+class _Remove:
+    """The take has left the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: TakeKey
+    what: Record | _Evict | _Remove
+    since: float
+
+
+class Journal:
+    """The queue and its thread. `record`, `evict` and `remove` never block; `close` writes what is left."""
+
+    def __init__(
+        self,
+        store: JournalStore,
+        metrics: Metrics,
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._limit = queue_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        # What says how to read the media is never dropped, and is written before it.
+        self._control: deque[_Entry] = deque()
+        self._media: deque[_Entry] = deque()
+        self._bytes = 0
+        self._writing_since: float | None = None
+        self._known: set[TakeKey] = set()
+        self._failure: str | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def start(self) -> None:
+        """Start writing."""
+        self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits and stop. A disk that hangs is left to itself after `timeout` seconds."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def adopt(self, key: TakeKey) -> None:
+        """Go on with a take that was loaded from this journal."""
+        self._known.add(key)
+
+    def record(self, key: TakeKey, record: Record) -> None:
+        """Something new was put."""
+        entry = _Entry(key, record, self._clock())
+        with self._lock:
+            if record.kind in MEDIA_KINDS:
+                self._media.append(entry)
+                self._bytes += record.size
+                self._shed()
+            else:
+                self._control.append(entry)
+
+    def evict(self, key: TakeKey, first: int) -> None:
+        """Nothing below `first` is listed or served any more."""
+        with self._lock:
+            self._control.append(_Entry(key, _Evict(first), self._clock()))
+
+    def remove(self, key: TakeKey) -> None:
+        """The take has left the window: what still waits to be written of it need not be."""
+        with self._lock:
+            self._control = deque(entry for entry in self._control if entry.key != key)
+            self._control.append(_Entry(key, _Remove(), self._clock()))
+
+    def degraded(self, now: float) -> str | None:
+        """What is wrong, in a few words, or None. `now` is the clock's."""
+        if self._failure is not None:
+            return self._failure
+        with self._lock:
+            waiting = [queue[0].since for queue in (self._control, self._media) if queue]
+            if self._writing_since is not None:
+                waiting.append(self._writing_since)
+        oldest = min(waiting, default=now)
+        if now - oldest > _BEHIND_SECONDS:
+            return f"journal: {now - oldest:.0f} s behind"
+        return None
+
+    def _shed(self) -> None:
+        """Drop the oldest media while too much waits."""
+        while self._bytes > self._limit and self._media:
+            self._bytes -= _size(self._media.popleft())
+            self._metrics.journal_dropped.inc()
+        self._metrics.journal_lag.set(self._bytes)
+
+    def _run(self) -> None:
+        pause = _INTERVAL
+        while not self._stop.wait(pause):
+            pause = _INTERVAL if self.flush() else _RETRY_SECONDS
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what waits now. Returns whether the disk took it; what it did not take waits on."""
+        try:
+            self._write_control()
+            self._write_media()
+        except OSError as error:
+            if self._failure is None:
+                log.warning("the journal cannot be written; live audio goes on without it", reason=str(error))
+            self._failure = f"journal: {error.strerror or error}"
+            return False
+        if self._failure is not None:
+            log.info("the journal is being written again")
+        self._failure = None
+        return True
+
+    def _write_control(self) -> None:
+        while True:
+            with self._lock:
+                if not self._control:
+                    return
+                entry = self._control[0]
+            match entry.what:
+                case Record() as record:
+                    if record.kind is RecordKind.HEADER:
+                        self._known.add(entry.key)
+                    if entry.key in self._known:
+                        self._store.append(self._store.path_of(entry.key, record), (record,))
+                case _Evict(first):
+                    self._store.evict(entry.key, first)
+                case _Remove():
+                    self._known.discard(entry.key)
+                    self._store.remove(entry.key)
+            with self._lock:
+                if self._control and self._control[0] is entry:
+                    self._control.popleft()
+
+    def _write_media(self) -> None:
+        with self._lock:
+            entries, self._media, self._bytes = self._media, deque(), 0
+            self._writing_since = entries[0].since if entries else None
+        files: dict[Path, list[_Entry]] = {}
+        for entry in entries:
+            # Media of a take that has left meanwhile is let go.
+            if entry.key in self._known and isinstance(entry.what, Record):
+                files.setdefault(self._store.path_of(entry.key, entry.what), []).append(entry)
+        waiting = list(files.items())
+        try:
+            while waiting:
+                path, chosen = waiting[0]
+                self._store.append(path, [entry.what for entry in chosen if isinstance(entry.what, Record)])
+                waiting.pop(0)
+        finally:
+            self._put_back([entry for _, chosen in waiting for entry in chosen])
+
+    def _put_back(self, entries: list[_Entry]) -> None:
+        with self._lock:
+            self._writing_since = None
+            self._media.extendleft(reversed(entries))
+            self._bytes += sum(map(_size, entries))
+            self._shed()
+
+
+def _size(entry: _Entry) -> int:
+    return entry.what.size if isinstance(entry.what, Record) else 0

@@ -1,0 +1,187 @@
+"""One rendition of a take as listeners see it: when a request can be answered, and with which representation.
+
+Answers are made when somebody first asks for them and then shared; what has changed is forgotten, not
+re-made, so a room without listeners costs no rendering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from contracts.errors import BadDirective, NotFound, NotReady
+from contracts.position import Position
+from origin.cache_policy import Kind
+from origin.directives import Directives
+from origin.representation import Slot, Text, encode, media, playlist
+from origin.waiters import Waiters
+from pipeline.take_window import TakeWindow
+from pipeline.window import Invalid, Ready, Wait
+
+BLOCK_SECONDS: Final = 6.0
+"""Three target durations: the longest that a request is held (rfc8216bis 6.2.5.2 asks for a 503 then)."""
+FILL_SECONDS: Final = 5.0
+"""The longest that a rendition which is being filled answers 503."""
+
+
+class Form(NamedTuple):
+    """Which of a rendition's playlists: they differ in text (`skip`), coding and lifetime."""
+
+    blocking: bool
+    skip: bool
+    gzipped: bool
+
+
+class Line:
+    """One rendition. `clock` is monotonic; `block_seconds` is the longest that a request is held."""
+
+    def __init__(
+        self,
+        name: str,
+        take: TakeWindow,
+        waiters: Waiters,
+        clock: Callable[[], float],
+        block_seconds: float = BLOCK_SECONDS,
+    ) -> None:
+        self.name = name
+        self.window = take.renditions[name]
+        self.waiters = waiters
+        self._take = take
+        self._clock = clock
+        self._block_seconds = block_seconds
+        self._version = self.window.version
+        self._texts: dict[tuple[bool, bool], Text] = {}
+        self._playlists: dict[Form, Slot] = {}
+        self._init: Slot | None = None
+        self._segments: dict[int, Slot] = {}
+        self._parts: dict[Position, Slot] = {}
+        self._first = self.window.first
+        self._gone = False
+        self._opened = False
+        self._filling_since: float | None = None
+
+    # ---- what publishers do -----------------------------------------------------------------------------
+
+    def fills(self) -> None:
+        """A whole segment was put. Before the first part: this origin started empty and is being filled."""
+        if not self._opened and self._filling_since is None:
+            self._filling_since = self._clock()
+
+    def opens(self) -> None:
+        """A part was put, or the take has ended, or was reloaded: what is listed goes up to the live edge."""
+        self._opened = True
+
+    @property
+    def filling(self) -> bool:
+        """Whether whole segments are still being put, so that a playlist now would lack what comes next."""
+        if self._opened or self._filling_since is None:
+            return False
+        return self._clock() - self._filling_since < FILL_SECONDS
+
+    def moved(self) -> None:
+        """Something was put: forget what is no longer true, release those who waited for it."""
+        if self.window.version != self._version:
+            self._version = self.window.version
+            self._texts.clear()
+            for slot in self._playlists.values():
+                slot.representation = None
+            self._drop_old_media()
+        if self.window.ended:
+            self.waiters.release_all()
+        else:
+            self.waiters.release(self.window.next)
+
+    def left(self) -> None:
+        """The take has left: nothing of it is answered any more."""
+        self._gone = True
+        slots = [*self._playlists.values(), *self._segments.values(), *self._parts.values()]
+        for slot in slots if self._init is None else [*slots, self._init]:
+            slot.representation = None
+        self.waiters.release_all()
+
+    # ---- what listeners ask -----------------------------------------------------------------------------
+
+    async def reach(self, asked: Directives) -> None:
+        """Return when the current playlist answers `asked`. Raises BadDirective, NotReady or NotFound."""
+        deadline: float | None = None
+        while not self._gone:
+            if self.filling:
+                raise NotReady("this origin is being filled: try again in a moment")
+            match self.window.locate(asked.msn, asked.part):
+                case Ready():
+                    return
+                case Invalid(reason):
+                    raise BadDirective(reason)
+                case Wait(target):
+                    if deadline is None:
+                        deadline = self._deadline()
+                    await self.waiters.wait(target, deadline)
+        raise NotFound("this take is not here any more")
+
+    def playlist(self, form: Form) -> Slot:
+        """The current playlist."""
+        slot = self._playlists.get(form)
+        if slot is None:
+            slot = self._playlists[form] = Slot()
+        if slot.representation is None:
+            slot.representation = playlist(self._kind(form), self._text(form.skip, form.gzipped))
+        return slot
+
+    def init(self) -> Slot:
+        """The CMAF header. Raises NotFound."""
+        if self._init is None:
+            data = self._take.init_bytes(self.name)
+            if data is None:
+                raise NotFound("no init.mp4 has been published yet")
+            self._init = Slot(media(Kind.INIT, (data,)))
+        return self._init
+
+    def segment(self, msn: int) -> Slot:
+        """A whole segment. Raises NotFound."""
+        slot = self._segments.get(msn)
+        if slot is None:
+            parts = self.window.segment_parts(msn)
+            if parts is None:
+                raise NotFound(f"segment {msn} is not here (any more)")
+            slot = self._segments[msn] = Slot(media(Kind.SEGMENT, parts))
+        return slot
+
+    async def part(self, position: Position) -> Slot:
+        """A part; the one that the playlist hints is waited for (6.2.6). Raises NotFound or NotReady."""
+        slot = self._parts.get(position)
+        if slot is not None:
+            return slot
+        if self.window.is_hint(*position):
+            await self.waiters.wait(position, self._deadline())
+        data = self.window.part_bytes(*position)
+        if data is None:
+            raise NotFound(f"part {position.part} of segment {position.msn} is not here")
+        # Somebody who was released with us may have made it.
+        return self._parts.get(position) or self._parts.setdefault(position, Slot(media(Kind.PART, (data,))))
+
+    # ---- inside -----------------------------------------------------------------------------------------
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._block_seconds
+
+    def _kind(self, form: Form) -> Kind:
+        if self.window.ended:
+            return Kind.ENDED_PLAYLIST
+        return Kind.BLOCKING_PLAYLIST if form.blocking else Kind.PLAYLIST
+
+    def _text(self, skip: bool, gzipped: bool) -> Text:  # noqa: FBT001 - a key's two halves
+        text = self._texts.get((skip, gzipped))
+        if text is None:
+            rendered = self._take.media_playlist(self.name, skip=skip)
+            text = self._texts[skip, gzipped] = encode(rendered, gzipped=gzipped)
+        return text
+
+    def _drop_old_media(self) -> None:
+        """Forget the answers whose media the window has let go, so that they end as it does."""
+        if self.window.first != self._first:
+            self._first = self.window.first
+            for msn in [msn for msn in self._segments if self.window.segment_parts(msn) is None]:
+                self._segments.pop(msn).representation = None
+        for position in [position for position in self._parts if self.window.part_bytes(*position) is None]:
+            self._parts.pop(position).representation = None

@@ -1,0 +1,122 @@
+"""Web pages and what they load, from `origin/web`: read once at the start, served from memory.
+
+Only what was found then has an address, so no path can lead out of the directory. Nothing is loaded from
+another host: the content security policy says so to the browser too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from contracts.errors import NotFound
+from contracts.http import KIND
+from contracts.ids import check_room
+from origin.cache_policy import Kind
+from origin.public import add_public
+from origin.representation import Representation, accepts_gzip, content_etag, represent
+from origin.respond import respond
+
+WEB: Final = Path(__file__).parent / "web"
+# hls.js is a pinned npm dependency; without it the page plays native HLS.
+_HLS: Final = "node_modules/hls.js/dist/hls.min.mjs"
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
+_NOT_SERVED: Final = frozenset({"package.json", "package-lock.json", "README.md"})
+# Media comes through MSE, whose source is a blob.
+_CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file in both content codings."""
+
+    plain: Representation
+    gzipped: Representation
+
+
+def load_pages(directory: Path = WEB) -> dict[str, Page]:
+    """Files by the path under `directory` that they are asked for by; empty where there are none."""
+    return {name: _page(path) for name, path in _files(directory)}
+
+
+def _files(directory: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(directory.rglob("*")):
+        inside = path.relative_to(directory)
+        hidden = any(part.startswith(".") or part == "node_modules" for part in inside.parts)
+        if path.is_file() and not hidden and path.name not in _NOT_SERVED:
+            yield inside.as_posix(), path
+    if (directory / _HLS).is_file():
+        yield "hls.mjs", directory / _HLS
+
+
+def _page(path: Path) -> Page:
+    data = path.read_bytes()
+    content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    fields = {"Vary": "Accept-Encoding", **_SAFE}
+    if path.suffix == ".html":
+        fields["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+    packed = gzip.compress(data, mtime=0)
+    return Page(
+        represent(Kind.PAGE, content_type, (data,), content_etag((data,)), fields),
+        represent(
+            Kind.PAGE,
+            content_type,
+            (packed,),
+            content_etag((data,), "-gz"),
+            {**fields, "Content-Encoding": "gzip"},
+        ),
+    )
+
+
+class PageHandlers:
+    """`/`, `/listen/{room}` and `/assets/…`."""
+
+    def __init__(self, pages: dict[str, Page]) -> None:
+        self._pages = pages
+
+    def add_routes(self, app: web.Application) -> None:
+        """The pages and what they load."""
+        add_public(app, "/", self.lobby)
+        add_public(app, "/listen/{room}", self.listen)
+        add_public(app, "/assets/{name:.+}", self.asset)
+
+    async def lobby(self, request: web.Request) -> web.StreamResponse:
+        """The rooms that are live."""
+        return self._respond(request, "index.html")
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        """The player; it finds out by itself whether the room is live."""
+        check_room(request.match_info["room"])
+        return self._respond(request, "listen.html")
+
+    async def asset(self, request: web.Request) -> web.StreamResponse:
+        """What a page loads. Pages have addresses of their own."""
+        name = request.match_info["name"]
+        if name.endswith(".html"):
+            raise NotFound("nothing lives at this address")
+        return self._respond(request, name)
+
+    def _respond(self, request: web.Request, name: str) -> web.StreamResponse:
+        request[KIND] = Kind.PAGE
+        page = self._pages.get(name)
+        if page is None:
+            raise NotFound("nothing lives at this address")
+        gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
+        return respond(request, page.gzipped if gzipped else page.plain)

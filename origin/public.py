@@ -1,0 +1,38 @@
+"""Routes that anybody may read from any web page: GET, HEAD and the preflight of CORS."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from contracts.http import KIND
+from origin.cache_policy import CACHE_CONTROL, Kind
+from origin.representation import SERVER
+
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    # Players add Range and conditional fields; a page of somebody else's may add what it likes.
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "86400",
+    "Cache-Control": CACHE_CONTROL[Kind.PREFLIGHT],
+    "Server": SERVER,
+}
+
+
+def add_public(
+    app: web.Application, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> None:
+    """Route GET, HEAD and OPTIONS of `path`."""
+    resource = app.router.add_resource(path)
+    resource.add_route("GET", handler)
+    resource.add_route("HEAD", handler)
+    resource.add_route("OPTIONS", preflight)
+
+
+async def preflight(request: web.Request) -> web.Response:
+    """Yes to every web page."""
+    request[KIND] = Kind.PREFLIGHT
+    return web.Response(status=204, headers=_PREFLIGHT)
