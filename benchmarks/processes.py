@@ -1,0 +1,45 @@
+"""What processes cost, read from /proc: CPU seconds and memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process with all its threads, ended ones included."""
+    # The name in brackets may hold spaces: fields are counted from its end (proc(5): utime 14, stime 15).
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory of the process, with its share of what it shares with others."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no Pss in /proc/{pid}/smaps_rollup")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a group of processes took: cores' worth of CPU over a time, and memory at its end."""
+
+    cores: float
+    memory: int
+
+
+def cost_over(pids: Sequence[int], seconds: float) -> Cost:
+    """Watch `pids` for `seconds`."""
+    began, before = time.monotonic(), sum(map(cpu_seconds, pids))
+    time.sleep(seconds)
+    elapsed, used = time.monotonic() - began, sum(map(cpu_seconds, pids)) - before
+    return Cost(used / elapsed, sum(map(pss_bytes, pids)))

@@ -1,0 +1,216 @@
+"""Requests a second from one core: our origin against nginx with the same bytes as static files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import statistics
+import subprocess
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import report
+from benchmarks.filled import WINDOW_SEGMENTS, filled_take
+from tests import programs
+from tests.soak.running import Program, on_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.filled import FilledTake
+
+NAME: Final = "requests"
+TITLE: Final = "Requests a second and core against nginx"
+_COLUMNS: Final = ("", "bytes", "longwave /s", "nginx /s", "ratio")
+_SERVER_CORE: Final = {0}
+_GENERATOR_CORE: Final = {1}
+_CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What is asked for: its path at the origin, its file's name at nginx, and whether it travels gzipped."""
+
+    name: str
+    path: str
+    file: str
+    gzip: bool = False
+    target: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Request headers."""
+        return {"Accept-Encoding": "gzip"} if self.gzip else {}
+
+
+def resources(take: FilledTake) -> list[Resource]:
+    """A playlist in its three forms, a segment and a part: all from the end of a full window."""
+    msn = WINDOW_SEGMENTS - 1
+    delta = f"{take.path}/index.m3u8?_HLS_msn={msn}&_HLS_skip=YES"
+    return [
+        Resource("playlist, plain", f"{take.path}/index.m3u8", "plain.m3u8", target=True),
+        Resource("playlist, gzip", f"{take.path}/index.m3u8", "gzip.m3u8", gzip=True, target=True),
+        Resource("playlist, delta, gzip", delta, "delta.m3u8", gzip=True),
+        Resource("segment", f"{take.path}/{msn}.m4s", "segment.m4s", target=True),
+        Resource("part", f"{take.path}/{msn}.0.m4s", "part.m4s"),
+    ]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One resource's requests a second on both sides."""
+
+    resource: Resource
+    length: int
+    ours: float
+    peer: float
+
+    @property
+    def ratio(self) -> float:
+        """Our rate where nginx has 1."""
+        return self.ours / self.peer
+
+
+def run(*, quick: bool) -> report.Result:
+    """Ask for each resource from both, in turns."""
+    for program in ("nginx", "wrk"):
+        if not programs.find(program):
+            return report.not_measured(
+                NAME, TITLE, f"{program} is not here (Debian: apt-get install {program})"
+            )
+    rounds, seconds = (1, 2) if quick else (3, 3)
+    with TemporaryDirectory(prefix="longwave-bench-") as name:
+        directory = Path(name)
+        with filled_take(directory, _SERVER_CORE) as take:
+            take.put_next_part()
+            wanted = resources(take)
+            bodies = {r.name: take.server.get(r.path, headers=r.headers).body for r in wanted}
+            with _nginx(directory, wanted, bodies) as port:
+                rates = [
+                    _rates(take, port, resource, len(bodies[resource.name]), rounds, seconds)
+                    for resource in wanted
+                ]
+    return _result(rates, rounds, seconds)
+
+
+def _rates(
+    take: FilledTake, nginx_port: int, resource: Resource, length: int, rounds: int, seconds: int
+) -> Rates:
+    ours, peer = [], []
+    for _ in range(rounds):
+        ours.append(_wrk(take.server.url + resource.path, resource, seconds))
+        peer.append(_wrk(f"http://127.0.0.1:{nginx_port}/{resource.file}", resource, seconds))
+    return Rates(resource, length, statistics.median(ours), statistics.median(peer))
+
+
+def _wrk(url: str, resource: Resource, seconds: int) -> float:
+    headers = [option for name, value in resource.headers.items() for option in ("-H", f"{name}: {value}")]
+    argv = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", *headers, url]
+    with on_cores(_GENERATOR_CORE):
+        said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    if "Non-2xx" in said or "Socket errors" in said or not rate:
+        raise RuntimeError(f"wrk {url}: {said}")
+    return float(rate[1])
+
+
+@contextlib.contextmanager
+def _nginx(directory: Path, wanted: list[Resource], bodies: dict[str, bytes]) -> Iterator[int]:
+    """Nginx with one worker on the server's core; its port. Everything it writes stays in `directory`."""
+    (root := directory / "static").mkdir()
+    for resource in wanted:
+        (root / resource.file).write_bytes(bodies[resource.name])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (config := directory / "nginx.conf").write_text(_config(directory, root, port, wanted))
+    with on_cores(_SERVER_CORE):
+        program = Program(
+            [programs.path("nginx"), "-c", str(config), "-e", str(directory / "nginx-error.log")],
+            directory / "nginx.log",
+        )
+    with program:
+        _wait_for(program, f"http://127.0.0.1:{port}/{wanted[0].file}")
+        yield port
+
+
+def _wait_for(program: Program, url: str) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        if program.ended() or time.monotonic() > deadline:
+            raise RuntimeError(f"nginx did not start: {program.last_words()}")
+        time.sleep(0.05)
+
+
+def _config(directory: Path, root: Path, port: int, wanted: list[Resource]) -> str:
+    """What one would write for static files, with the headers that our answers carry."""
+    gzipped = "".join(
+        f"location = /{r.file} {{ add_header Content-Encoding gzip; add_header Vary Accept-Encoding;"
+        " add_header Cache-Control 'public, max-age=1'; add_header Access-Control-Allow-Origin *; }\n"
+        for r in wanted
+        if r.gzip
+    )
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    # A worker that gave up root could not enter the temporary directory.
+    user = "user root;" if os.geteuid() == 0 else ""
+    return f"""{user}
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+{temporary}
+types {{ application/vnd.apple.mpegurl m3u8; audio/mp4 m4s; }}
+access_log off;
+sendfile on;
+tcp_nopush on;
+keepalive_requests 100000000;
+server {{
+listen 127.0.0.1:{port};
+root {root};
+add_header Cache-Control 'public, max-age=1';
+add_header Access-Control-Allow-Origin *;
+{gzipped}
+}}
+}}
+"""
+
+
+def _result(rates: list[Rates], rounds: int, seconds: int) -> report.Result:
+    rows = [
+        (
+            rate.resource.name,
+            f"{rate.length:,}",
+            f"{rate.ours:,.0f}",
+            f"{rate.peer:,.0f}",
+            f"{rate.ratio:.2f}",
+        )
+        for rate in rates
+    ]
+    return report.Result(
+        NAME,
+        TITLE,
+        _COLUMNS,
+        tuple(rows),
+        notes=(
+            f"medians of {rounds} runs of {seconds} s, in turns; a window of 15 minutes",
+            f"wrk with {_CONNECTIONS} kept connections on one core, the server on the other",
+            "nginx: one worker, sendfile, no access log",
+        ),
+        targets=tuple(
+            report.at_least(f"{rate.resource.name}: requests a second, × nginx", 0.6, rate.ratio)
+            for rate in rates
+            if rate.resource.target
+        ),
+    )
