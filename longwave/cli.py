@@ -67,20 +67,67 @@ def origin(
     tls_key: TlsKey = None,
 ) -> None:
     """Run an origin alone: what CDNs and players talk to, fed over HTTP by `longwave serve --origin URL`."""
-    from longwave.serve import run_origin
+    from longwave.serve_origin import run_origin
     from longwave.settings import OriginSettings, load_settings
 
     given = {"host": host, "port": port, "data_dir": data_dir, "tls_cert": tls_cert, "tls_key": tls_key}
     run_origin(load_settings(OriginSettings, given))
 
 
+@app.command()
+def publish(
+    file: Annotated[Path, typer.Argument(help="Any audio file that FFmpeg's libraries can decode.")],
+    room: Annotated[str, typer.Option(help="The room to play it into.")],
+    url: Annotated[str, typer.Option(help="The server.", envvar="LONGWAVE_URL")] = "http://127.0.0.1:8080",
+    token: Annotated[
+        str | None, typer.Option(help="Token, where the server wants one.", envvar="LONGWAVE_TOKEN")
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="The speaker's name.", envvar="LONGWAVE_SPEAKER")
+    ] = None,
+    channels: Annotated[int, typer.Option(help="1 or 2.", envvar="LONGWAVE_CHANNELS")] = 1,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Again and again, until Ctrl-C.", envvar="LONGWAVE_LOOP")
+    ] = False,
+    ca: Annotated[
+        Path | None, typer.Option(help="Certificates to check the server by, PEM.", envvar="LONGWAVE_CA")
+    ] = None,
+) -> None:
+    """Play an audio file into a room, in real time; reconnects when the server restarts."""
+    from longwave.publish import PublishOptions, run_publish
+
+    run_publish(PublishOptions(file, room, url, token, speaker, channels, loop, ca))
+
+
+@app.command()
+def package(
+    input_: Annotated[Path, typer.Argument(metavar="INPUT", help="Any audio file that can be decoded.")],
+    outdir: Annotated[Path, typer.Argument(help="Where to write; made if need be.")],
+    renditions: Annotated[
+        str, typer.Option(help="Bit rates, such as 32k,64k.", envvar="LONGWAVE_RENDITIONS")
+    ] = "64k",
+    segments: Annotated[
+        str | None, typer.Option(help="A:B writes segments A <= n < B only.", envvar="LONGWAVE_SEGMENTS")
+    ] = None,
+    channels: Annotated[int, typer.Option(help="1 or 2.", envvar="LONGWAVE_CHANNELS")] = 1,
+    parts: Annotated[int, typer.Option(help="Pieces of a segment, 1 to 10.", envvar="LONGWAVE_PARTS")] = 5,
+) -> None:
+    """Turn an audio file into an HLS VOD, with the same chain as live rooms."""
+    from longwave.package_view import run_package
+
+    run_package(input_, outdir, renditions, segments, channels, parts)
+
+
 def main() -> None:
     """Run a command: an error is one line on stderr. Exit codes: 2 for a wrong use, 1 for a failure."""
     try:
-        app(standalone_mode=True)
+        app()
     except UsageError as error:
-        print(f"longwave: {error.message}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
+        _complain(error, 2)
     except LongwaveError as error:
-        print(f"longwave: {error.message}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
+        _complain(error, 1)
+
+
+def _complain(error: LongwaveError, code: int) -> None:
+    print(f"longwave: {error.message}", file=sys.stderr)  # noqa: T201 - this is the command line
+    raise SystemExit(code) from None

@@ -51,7 +51,8 @@ async def listening(app: web.Application, settings: HttpSettings) -> AsyncIterat
 
 def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {settings.port} on {settings.host} is taken: end what listens there or take another --port"
+        place = f"port {settings.port} on {settings.host}"
+        return f"{place} is taken: end what listens there or give another --port"
     if error.errno == errno.EACCES:
         return f"port {settings.port} needs more rights: choose one above 1023"
     return f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"

@@ -71,20 +71,25 @@ class HttpSettings(BaseSettings):
         return context
 
 
-class ServeSettings(HttpSettings):
-    """`longwave serve`: every role in one process."""
+class OriginSettings(HttpSettings):
+    """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
 
     data_dir: Path = Field(Path("data"), description="where rooms, live takes and windows are kept")
+    window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
+    max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
+    max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
+
+
+class ServeSettings(OriginSettings):
+    """`longwave serve`: every role in one process."""
+
     origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
         (), description="further origins to publish to"
     )
     demo: bool = Field(default=False, description="keep a room called 'demo' that speaks")
-    window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
     idle_timeout: float = Field(60.0, ge=1, le=3600, description="seconds without a speaker that end a take")
     sender_timeout: float = Field(30.0, ge=1, le=3600, description="seconds without audio that drop a sender")
     max_rooms: int = Field(200, ge=1, le=10_000, description="rooms that may be live at once")
-    max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
-    max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
     encoder_threads: int | None = Field(
         None, ge=1, le=256, description="threads that encode; default: the cores"
     )
@@ -93,16 +98,6 @@ class ServeSettings(HttpSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
-
-
-class OriginSettings(HttpSettings):
-    """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
-
-    data_dir: Path = Path("data")
-    window_seconds: int = Field(900, ge=30, le=86_400)
-    max_rooms: int = Field(200, ge=1, le=10_000)
-    max_window_mb: int = Field(4096, ge=16)
-    max_blocked: int = Field(20_000, ge=1)
 
 
 S = TypeVar("S", bound=HttpSettings)
