@@ -88,7 +88,7 @@ def _encoded(pieces: Iterable[Piece], settings: TakeSettings, outdir: Path) -> I
 
     Decoding goes on meanwhile, and waits when two pieces a core are under way: memory is bounded.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = _cores()
     running: deque[Future[list[EncodedSegment]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
         try:
@@ -101,6 +101,12 @@ def _encoded(pieces: Iterable[Piece], settings: TakeSettings, outdir: Path) -> I
         finally:
             for future in running:
                 future.cancel()
+
+
+def _cores() -> int:
+    # How many this process may use, where the system tells (Linux); a container's share is less than all.
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _encode_and_write(piece: Piece, settings: TakeSettings, outdir: Path) -> list[EncodedSegment]:
