@@ -63,13 +63,18 @@ class TakeWindow:
 
     def put_event(self, event: TakeEvent) -> Put:
         """Take a chapter or who speaks. IGNORED where it can no longer be listed in order."""
+        if self.ended and not self._events.holds(event):
+            raise TakeEnded("the take has ended: nothing more is taken")
         put = self._events.put(event)
         if put is Put.NEW:
             self._advance_events()
         return put
 
     def end(self, samples: int) -> Put:
-        """The take is `samples` long. Raises MediaMissing while the part with the last of them is missing."""
+        """The take is `samples` long. Raises MediaMissing while the part with the last of them is missing.
+
+        Media after that part stays: what was listed cannot be taken back.
+        """
         if samples < 0:
             raise MalformedMedia("samples: 0 or more")
         if self.end_samples is not None:

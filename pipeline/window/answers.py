@@ -26,9 +26,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing answers the request before `window.next > target` or the take's end; then ask again.
+    """The playlist answers the request once `window.next > target`, or the take has ended.
 
-    The second answer is Ready, except in a window without media yet, whose first MSN nobody knows.
+    If the window is not `answerable` even then (before its first media nobody knows its MSN), ask again. If
+    it is, do not: after a gap the same question may mean a later part to one who knows of the gap, while
+    whoever waited has to be told of it.
     """
 
     target: Position

@@ -48,6 +48,10 @@ class EventTimeline:
         insort(self._pending, name)
         return Put.NEW
 
+    def holds(self, event: TakeEvent) -> bool:
+        """Whether an event of this name was taken, and has not left."""
+        return (event.sample, event.n) in self._all
+
     def advance(self, first_sample: int, stop_sample: int) -> bool:
         """The window reaches from `first_sample` to `stop_sample`. Whether other ranges are listed now."""
         changed = False
