@@ -12,6 +12,8 @@ const TICK_MS = 100;
 const IDLE_FACTOR = 3;
 // Standing still this long is not a hiccup any more: look at the server from outside the engine.
 const SUSPICIOUS = 2.5;
+// Standing still this long within the last second of a take that is over: it has been heard.
+const SPENT = 1.5;
 // The room has been found live so many times while the playhead stood still: the engine is lost. Start over.
 const STUCK_PROBES = 3;
 
@@ -165,6 +167,8 @@ export class Session extends EventTarget {
     const still = this.#follower.stillSince;
     this.#facts.stalled = still === null ? 0 : now - still;
     this.#facts.behind = this.behind ?? 0;
+    // Not every browser says "ended" when a few milliseconds of the last part are missing.
+    if (this.#closed && this.#facts.stalled > SPENT && this.#facts.behind < 1) this.#onFinished();
     if (this.#facts.stalled > SUSPICIOUS && this.#facts.wanted) this.#soon(1000);
     if (this.#facts.stalled === 0) this.#stuckProbes = 0;
     this.dispatchEvent(new Event("change"));
@@ -246,6 +250,7 @@ export class Session extends EventTarget {
   }
 
   #onFinished() {
+    if (this.#facts.finished) return;
     this.#facts.finished = true;
     this.#soon(0);
   }

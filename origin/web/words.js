@@ -9,7 +9,7 @@ export const WORDS = Object.freeze({
   connecting: ["Connecting", ""],
   ready: ["Live", "Press play to listen."],
   live: ["Live", ""],
-  behind: ["Behind live", "You are listening to a little while ago."],
+  behind: ["Behind live", "You hear what was said a little while ago."],
   paused: ["Paused", "Press play to go on."],
   returning: ["Back in a moment", "The sound has stopped on the way. It goes on by itself."],
   waiting: ["This room is not live right now – waiting", "It starts by itself as soon as the room goes live."],
@@ -37,6 +37,8 @@ export function stateOf(facts) {
   if (facts.room === "starting" && !facts.started) return "connecting";
   if (facts.room === "absent") return facts.heard ? "ended" : "waiting";
   if (facts.room === "ended" && (facts.finished || !facts.started)) return facts.heard ? "ended" : "waiting";
+  // Another take is on; its sound is on the way.
+  if (facts.finished) return "connecting";
   if (!facts.wanted) return facts.heard ? "paused" : "ready";
   if (!facts.started) return facts.heard || !facts.reachable ? "returning" : "connecting";
   if (facts.stalled > STALL_WORTH_A_WORD) return "returning";

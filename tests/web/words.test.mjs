@@ -26,6 +26,7 @@ const TABLE = [
   ["returning", { ...before, heard: true }],
   ["live", { ...playing, room: "ended" }],
   ["ended", { ...playing, room: "ended", finished: true }],
+  ["connecting", { ...playing, finished: true }],
   ["ended", { ...playing, room: "absent" }],
   ["unplayable", { ...playing, playable: false }],
 ];

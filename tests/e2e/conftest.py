@@ -1,0 +1,23 @@
+"""One server a test, one browser a module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.e2e.listener import MAY_PLAY, chromium
+from tests.server import Server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data") as running:
+        yield running
+
+
+# A module, not a session: while playwright's own event loop is alive, no other test can have one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium(MAY_PLAY) as running:
+        yield running

@@ -1,0 +1,68 @@
+// Runs in the page before its own scripts: hears what the page plays, and notes every media body it loads.
+"use strict";
+
+(() => {
+  const WORKLET = `
+    registerProcessor("ear", class extends AudioWorkletProcessor {
+      #batch = new Float32Array(4096);
+      #filled = 0;
+      #at = 0;
+      process([[channel]]) {
+        if (this.#filled === 0) this.#at = Date.now();
+        // No channel: the element has nothing to play at the moment.
+        if (channel) this.#batch.set(channel, this.#filled);
+        else this.#batch.fill(0, this.#filled, this.#filled + 128);
+        this.#filled += 128;
+        if (this.#filled === this.#batch.length) {
+          this.port.postMessage({ at: this.#at, samples: this.#batch });
+          this.#filled = 0;
+        }
+        return true;
+      }
+    });`;
+
+  const chunks = [];
+  const bodies = [];
+  let context = null;
+
+  const connect = AudioContext.prototype.createMediaElementSource;
+  AudioContext.prototype.createMediaElementSource = function hooked(element) {
+    const source = connect.call(this, element);
+    context = this;
+    const module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+    this.audioWorklet.addModule(module).then(() => {
+      const ear = new AudioWorkletNode(this, "ear", { channelCount: 1, channelCountMode: "explicit" });
+      ear.port.onmessage = ({ data }) => chunks.push(data);
+      source.connect(ear).connect(this.destination); // it puts out silence; connected, it is kept running
+    });
+    return source;
+  };
+
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function noted(...body) {
+    this.addEventListener("load", async () => {
+      if (this.status !== 200 || !(this.response instanceof ArrayBuffer)) return;
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", this.response));
+      bodies.push([this.responseURL, Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")]);
+    });
+    return send.apply(this, body);
+  };
+
+  function base64(samples) {
+    const pcm = Int16Array.from(samples, (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768))));
+    let text = "";
+    for (const byte of new Uint8Array(pcm.buffer)) text += String.fromCharCode(byte);
+    return btoa(text);
+  }
+
+  window.ear = {
+    /** What was heard since the last call: [[milliseconds since 1970, s16le samples in base64], …] */
+    take: () => ({
+      rate: context?.sampleRate ?? 0,
+      // From the graph to the loudspeaker.
+      latency: (context?.baseLatency ?? 0) + (context?.outputLatency ?? 0),
+      chunks: chunks.splice(0).map(({ at, samples }) => [at, base64(samples)]),
+    }),
+    bodies,
+  };
+})();

@@ -1,0 +1,86 @@
+"""What the player page says, and does, when its room is not live, ends, comes back or cannot be played."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.listener import chromium, listening
+from tests.e2e.speaker import Speaker
+from tests.server import Server
+
+pytestmark = pytest.mark.needs("chromium", "hls.js")
+
+
+def test_a_room_that_is_not_live_plays_as_soon_as_it_is(server: Server, browser: Browser) -> None:
+    with listening(browser, f"{server.url}/listen/later") as listener:
+        listener.wait_for_state("waiting")
+        expect(listener.page.get_by_role("status").first).to_have_text(
+            "This room is not live right now – waiting"
+        )
+        with Speaker(server.url, "later"):
+            listener.wait_for_playback()
+            expect(listener.page.get_by_role("status").first).to_have_text("Live")
+
+
+def test_a_take_that_ends_is_said_to_have_ended_and_the_next_one_plays(
+    server: Server, browser: Browser
+) -> None:
+    with listening(browser, f"{server.url}/listen/twice") as listener:
+        with Speaker(server.url, "twice"):
+            listener.wait_for_playback()
+            first = listener.knows["take"]
+            assert server.request("POST", "/rooms/twice/end").status < 300
+        listener.wait_for_state("ended")
+        expect(listener.page.get_by_role("status").first).to_have_text("The room has ended")
+        with Speaker(server.url, "twice"):
+            listener.wait_until(lambda knows: knows["take"] not in {None, first}, "the next take")
+            listener.wait_for_playback()
+        assert not listener.errors
+
+
+def test_a_listener_may_pause_go_on_and_come_back_to_live(server: Server, browser: Browser) -> None:
+    with Speaker(server.url, "pause"), listening(browser, f"{server.url}/listen/pause") as listener:
+        listener.wait_for_playback()
+        listener.page.get_by_role("button", name="Pause").click()
+        stopped = listener.wait_for_state("paused")["position"]
+        listener.page.wait_for_timeout(4000)
+        listener.page.get_by_role("button", name="Play").click()
+        resumed = listener.wait_for_state("behind")
+        assert resumed["position"] < stopped + 2, "it goes on where it was paused"
+        listener.page.get_by_role("button", name="Go to live").click()
+        knows = listener.wait_for_state("live")
+        assert knows["following"]
+        expect(listener.page.get_by_role("button", name="Go to live")).to_be_hidden()
+
+
+def test_a_listener_may_scrub_back_with_the_keyboard(server: Server, browser: Browser) -> None:
+    with Speaker(server.url, "scrub"), listening(browser, f"{server.url}/listen/scrub") as listener:
+        listener.wait_for_playback(5.0)
+        line = listener.page.get_by_role("slider", name="Position in the room")
+        line.press("Home")
+        listener.wait_for_state("behind")
+        assert "behind live" in (line.get_attribute("aria-valuetext") or "")
+        line.press("End")
+        listener.wait_for_state("live")
+
+
+def test_a_browser_that_wants_a_gesture_gets_a_play_button(server: Server) -> None:
+    with (
+        chromium() as strict,
+        Speaker(server.url, "gesture"),
+        listening(strict, f"{server.url}/listen/gesture") as listener,
+    ):
+        knows = listener.wait_for_state("ready")
+        assert knows["engine"] is None, "nothing is loaded before somebody wants to hear it"
+        listener.page.get_by_role("button", name="Play").click()
+        listener.wait_for_playback()
+
+
+def test_without_hls_js_the_browser_plays_the_room_by_itself(server: Server, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/assets/hls.mjs", lambda route: route.abort())
+    with Speaker(server.url, "native"):
+        page.goto(f"{server.url}/listen/native")
+        page.wait_for_function("window.longwave?.engine === 'native'", timeout=30_000)
+        page.wait_for_function("window.longwave.position > 1", timeout=30_000)
+    context.close()
