@@ -5,8 +5,8 @@ A file is a sequence of records, each
     magic "LWJ1" | kind u8 | rendition u8 | part u16 | number u64 | length u32 | crc32 u32 | payload
 
 big-endian; the CRC covers the 20 bytes before it and the payload. `rendition` counts in the take header's
-order; `number` is a sequence number (for an end: the take's length in samples). A reader that meets damage
-looks for the next magic, so one bad block costs only the records that lie in it.
+order; `number` is a sequence number (of an event: its sample; of an end: the take's length in samples). A
+reader that meets damage looks for the next magic, so one bad block costs only the records that lie in it.
 """
 
 from __future__ import annotations

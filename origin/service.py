@@ -176,7 +176,7 @@ class Origin:
         put = take.window.put_event(event)
         if put is Put.NEW:
             payload = json.dumps({"id": event.id, "event": event.to_json()}).encode()
-            self._moved(take, Record(RecordKind.EVENT, payload))
+            self._moved(take, Record(RecordKind.EVENT, payload, number=event.sample))
         return put
 
     @_counted("end")
