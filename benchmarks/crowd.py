@@ -146,7 +146,7 @@ def _serve(pipe: Connection[object, object], port: int, count: int, cores: set[i
                 while len(arrivals) < count:
                     arrivals += crowd.arrivals(1.0)
                 pipe.send(arrivals)
-    except EOFError:
-        return
+    except (EOFError, ConnectionResetError, BrokenPipeError):
+        return  # nobody wants to know any more
     except OSError as error:
         pipe.send(error)

@@ -53,6 +53,8 @@ class FilledTake:
         for msn in range(WINDOW_SEGMENTS):
             parts = (self._part(Position(msn, part)) for part in range(_SETTINGS.parts))
             self._put(f"{_RENDITION.name}/{msn}.m4s", b"".join(parts))
+        # An origin that is filled answers listeners from the first part on.
+        self.put_next_part()
 
     @property
     def path(self) -> str:

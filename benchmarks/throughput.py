@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import socket
@@ -88,15 +89,22 @@ def run(*, quick: bool) -> report.Result:
     with TemporaryDirectory(prefix="longwave-bench-") as name:
         directory = Path(name)
         with filled_take(directory, _SERVER_CORE) as take:
-            take.put_next_part()
             wanted = resources(take)
-            bodies = {r.name: take.server.get(r.path, headers=r.headers).body for r in wanted}
+            bodies = {resource.name: _body(take, resource) for resource in wanted}
             with _nginx(directory, wanted, bodies) as port:
                 rates = [
                     _rates(take, port, resource, len(bodies[resource.name]), rounds, seconds)
                     for resource in wanted
                 ]
     return _result(rates, rounds, seconds)
+
+
+def _body(take: FilledTake, resource: Resource) -> bytes:
+    answer = take.server.get(resource.path, headers=resource.headers)
+    encoding = answer.headers.get("Content-Encoding", "")
+    if answer.status != http.client.OK or (encoding == "gzip") is not resource.gzip:
+        raise RuntimeError(f"{resource.name}: {answer.status} {encoding}")
+    return answer.body
 
 
 def _rates(
