@@ -8,8 +8,9 @@
         └───────────── nothing left: silence ─────────────┘
 
 There are two kinds of sender. Who was ever far ahead of time is *fast* (a file): it is paced by not being
-read, and nothing of it is dropped. Everybody else is *live*: what it sends after a stall is late by the silence
-that was played meanwhile (its *debt*), and as much is dropped, so that sound and time fit together as before.
+read, and nothing of it is dropped. Everybody else is *live*: what it sends after a stall is late by the
+silence that was played meanwhile (its *debt*), and as much is dropped, so that sound and time fit together
+again.
 A burst at the start (`ffmpeg -re` sends half a second) is not late: there is no debt to pay.
 """
 

@@ -1,0 +1,170 @@
+"""PCM in: `PUT /pcm/{room}` with a chunked body, and `GET /pcm/{room}/ws` with one message after another.
+
+Both take s16le at 48 kHz. A sender that is faster than time is paced by not being read; everything about a
+request is decided before its body is read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from aiohttp import ClientPayloadError, WSMsgType, hdrs, web
+
+from contracts.errors import BadRequest, Forbidden, LongwaveError, http_status
+from contracts.http import KIND, json_line, refuse_encoding
+from contracts.ids import check_room, check_speaker
+from contracts.tokens import TokenGate
+from workers.ingest import Ingest
+from workers.speaker import Speaker
+
+# More than a second of stereo in one message is no live sender.
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+# A browser or SFU that vanished is noticed within about this time.
+_PING_SECONDS: Final = 15.0
+# RFC 6455 7.4.2: codes from 4000 on are for applications; ours say the HTTP status.
+_CLOSE_CODE_BASE: Final = 4000
+_INVALID_PAYLOAD: Final = 1007
+# RFC 6455 5.5: what fits a close frame beside its code.
+_MAX_REASON_BYTES: Final = 123
+
+
+class PcmHandlers:
+    """The two doors for PCM."""
+
+    def __init__(self, ingest: Ingest, gate: TokenGate) -> None:
+        self._ingest = ingest
+        self._gate = gate
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        """`PUT /pcm/{room}?channels=1&speaker=NAME`: answered when all of it is on the bus."""
+        self._admit(request)
+        refuse_encoding(request)
+        speaker = await self._connect(request)
+        try:
+            with speaker.attached():
+                await _continue(request)
+                await self._read(request, speaker)
+                self._ingest.finish(speaker)
+                await speaker.played()
+        finally:
+            self._ingest.leave(speaker)
+        _check_body(speaker)
+        return json_line({"room": speaker.room, "take": speaker.take, **report(speaker)})
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """`GET /pcm/{room}/ws?channels=1&speaker=NAME`: binary s16le, text such as `{"muted": true}`."""
+        self._admit(request)
+        socket = web.WebSocketResponse(
+            heartbeat=_PING_SECONDS, max_msg_size=MAX_MESSAGE_BYTES, compress=False
+        )
+        if not socket.can_prepare(request):
+            raise BadRequest("this address speaks WebSocket: send PCM in a body with PUT /pcm/{room}")
+        _refuse_other_sites(request)
+        speaker = await self._connect(request)
+        try:
+            await socket.prepare(request)
+            with speaker.attached():
+                await self._listen(socket, speaker)
+        except LongwaveError as error:
+            await _close(socket, error)
+        finally:
+            self._ingest.leave(speaker)
+        return socket
+
+    def _admit(self, request: web.Request) -> None:
+        request[KIND] = "pcm"
+        self._gate.check(request.headers.get(hdrs.AUTHORIZATION))
+
+    async def _connect(self, request: web.Request) -> Speaker:
+        room = check_room(request.match_info["room"])
+        channels = request.query.get("channels", "1")
+        if channels not in {"1", "2"}:
+            raise BadRequest("channels: 1 or 2")
+        name = request.query.get("speaker")
+        return await self._ingest.connect(room, None if name is None else check_speaker(name), int(channels))
+
+    async def _read(self, request: web.Request, speaker: Speaker) -> None:
+        try:
+            while data := await request.content.readany():
+                self._ingest.feed(speaker, data)
+                await speaker.paced()
+        except (ClientPayloadError, ConnectionError):
+            raise BadRequest("the body stopped half way") from None
+
+    async def _listen(self, socket: web.WebSocketResponse, speaker: Speaker) -> None:
+        async for message in socket:
+            match message.type:
+                case WSMsgType.BINARY:
+                    if len(message.data) % (2 * speaker.intake.channels):
+                        raise _BadMessage("a message holds whole samples of s16le, of all channels")
+                    self._ingest.feed(speaker, message.data)
+                    await speaker.paced()
+                case WSMsgType.TEXT:
+                    _obey(message.data, speaker)
+                case _:
+                    break
+
+
+class _BadMessage(BadRequest):
+    """A message that is neither PCM nor a known JSON object."""
+
+
+def report(speaker: Speaker) -> dict[str, object]:
+    """What became of a sender's samples."""
+    intake = speaker.intake
+    return {"samples": intake.taken, "silence": intake.silence, "dropped": intake.dropped}
+
+
+async def expect_later(request: web.Request) -> None:
+    """Leave `100-continue` to the handler, which knows whether it wants the body (RFC 9110 10.1.1)."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+async def _continue(request: web.Request) -> None:
+    if request.headers.get(hdrs.EXPECT) and request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer's own length starts behind it.
+        request.writer.output_size = 0
+
+
+def _check_body(speaker: Speaker) -> None:
+    if speaker.odd_bytes:
+        raise BadRequest(
+            f"the body ends inside a sample, {speaker.odd_bytes} bytes over; what came before was taken: "
+            f"send s16le with {speaker.intake.channels} channel(s)"
+        )
+    if not speaker.intake.received:
+        raise BadRequest("the body was empty: send s16le PCM at 48 kHz")
+
+
+def _obey(text: str, speaker: Speaker) -> None:
+    """`{"muted": bool}`; other members of the object are for others."""
+    try:
+        words = json.loads(text)
+    except (ValueError, RecursionError):
+        words = None
+    if not isinstance(words, dict):
+        raise _BadMessage('a text message is a JSON object such as {"muted": true}')
+    match words.get("muted"):
+        case True:
+            speaker.intake.mute()
+        case False:
+            speaker.intake.unmute()
+        case None if "muted" not in words:
+            pass
+        case _:
+            raise _BadMessage("muted: true or false")
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """Browsers let any page open a WebSocket to any host: only our own may speak here (RFC 6455 10.2)."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and origin.partition("://")[2] != request.host:
+        raise Forbidden("a page of another site cannot speak here")
+
+
+async def _close(socket: web.WebSocketResponse, error: LongwaveError) -> None:
+    code = _INVALID_PAYLOAD if isinstance(error, _BadMessage) else _CLOSE_CODE_BASE + http_status(error)
+    await socket.close(code=code, message=error.message.encode()[:_MAX_REASON_BYTES])

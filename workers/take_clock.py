@@ -1,0 +1,42 @@
+"""The clock of a live take: the wall clock is read once, at the epoch, and monotonic time ever after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.grid import BLOCK, SAMPLE_RATE
+
+BLOCK_NS: Final = 1_000_000_000 * BLOCK // SAMPLE_RATE
+"""20 ms: a block's length in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The two clocks of a process: monotonic nanoseconds, and microseconds of UTC."""
+
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    wall_us: Callable[[], int] = lambda: time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TakeClock:
+    """Says which blocks of a take are over. `zero_ns` is the monotonic instant of sample 0."""
+
+    zero_ns: int
+
+    @classmethod
+    def resumed(cls, epoch_us: int, wall_us: int, now_ns: int) -> TakeClock:
+        """The clock of a take that began in another process, whose monotonic time is gone."""
+        return cls(now_ns - (wall_us - epoch_us) * 1000)
+
+    def blocks_over(self, now_ns: int) -> int:
+        """How many blocks have sounded: block k is due at `zero_ns` + (k + 1) · 20 ms."""
+        return max(0, now_ns - self.zero_ns) // BLOCK_NS
+
+
+def real_samples(now_ns: int) -> int:
+    """Monotonic time in samples: what an intake measures arrivals with."""
+    return now_ns * SAMPLE_RATE // 1_000_000_000

@@ -1,0 +1,180 @@
+"""Keeps live takes on disk without ever making one wait: a task a take writes what is newest, in a thread.
+
+A number is reserved 0.8 s before its segment begins. If the disk does not manage it in time, the segment
+begins all the same; that is counted, and `degraded` says so for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVarTuple
+
+import structlog
+
+from contracts.errors import DiskUnavailable
+from contracts.metrics import Metrics
+from contracts.take import TakeHeader, TakeKey
+from pipeline.grid import SAMPLE_RATE, SEGMENT
+from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
+
+log = structlog.get_logger()
+
+Ts = TypeVarTuple("Ts")
+
+LEAD: Final = SAMPLE_RATE * 4 // 5
+HEARTBEAT: Final = SAMPLE_RATE
+# Before this sample of a take no part can have left, and a crash leaves nothing of it anywhere.
+_FIRST_PART: Final = SAMPLE_RATE // 5
+_THREADS: Final = 4
+_RETRY_SECONDS: Final = 5.0
+# What a server that goes down waits for its disk.
+_LAST_WORDS_SECONDS: Final = 2.0
+
+
+class _Kept:
+    """One take: what is on disk of it, and what should be."""
+
+    def __init__(self, key: TakeKey, header: TakeHeader, stored: Reservation | None) -> None:
+        self.key = key
+        self.header = header
+        self.file: TakeFile | None = None
+        self.wanted = stored or Reservation(1)
+        self.safe = self.wanted.reserved if stored else 0
+        self.late_msn = -1
+        self.trouble: str | None = None
+        self.stored = stored is not None
+        self.news = asyncio.Event()
+        self.done = False
+        self.closing = False
+        self.task: asyncio.Task[None]
+
+
+class TakeKeeper:
+    """The live takes of a process, kept in `store`."""
+
+    def __init__(self, store: TakeStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._takes: dict[TakeKey, _Kept] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, "take-store")
+
+    @property
+    def degraded(self) -> str | None:
+        """What is wrong with the disk, as far as takes are concerned."""
+        for kept in self._takes.values():
+            if kept.trouble is not None:
+                return kept.trouble
+        return None
+
+    @property
+    def keys(self) -> tuple[TakeKey, ...]:
+        """Every take that is kept."""
+        return tuple(self._takes)
+
+    async def stored(self) -> list[StoredTake]:
+        """The takes that the last process left. Raises DiskUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
+
+    def keep(self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None) -> None:
+        """Keep a take that begins now, or one that was `stored`."""
+        kept = self._takes[key] = _Kept(key, header, stored)
+        if stored is None:
+            kept.news.set()
+        kept.task = asyncio.create_task(self._follow(kept), name=f"keep {key.take}")
+
+    def note(self, key: TakeKey, top: int, *, named: bool) -> None:
+        """The bus has reached `top`: reserve the next segment in time, give a sign of life each second."""
+        kept = self._takes[key]
+        wanted = kept.wanted
+        reserved = max(wanted.reserved, (top + LEAD) // SEGMENT + 1)
+        if reserved > wanted.reserved or top >= wanted.heartbeat + HEARTBEAT or named != wanted.named:
+            self._want(kept, Reservation(reserved, top, named=named))
+        if top > max(SEGMENT * kept.safe, _FIRST_PART) and kept.late_msn != top // SEGMENT:
+            kept.late_msn = top // SEGMENT
+            if not kept.trouble:
+                self._say(kept, "takes: the disk is slow, segments begin before they are reserved")
+            self._metrics.reservation_late.inc()
+
+    def ended(self, key: TakeKey, sample: int) -> None:
+        """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
+        kept = self._takes[key]
+        self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
+
+    def forget(self, key: TakeKey) -> None:
+        """The take is published to its end."""
+        kept = self._takes.get(key)
+        if kept is not None:
+            kept.done = True
+            kept.news.set()
+
+    async def close(self) -> None:
+        """Write what is newest, as far as the disk does it at once; the takes stay stored."""
+        tasks = []
+        for kept in self._takes.values():
+            kept.closing = True
+            kept.news.set()
+            tasks.append(kept.task)
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=_LAST_WORDS_SECONDS)
+            for task in stuck:
+                task.cancel()
+        self._takes.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _want(self, kept: _Kept, reservation: Reservation) -> None:
+        kept.wanted = reservation
+        kept.news.set()
+
+    async def _follow(self, kept: _Kept) -> None:
+        """One write at a time; what comes meanwhile is written as one, the newest."""
+        while True:
+            await kept.news.wait()
+            kept.news.clear()
+            try:
+                if kept.done:
+                    await self._in_thread(self._remove, kept)
+                    self._takes.pop(kept.key, None)
+                    return
+                await self._write(kept)
+            except DiskUnavailable as error:
+                self._say(kept, f"takes: {error.message}")
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, kept.news.set)
+            if kept.closing and not kept.news.is_set():
+                if kept.file is not None:
+                    kept.file.close()
+                return
+
+    async def _write(self, kept: _Kept) -> None:
+        wanted = kept.wanted
+        # A heartbeat need not survive the machine, only the process; a reservation and an end do.
+        sync = wanted.reserved > kept.safe or wanted.ended
+        await self._in_thread(self._put, kept, wanted, sync)
+        kept.safe = wanted.reserved
+        if kept.trouble is not None:
+            log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
+            kept.trouble = None
+
+    def _put(self, kept: _Kept, wanted: Reservation, sync: bool) -> None:  # noqa: FBT001 - through an executor
+        """In a thread, and in one at a time for each take."""
+        if kept.file is not None:
+            kept.file.write(wanted, sync=sync)
+        elif kept.stored:
+            kept.file = self._store.open(kept.key)
+            kept.file.write(wanted, sync=sync)
+        else:
+            kept.file = self._store.create(kept.key, kept.header, wanted)
+
+    def _remove(self, kept: _Kept) -> None:
+        self._store.forget(kept.key)
+        if kept.file is not None:
+            kept.file.close()
+
+    async def _in_thread(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    def _say(self, kept: _Kept, trouble: str) -> None:
+        if kept.trouble is None:
+            log.warning("a take cannot be stored", room=kept.key.room, take=kept.key.take, reason=trouble)
+        kept.trouble = trouble

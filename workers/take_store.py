@@ -1,0 +1,198 @@
+"""Live takes on disk, so that a killed server goes on with them: `DATA/takes/{room}/{take}/`.
+
+`take.json` is the header, immutable. `reserved` is a record of fixed size that is overwritten in place, which
+needs no new space on a full disk: two slots, a block of the disk apart, written in turn. A write that is torn
+by a crash leaves the other slot, and what it says was true when it was written.
+
+While a take lives, no sample of segment n reaches the bus before "n is reserved" is on disk. After a crash
+every URL below the reservation may lie in a cache, and no URL from it on was ever served: the take goes on
+there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from contracts.errors import DiskUnavailable, LongwaveError
+from contracts.ids import check_room, check_take
+from contracts.take import TakeHeader, TakeKey
+from pipeline.grid import SAMPLE_RATE, SEGMENT, sample_at
+from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+
+log = structlog.get_logger()
+
+_SLOT: Final = struct.Struct("<4sQQQQ")
+_CRC: Final = struct.Struct("<I")
+_MAGIC: Final = b"LWR1"
+_ENDED: Final = 1
+_NAMED: Final = 2
+# The largest block that a disk writes at once; a torn one cannot reach into its neighbour.
+_SLOT_SPACING: Final = 4096
+_FILE_SIZE: Final = 2 * _SLOT_SPACING
+_BACK_AT_MOST: Final = SAMPLE_RATE
+"""A clock that was set back by less than a second is not worth ending a take for: the owner waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Segments below `reserved` may be in use, and the bus had reached the sample `heartbeat`.
+
+    `ended`: it ended there. `named`: listeners were told that somebody speaks.
+    """
+
+    reserved: int
+    heartbeat: int = 0
+    ended: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTake:
+    """A take that was live, or ended and not published to its end, when the last process stopped."""
+
+    key: TakeKey
+    header: TakeHeader
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The take lives on; its next sample is `first`."""
+
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The take ended at its last sample that is known; `why` is for the log."""
+
+    sample: int
+    why: str
+
+
+def after_restart(stored: StoredTake, wall_us: int, idle_samples: int) -> GoOn | Ended:
+    """What becomes of a stored take when a process starts at `wall_us` (microseconds, UTC)."""
+    reservation = stored.reservation
+    now = sample_at(stored.header.epoch_us, wall_us)
+    if reservation.ended:
+        return Ended(reservation.heartbeat, "it was ended before")
+    if now < reservation.heartbeat - _BACK_AT_MOST:
+        return Ended(reservation.heartbeat, "the clock went backwards")
+    if now - reservation.heartbeat > idle_samples:
+        return Ended(reservation.heartbeat, "it was down for longer than the idle timeout")
+    # The disk may have been too slow for the reservation; a heartbeat above it is known to have been used.
+    return GoOn(SEGMENT * max(reservation.reserved, reservation.heartbeat // SEGMENT + 1))
+
+
+class TakeStore:
+    """The live takes of one data directory. Blocking: call it from a thread. Raises DiskUnavailable."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def create(self, key: TakeKey, header: TakeHeader, reservation: Reservation) -> TakeFile:
+        """Add a take, durably; its reservation is written before its header makes it one."""
+        directory = self._directory(key)
+        with disk_errors(directory):
+            write_atomic(directory / "reserved", _slot(1, reservation).ljust(_FILE_SIZE, b"\0"))
+            header_json = json.dumps(header.to_json()).encode() + b"\n"
+            write_atomic(directory / "take.json", header_json)
+            return TakeFile(directory / "reserved")
+
+    def open(self, key: TakeKey) -> TakeFile:
+        """The reservation of a take that is there already."""
+        return TakeFile(self._directory(key) / "reserved")
+
+    def stored(self) -> list[StoredTake]:
+        """Every take that is there, oldest first; what cannot be read is logged and left alone."""
+        takes = []
+        with disk_errors(self._root):
+            found = sorted(self._root.glob("*/*/take.json"), key=lambda path: path.parent.name)
+        for path in found:
+            try:
+                takes.append(_load(path.parent))
+            except (LongwaveError, ValueError, KeyError) as error:
+                log.warning("a stored take cannot be read", path=str(path.parent), reason=str(error))
+        return takes
+
+    def forget(self, key: TakeKey) -> None:
+        """Remove a take that is published to its end; one that is not there is fine."""
+        directory = self._directory(key)
+        with disk_errors(directory):
+            if directory.exists():
+                # Without a header it is no take any more, even if the rest of this is cut short.
+                (directory / "take.json").unlink(missing_ok=True)
+                shutil.rmtree(directory)
+                sync_directory(directory.parent)
+            with contextlib.suppress(OSError):  # other takes of the room are there
+                directory.parent.rmdir()
+
+    def _directory(self, key: TakeKey) -> Path:
+        return self._root / key.room / key.take
+
+
+class TakeFile:
+    """The reservation of one take, overwritten in place. Used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with disk_errors(path):
+            self._fd = os.open(path, os.O_RDWR)
+        try:
+            self._counter, self.last = _newest(path)
+        except DiskUnavailable:
+            self.close()
+            raise
+
+    def write(self, reservation: Reservation, *, sync: bool) -> None:
+        """Replace the record. Without `sync` it survives the process, but not the machine."""
+        self._counter += 1
+        slot = _slot(self._counter, reservation)
+        with disk_errors(self._path):
+            os.pwrite(self._fd, slot, (self._counter + 1) % 2 * _SLOT_SPACING)
+            if sync:
+                os.fdatasync(self._fd)
+        self.last = reservation
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
+
+
+def _slot(counter: int, reservation: Reservation) -> bytes:
+    flags = _ENDED * reservation.ended | _NAMED * reservation.named
+    body = _SLOT.pack(_MAGIC, counter, reservation.reserved, reservation.heartbeat, flags)
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def _newest(path: Path) -> tuple[int, Reservation]:
+    """The counter and content of the newest slot that is whole."""
+    data = read_if_there(path) or b""
+    slots = []
+    for offset in (0, _SLOT_SPACING):
+        body = data[offset : offset + _SLOT.size]
+        crc = data[offset + _SLOT.size : offset + _SLOT.size + _CRC.size]
+        if len(crc) == _CRC.size and _CRC.unpack(crc)[0] == zlib.crc32(body):
+            magic, counter, reserved, heartbeat, flags = _SLOT.unpack(body)
+            if magic == _MAGIC:
+                reservation = Reservation(reserved, heartbeat, bool(flags & _ENDED), bool(flags & _NAMED))
+                slots.append((counter, reservation))
+    if not slots:
+        raise DiskUnavailable(f"{path}: no whole record; remove its directory to give this take up")
+    return max(slots, key=lambda slot: slot[0])
+
+
+def _load(directory: Path) -> StoredTake:
+    key = TakeKey(check_room(directory.parent.name), check_take(directory.name))
+    header = TakeHeader.from_json(json.loads((directory / "take.json").read_bytes()))
+    return StoredTake(key, header, _newest(directory / "reserved")[1])
