@@ -1,9 +1,12 @@
 // rate.js applied to a media element: what it sees, and what is done with the answer.
 
 import { fresh, step, targetBehind } from "./rate.js";
+import { LIVE_WITHIN } from "./words.js";
 
 // A hole narrower than this is played over by the browser itself.
 const HOLE = 0.01;
+// The playhead is looked at every 100 ms and moves in steps of some 10 ms: standing this long is a stall.
+const STALL = 0.15;
 
 /** Keeps one media element near the live edge of one engine. Call `tick` about ten times a second. */
 export class Follower {
@@ -18,6 +21,7 @@ export class Follower {
   #lastTime = null;
   #lastTick = null;
   #stalled = false;
+  #counted = false;
 
   constructor(media) {
     this.#media = media;
@@ -57,6 +61,8 @@ export class Follower {
     this.#watch(now);
     if (this.stillSince !== null && this.#overHole()) return;
     const behind = engine.behind(now);
+    // Whoever has come this near, by whatever way, wants to be live.
+    if (behind !== null && behind <= LIVE_WITHIN) this.following = true;
     if (behind === null || !this.following) {
       this.#setRate(1);
       return;
@@ -87,7 +93,7 @@ export class Follower {
       this.stillSince = null;
     } else if (this.stillSince === null) {
       this.stillSince = now;
-    } else if (!this.#counted && now - this.stillSince >= 0.15) {
+    } else if (!this.#counted && now - this.stillSince >= STALL) {
       this.stalls += 1;
       this.#stalled = true;
       this.#counted = true;
@@ -95,8 +101,6 @@ export class Follower {
     if (this.stillSince === null) this.#counted = false;
     this.#lastTime = time;
   }
-
-  #counted = false;
 
   /** Sound that is buffered after a hole (a gap that a restart of the server left) is better than silence. */
   #overHole() {

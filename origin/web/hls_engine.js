@@ -77,6 +77,16 @@ export class HlsEngine extends EventTarget {
     this.#hls.destroy();
   }
 
+  /** Nobody listens for a while: ask the server for nothing. */
+  rest() {
+    this.#hls.stopLoad();
+  }
+
+  /** Go on from where the playhead is, or from the live edge where that has left the window. */
+  wake() {
+    this.#hls.startLoad(-1);
+  }
+
   /** Seconds behind the live edge, or null when not known yet. */
   behind(now) {
     const edge = this.edgeAt(now);

@@ -178,6 +178,8 @@ function bindMediaSession(title) {
 }
 
 async function showTitle() {
+  // The id stands in when the title takes its time.
+  setTimeout(() => { if ($("title").textContent.trim() === "") say($("title"), room); }, 400);
   const title = (await findRoom(room))?.title || room;
   say($("title"), title);
   document.title = `${title} · Longwave`;

@@ -9,6 +9,14 @@ const CALM_STEP_MS = 300;
 const QUIET_DB = -54;
 const LOUD_DB = -6;
 
+/**
+ * On Apple's phones and tablets an audio context stops when the screen is locked, and with it would stop a room
+ * that is led through it. There the sound is worth more than its picture.
+ */
+function contextStopsWhenLocked() {
+  return /^(iP|Mac)/.test(navigator.platform) && navigator.maxTouchPoints > 1;
+}
+
 /** RMS of samples in −1…1 as 0…1 on a scale of decibels. */
 export function loudness(samples) {
   let sum = 0;
@@ -34,7 +42,7 @@ export class Listening {
 
   /** Call when playback begins, best inside the listener's gesture. */
   wake() {
-    if (typeof AudioContext === "undefined") return;
+    if (typeof AudioContext === "undefined" || contextStopsWhenLocked()) return;
     if (this.#context === null) {
       if (document.hidden || this.#media.paused) return;
       this.#context = new AudioContext({ latencyHint: "interactive" });
@@ -109,7 +117,8 @@ export class Meter {
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
     pen.fillStyle = getComputedStyle(this.#canvas).color;
-    if (this.#calm.matches) drawBar(pen, width, height, this.#history[0] ?? 0);
+    if (this.#running && this.#level() === null) drawWave(pen, width, height);
+    else if (this.#calm.matches) drawBar(pen, width, height, this.#history[0] ?? 0);
     else drawStrip(pen, width, height, this.#history, progress);
   }
 }
@@ -128,6 +137,17 @@ function drawStrip(pen, width, height, history, progress) {
     pen.fill();
   }
   pen.globalAlpha = 1;
+}
+
+/** Sound whose level cannot be known: a still, long wave. */
+function drawWave(pen, width, height) {
+  const pitch = BAR + SPACE;
+  for (let x = 0; x < width; x += pitch) {
+    const tall = BAR + 0.3 * height * (1 + Math.sin((x / width) * 6 * Math.PI));
+    pen.beginPath();
+    pen.roundRect(x, (height - tall) / 2, BAR, tall, BAR / 2);
+    pen.fill();
+  }
 }
 
 function drawBar(pen, width, height, level) {

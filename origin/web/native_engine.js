@@ -26,6 +26,11 @@ export class NativeEngine extends EventTarget {
     this.#media.load();
   }
 
+  /** The browser decides what it loads while it is paused. */
+  rest() {}
+
+  wake() {}
+
   behind() {
     const edge = this.edgeAt();
     return edge === null ? null : Math.max(0, edge - this.#media.currentTime);

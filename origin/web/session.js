@@ -10,6 +10,8 @@ import { LIVE_WITHIN, stateOf } from "./words.js";
 const TICK_MS = 100;
 // Nobody listens: the page asks this many times less often whether the room is live.
 const IDLE_FACTOR = 3;
+// Paused this long, the page stops loading: a forgotten tab shall not hold a request open for ever.
+const REST_AFTER = 30;
 // Standing still this long is not a hiccup any more: look at the server from outside the engine.
 const SUSPICIOUS = 2.5;
 // Standing still this long within the last second of a take that is over: it has been heard.
@@ -38,6 +40,8 @@ export class Session extends EventTarget {
     behind: 0,
   };
   #closed = false;
+  #pausedAt = null;
+  #resting = false;
   #failures = 0;
   #stuckProbes = 0;
   #probeTimer = null;
@@ -167,11 +171,26 @@ export class Session extends EventTarget {
     const still = this.#follower.stillSince;
     this.#facts.stalled = still === null ? 0 : now - still;
     this.#facts.behind = this.behind ?? 0;
+    this.#restAfterAWhile(now);
     // Not every browser says "ended" when a few milliseconds of the last part are missing.
     if (this.#closed && this.#facts.stalled > SPENT && this.#facts.behind < 1) this.#onFinished();
     if (this.#facts.stalled > SUSPICIOUS && this.#facts.wanted) this.#soon(1000);
     if (this.#facts.stalled === 0) this.#stuckProbes = 0;
     this.dispatchEvent(new Event("change"));
+  }
+
+  #restAfterAWhile(now) {
+    if (this.#engine === null || this.#pausedAt === null || this.#resting) return;
+    if (now - this.#pausedAt < REST_AFTER) return;
+    this.#resting = true;
+    this.#engine.rest();
+  }
+
+  #wake() {
+    this.#pausedAt = null;
+    if (!this.#resting) return;
+    this.#resting = false;
+    this.#engine?.wake();
   }
 
   /** Ask the server in `delay` milliseconds, unless it is about to be asked anyway. */
@@ -214,6 +233,8 @@ export class Session extends EventTarget {
     if (this.#makeEngine === null) return;
     this.#take = take;
     this.#closed = false;
+    this.#pausedAt = null;
+    this.#resting = false;
     Object.assign(this.#facts, { started: false, finished: false, stalled: 0 });
     this.#follower.restart();
     const engine = this.#makeEngine(this.#media, url);
@@ -261,12 +282,15 @@ export class Session extends EventTarget {
 
   #onPlay() {
     this.#facts.wanted = true;
+    this.#wake();
     if (this.#facts.started && (this.behind ?? 0) > LIVE_WITHIN) this.#follower.following = false;
   }
 
   #onPause() {
     // The element also pauses at the end of a take, and while an engine is exchanged; both are not wishes.
-    if (!this.#media.ended && this.#engine !== null && this.#facts.started) this.#facts.wanted = false;
+    if (this.#media.ended || this.#engine === null || !this.#facts.started) return;
+    this.#facts.wanted = false;
+    this.#pausedAt = seconds();
   }
 
   #note(trouble) {
