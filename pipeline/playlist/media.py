@@ -24,8 +24,8 @@ from pipeline.playlist.text import date_time, decimal, seconds, units
 _VERSION = 6
 _VERSION_WITH_SKIP = 9
 # It stands in a delta update too: it applies to the segments that are left, and 6.2.5.1 keeps every tag that
-# was not skipped. hls.js puts its earlier one (same URI) in its place. Date ranges come before it: some
-# readers take what follows it for tags of the first segment.
+# was not skipped. hls.js puts its earlier one (same URI) in its place. Before it comes what belongs to the
+# playlist, after it what belongs to segments.
 _MAP = '#EXT-X-MAP:URI="init.mp4"\n'
 
 

@@ -14,10 +14,11 @@ _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = 100_000
 """Seconds are written to 5 decimals: 10 µs, half a sample."""
 # What would end the string (`"`), the line or the file for some reader, or start something else: `%` is our
-# own escape, `{` may begin a variable reference (4.3: hls.js fails the whole playlist on an undefined one),
-# U+2028 and U+2029 end a line for JavaScript's `.` and for Python's splitlines, and a BOM anywhere may fail
-# the parse (4).
-_UNSAFE: Final = frozenset('"%{\u2028\u2029\ufeff')
+# own escape; `{` may begin a variable reference (4.3: hls.js fails the whole playlist on an undefined one);
+# to hls-parser `'` is a quote too, so that a pair of them and a comma would end the value and begin
+# attributes of the title's own making; U+2028 and U+2029 end a line for JavaScript's `.` and for Python's
+# splitlines; and a BOM anywhere may fail the parse (4).
+_UNSAFE: Final = frozenset("\"'%{\u2028\u2029\ufeff")
 
 
 @lru_cache(maxsize=256)
