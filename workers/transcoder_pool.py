@@ -14,8 +14,6 @@ from workers.backoff import Backoff
 from workers.transcoder import Transcoder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
     from workers.bus import BusHub, TakeBus
@@ -27,8 +25,8 @@ logger = structlog.get_logger()
 class TranscoderPool:
     """Encodes and publishes every take of `hub`, until `stop`.
 
-    A take that every origin in reach has to its end is told to `on_ended`, so that its owner can forget it,
-    and closed on the hub. `threads` is how many segments are encoded at once; by default as many as there
+    A take that every origin in reach has to its end is closed on the hub: its owner sees that and forgets it.
+    `threads` is how many segments are encoded at once; by default as many as there
     are cores.
     """
 
@@ -38,13 +36,11 @@ class TranscoderPool:
         publisher: Publisher,
         metrics: Metrics,
         *,
-        on_ended: Callable[[TakeKey], Awaitable[None]],
         threads: int | None = None,
     ) -> None:
         self._hub = hub
         self._publisher = publisher
         self._metrics = metrics
-        self._on_ended = on_ended
         self._executor = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="encode")
         self._takes: dict[TakeKey, asyncio.Task[None]] = {}
         self._follower: asyncio.Task[None] | None = None
@@ -81,10 +77,6 @@ class TranscoderPool:
         while not await self._transcode(bus):  # noqa: ASYNC110 - tries, no poll
             await asyncio.sleep(backoff.next())
         await self._publisher.delivered(bus.key)
-        try:
-            await self._on_ended(bus.key)
-        except Exception:  # noqa: BLE001 - logged with its traceback
-            self._unexpected(bus.key, "an ended take could not be told to its owner")
         self._hub.close(bus.key)
 
     async def _transcode(self, bus: TakeBus) -> bool:

@@ -1,0 +1,143 @@
+"""`longwave serve`: every role in one process. What the roles need of one another is put together here."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+import origin.app
+import workers.http_app
+from contracts.errors import DiskUnavailable, LongwaveError
+from contracts.tokens import TokenGate
+from longwave.listening import data_directory, listening, stop_signal
+from longwave.local_origin import LocalOrigin
+from longwave.logs import configure_logs
+from longwave.publish import PublishOptions, publish
+from longwave.serve_origin import make_app, make_metrics, opened_origin, say
+from pipeline.fingerprint import encoder_fingerprint
+from samples import DEMO
+from storage.rooms import RoomRecord, RoomStore
+from workers.http_origin import HttpOrigin
+from workers.ingest import Ingest, IngestSettings
+from workers.memory_bus import MemoryHub
+from workers.publisher import Publisher
+from workers.take_keeper import TakeKeeper
+from workers.take_store import TakeStore
+from workers.transcoder_pool import TranscoderPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from contracts.metrics import Metrics
+    from longwave.settings import ServeSettings
+    from origin.service import Origin
+
+log = structlog.get_logger()
+
+_DEMO_ROOM = "demo"
+
+
+def run_serve(settings: ServeSettings) -> None:
+    """Run until SIGINT or SIGTERM. Raises UsageError or DependencyError where it cannot start."""
+    settings.check_exposure()
+    configure_logs(settings.log_level, settings.log_format)
+    with data_directory(settings.data_dir):
+        uvloop.run(_run(settings))
+
+
+async def _run(settings: ServeSettings) -> None:
+    metrics, gate = make_metrics(), TokenGate(settings.token_text)
+    rooms = RoomStore(settings.data_dir / "rooms")
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(opened_origin(settings, metrics))
+        ingest = await stack.enter_async_context(_working(settings, metrics, rooms, here))
+        app = make_app(metrics)
+        workers.http_app.add_routes(app, ingest, rooms, gate)
+        origin.app.add_routes(
+            app,
+            here,
+            gate,
+            title_of=_titles(rooms),
+            degraded=lambda: [ingest.degraded] if ingest.degraded else [],
+        )
+        url = await stack.enter_async_context(listening(app, settings))
+        if settings.demo:
+            await stack.enter_async_context(_demo(url, rooms, settings))
+            say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
+        else:
+            say(f"Longwave listens on {url}/")
+        await stop_signal()
+        here.drain()
+        await ingest.stop()
+
+
+@asynccontextmanager
+async def _working(
+    settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin
+) -> AsyncIterator[Ingest]:
+    """The workers: from connections to parts. Live takes of the last process go on."""
+    hub = MemoryHub()
+    others = [HttpOrigin(str(url), token=settings.token_text) for url in settings.origin]
+    publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
+    pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
+    keeper = TakeKeeper(TakeStore(settings.data_dir / "takes"), metrics)
+    ingest_settings = IngestSettings(
+        encoder=await asyncio.to_thread(encoder_fingerprint),
+        idle_timeout=settings.idle_timeout,
+        sender_timeout=settings.sender_timeout,
+        max_rooms=settings.max_rooms,
+    )
+    ingest = Ingest(hub, rooms, keeper, ingest_settings, metrics)
+    await ingest.start()
+    pool.start()
+    try:
+        yield ingest
+    finally:
+        # From the source on, so that what was said is still encoded and published.
+        await ingest.stop()
+        await pool.stop()
+        await publisher.stop()
+
+
+def _titles(rooms: RoomStore) -> Callable[[str], str | None]:
+    """A room's title for the lobby; None for one that is not to be listed."""
+
+    def title_of(room: str) -> str | None:
+        try:
+            record = rooms.get(room)
+        except DiskUnavailable:
+            return ""
+        if record is None:
+            return ""
+        return record.title if record.visibility == "public" else None
+
+    return title_of
+
+
+@asynccontextmanager
+async def _demo(url: str, rooms: RoomStore, settings: ServeSettings) -> AsyncIterator[None]:
+    """A room that speaks for as long as the server runs, fed as any other room is."""
+    with suppress(DiskUnavailable):
+        if await asyncio.to_thread(rooms.get, _DEMO_ROOM) is None:
+            await asyncio.to_thread(rooms.put, _DEMO_ROOM, RoomRecord(title="Longwave demo"))
+    options = PublishOptions(
+        DEMO, _DEMO_ROOM, url, token=settings.token_text, speaker="Demo", loop=True, ca=settings.tls_cert
+    )
+    task = asyncio.create_task(_play(options), name="demo")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _play(options: PublishOptions) -> None:
+    try:
+        await publish(options)
+    except LongwaveError as error:
+        log.error("the demo room is silent", reason=error.message)  # noqa: TRY400 - expected, and said in a line
