@@ -154,9 +154,9 @@ def _tail(playlist: MediaPlaylist) -> str:
 
 
 def _report(report: RenditionReport) -> str:
-    # Nothing is left out, though 4.4.5.4 would allow it where both renditions stand at the same part. hls.js
-    # takes LAST-PART=0 for none, and asks for the part of the rendition that it leaves: one at most too many,
-    # and held.
+    # Nothing is left out, though 4.4.5.4 would allow it where both renditions stand at the same part. (hls.js
+    # takes LAST-PART=0 for none, asks for the part number of the rendition that it leaves, and may so wait
+    # longer.)
     last_part = "" if report.last_part is None else f",LAST-PART={report.last_part}"
     uri = f"../{report.rendition}/index.m3u8"
     return f'#EXT-X-RENDITION-REPORT:URI="{uri}",LAST-MSN={report.last_msn}{last_part}\n'
