@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from zlib import crc32
@@ -34,7 +35,6 @@ from workers.bus import SamplesLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
@@ -57,6 +57,13 @@ _SPREAD_FRAMES = 6
 # After a pause, sound is taken in pieces of this length: parts leave while the rest waits, and others get a
 # turn.
 _PIECE = SEGMENT
+
+
+class EncodingThreads(NamedTuple):
+    """Threads for what completes a part, and for what is encoded ahead and can wait a moment."""
+
+    completing: Executor
+    ahead: Executor
 
 
 class Wake(NamedTuple):
@@ -97,20 +104,20 @@ def _next_segment(state: TakeState | None, whole: int) -> int:
 
 
 class Transcoder:
-    """Encodes the take of `bus` in threads of `executor`; `clock` is monotonic, for measuring only."""
+    """Encodes the take of `bus` in `threads`; `clock` is monotonic, for measuring only."""
 
     def __init__(
         self,
         bus: TakeBus,
         publisher: Publisher,
-        executor: Executor,
+        threads: EncodingThreads,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
         self._publisher = publisher
-        self._executor = executor
+        self._threads = threads
         self._metrics = metrics
         self._clock = clock
         self._settings = bus.header.settings
@@ -169,9 +176,10 @@ class Transcoder:
             self._take_events(log)
             stop = min(bus.top, segmenter.needs + _PIECE)
             pcm = self._read(segmenter.needs, stop, first_sample(log.next.msn))
-            parts = await self._in_thread(partial(segmenter.push, pcm))
+            executor = self._threads.completing if live and wake.completes else self._threads.ahead
+            parts = await _in_thread(executor, partial(segmenter.push, pcm))
             if bus.ended is not None and segmenter.needs >= bus.ended:
-                parts += await self._in_thread(segmenter.finish)
+                parts += await _in_thread(self._threads.ahead, segmenter.finish)
                 self._take_events(log)
                 log.append(parts)
                 self._metrics.parts_encoded.inc(len(parts))
@@ -215,5 +223,6 @@ class Transcoder:
         on_bus = -(-self._grid.stop_sample(position) // BLOCK) * BLOCK
         log.heard(position, self._clock() - max(0, self._bus.top - on_bus) / SAMPLE_RATE)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+async def _in_thread(executor: Executor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, work)

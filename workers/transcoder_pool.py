@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from workers.backoff import Backoff
-from workers.transcoder import Transcoder
+from workers.transcoder import EncodingThreads, Transcoder
 
 if TYPE_CHECKING:
     from contracts.metrics import Metrics
@@ -26,8 +26,8 @@ class TranscoderPool:
     """Encodes and publishes every take of `hub`, until `stop`.
 
     A take that every origin in reach has to its end is closed on the hub: its owner sees that and forgets it.
-    `threads` is how many segments are encoded at once; by default as many as there
-    are cores.
+    `threads` is how many parts are completed at once, by default as many as there are cores; as many more
+    encode ahead.
     """
 
     def __init__(
@@ -41,7 +41,11 @@ class TranscoderPool:
         self._hub = hub
         self._publisher = publisher
         self._metrics = metrics
-        self._executor = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="encode")
+        count = threads or os.cpu_count() or 1
+        self._threads = EncodingThreads(
+            completing=ThreadPoolExecutor(count, thread_name_prefix="encode"),
+            ahead=ThreadPoolExecutor(count, thread_name_prefix="encode-ahead"),
+        )
         self._takes: dict[TakeKey, asyncio.Task[None]] = {}
         self._follower: asyncio.Task[None] | None = None
 
@@ -56,7 +60,8 @@ class TranscoderPool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # At most a few milliseconds: the piece that each thread is at.
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in self._threads:
+            executor.shutdown(wait=True, cancel_futures=True)
 
     async def _follow(self) -> None:
         seen = -1
@@ -81,7 +86,7 @@ class TranscoderPool:
 
     async def _transcode(self, bus: TakeBus) -> bool:
         try:
-            await Transcoder(bus, self._publisher, self._executor, self._metrics).run()
+            await Transcoder(bus, self._publisher, self._threads, self._metrics).run()
         except Exception:  # noqa: BLE001 - logged with its traceback
             self._unexpected(bus.key, "a take's task failed: it starts again")
             return False

@@ -20,7 +20,7 @@ from pipeline.segmenter import EncodedPart, Segmenter
 from tests.publishing import KEY, BadLine, MemoryOrigin, until
 from tests.takes import EPOCH_US
 from workers import transcoder as transcoder_module
-from workers.memory_bus import MemoryHub
+from workers.memory_bus import MemoryHub, MemoryTakeBus
 from workers.publisher import Publisher
 from workers.transcoder_pool import TranscoderPool
 
@@ -62,14 +62,21 @@ class Process:
         self.metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
         self.publisher = Publisher(origins, self.metrics)
-        self.ended: list[TakeKey] = []
-        self.pool = TranscoderPool(
-            self.hub, self.publisher, self.metrics, on_ended=self._on_ended, threads=threads
-        )
+        self.pool = TranscoderPool(self.hub, self.publisher, self.metrics, threads=threads)
         self.pool.start()
+        self._opened: list[TakeKey] = []
 
-    async def _on_ended(self, key: TakeKey) -> None:
-        self.ended.append(key)
+    def open(self, key: TakeKey, header: TakeHeader, first: int = 0) -> MemoryTakeBus:
+        """A take on the bus."""
+        if key not in self._opened:
+            self._opened.append(key)
+        return self.hub.open(key, header, first=first)
+
+    @property
+    def ended(self) -> list[TakeKey]:
+        """The takes that were published to their end, and so closed."""
+        live = {bus.key for bus in self.hub.live()}
+        return [key for key in self._opened if key not in live]
 
     def value(self, name: str) -> float | None:
         return self.metrics.registry.get_sample_value(name)
@@ -101,7 +108,7 @@ async def test_parts_are_the_segmenters_whatever_the_rhythm_of_the_bus(
     pcm = noise(length, header.settings.channels)
     origin = MemoryOrigin()
     running = process(origin)
-    bus = running.hub.open(KEY, header)
+    bus = running.open(KEY, header)
     chance = random.Random(7)
     while bus.top < length:
         size = {"blocks": BLOCK, "random": chance.randint(1, 9000), "at once": length}[rhythm]
@@ -120,7 +127,7 @@ async def test_a_part_leaves_as_soon_as_its_lookahead_is_there_and_not_before(
 ) -> None:
     origin = MemoryOrigin()
     running = process(origin)
-    bus = running.hub.open(KEY, MONO)
+    bus = running.open(KEY, MONO)
     stop = GRID.stop_sample(Position(0, 0))
     bus.append(0, noise(SEGMENT)[: stop + 2047].tobytes())
     await asyncio.sleep(0.2)
@@ -133,7 +140,7 @@ async def test_a_part_leaves_as_soon_as_its_lookahead_is_there_and_not_before(
 async def test_events_are_listed_with_the_parts_they_belong_to(process: Callable[..., Process]) -> None:
     origin = MemoryOrigin()
     running = process(origin)
-    bus = running.hub.open(KEY, MONO)
+    bus = running.open(KEY, MONO)
     bus.append(0, noise(SEGMENT)[:50_000].tobytes())
     bus.append_event(TakeEvent(50_000, 0, "chapter", title="Half way"))
     bus.append(50_000, noise(SEGMENT)[50_000:].tobytes())
@@ -149,12 +156,12 @@ async def test_a_take_that_was_lost_with_its_process_goes_on_with_gaps_and_then_
     pcm = noise(9 * SEGMENT)
     origin, empty = MemoryOrigin(), MemoryOrigin("empty")
     first = process(origin)
-    first.hub.open(KEY, MONO).append(0, pcm[: 2 * SEGMENT + 50_000].tobytes())
+    first.open(KEY, MONO).append(0, pcm[: 2 * SEGMENT + 50_000].tobytes())
     await until(lambda: origin.reached() == Position(2, 2))
     await first.stop()
     second = process(origin, empty)
     # Numbers up to 4 were reserved: nothing below segment 5 may get other bytes.
-    bus = second.hub.open(KEY, MONO, first=5 * SEGMENT)
+    bus = second.open(KEY, MONO, first=5 * SEGMENT)
     bus.append_silence(5 * SEGMENT, SEGMENT)
     bus.append(6 * SEGMENT, pcm[6 * SEGMENT : 8 * SEGMENT].tobytes())
     bus.end(8 * SEGMENT)
@@ -172,11 +179,11 @@ async def test_a_take_that_ended_while_the_process_was_down_ends_where_its_media
 ) -> None:
     origin = MemoryOrigin()
     first = process(origin)
-    first.hub.open(KEY, MONO).append(0, noise(2 * SEGMENT).tobytes())
+    first.open(KEY, MONO).append(0, noise(2 * SEGMENT).tobytes())
     await until(lambda: origin.reached() == Position(1, 4))
     await first.stop()
     second = process(origin)
-    second.hub.open(KEY, MONO, first=4 * SEGMENT).end(4 * SEGMENT)
+    second.open(KEY, MONO, first=4 * SEGMENT).end(4 * SEGMENT)
     await until(lambda: second.ended == [KEY])
     assert origin.ended() == GRID.start_sample(Position(1, 4))
     assert origin.gaps == []
@@ -187,7 +194,7 @@ async def test_a_take_that_ended_while_the_process_was_down_and_that_nobody_know
 ) -> None:
     origin = MemoryOrigin()
     running = process(origin)
-    running.hub.open(KEY, MONO, first=4 * SEGMENT).end(4 * SEGMENT)
+    running.open(KEY, MONO, first=4 * SEGMENT).end(4 * SEGMENT)
     await until(lambda: running.ended == [KEY])
     assert origin.takes == {}
 
@@ -198,11 +205,11 @@ async def test_a_successor_begins_the_open_segment_again_and_gets_the_same_bytes
     pcm = noise(3 * SEGMENT)
     origin = MemoryOrigin()
     first = process(origin)
-    first.hub.open(KEY, MONO).append(0, pcm[: SEGMENT + 60_000].tobytes())
+    first.open(KEY, MONO).append(0, pcm[: SEGMENT + 60_000].tobytes())
     await until(lambda: origin.reached() == Position(1, 3))
     await first.stop()
     second = process(origin)
-    bus = second.hub.open(KEY, MONO)
+    bus = second.open(KEY, MONO)
     bus.append(0, pcm.tobytes())
     bus.end(3 * SEGMENT)
     await until(lambda: second.ended == [KEY])
@@ -218,7 +225,7 @@ async def test_what_the_bus_dropped_unread_is_a_gap_and_the_next_whole_segment_g
     origin = MemoryOrigin()
     running = Process(origin)
     try:
-        bus = running.hub.open(KEY, MONO)
+        bus = running.open(KEY, MONO)
         bus.append(0, pcm[:50_000].tobytes())
         await until(lambda: origin.reached() == Position(0, 2))
         # 10 s of sound are held, 12 segments are 24 s: nobody could read the first ones.
@@ -262,7 +269,7 @@ async def test_a_take_whose_encoder_fails_tries_again_and_then_gives_the_segment
     running = process(origin)
     healthy = TakeKey("healthy", KEY.take)
     for key in (KEY, healthy):
-        bus = running.hub.open(key, MONO)
+        bus = running.open(key, MONO)
         bus.append(0, pcm[: SEGMENT - BLOCK].tobytes())
     await until(
         lambda: all(
@@ -270,12 +277,12 @@ async def test_a_take_whose_encoder_fails_tries_again_and_then_gives_the_segment
             for key in (KEY, healthy)
         )
     )
-    running.hub.open(KEY, MONO).append(SEGMENT - BLOCK, pcm[SEGMENT - BLOCK :].tobytes())
+    running.open(KEY, MONO).append(SEGMENT - BLOCK, pcm[SEGMENT - BLOCK :].tobytes())
     await until(lambda: _Failing.left == 0)
-    other = running.hub.open(healthy, MONO)
+    other = running.open(healthy, MONO)
     other.append(SEGMENT - BLOCK, pcm[SEGMENT - BLOCK :].tobytes())
     for key in (KEY, healthy):
-        running.hub.open(key, MONO).end(3 * SEGMENT)
+        running.open(key, MONO).end(3 * SEGMENT)
     await until(lambda: sorted(running.ended) == sorted([KEY, healthy]))
     assert origin.gaps == gaps
     assert running.value("longwave_take_failures_total") == failures
@@ -290,7 +297,7 @@ async def test_many_takes_share_a_thread_and_none_is_mixed_up(process: Callable[
     running = process(origin, bad, threads=1)
     length = SEGMENT + 30_000
     sounds = {TakeKey(f"room{index}", KEY.take): noise(length) // (index + 1) for index in range(6)}
-    buses = {key: running.hub.open(key, MONO) for key in sounds}
+    buses = {key: running.open(key, MONO) for key in sounds}
     for start in range(0, length, 5 * BLOCK):
         for key, bus in buses.items():
             bus.append(start, sounds[key][start : start + 5 * BLOCK].tobytes())
@@ -308,7 +315,7 @@ async def test_many_takes_share_a_thread_and_none_is_mixed_up(process: Callable[
 async def test_stopping_leaves_no_task_behind(process: Callable[..., Process]) -> None:
     before = asyncio.all_tasks()
     running = process(MemoryOrigin())
-    running.hub.open(KEY, MONO).append(0, noise(SEGMENT).tobytes())
+    running.open(KEY, MONO).append(0, noise(SEGMENT).tobytes())
     await asyncio.sleep(0.05)
     await running.stop()
     assert asyncio.all_tasks() == before
