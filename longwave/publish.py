@@ -42,6 +42,8 @@ LATE: Final = SAMPLE_RATE
 STALL_SECONDS: Final = 10.0
 # A server that never answered at all is probably not there; one that did is waited for.
 PATIENCE_SECONDS: Final = 10.0
+# A refusal comes at once: a connection that lasts longer has been let in.
+ADMITTED_SECONDS: Final = 1.0
 # How long a server may go on believing in a connection of ours that broke.
 REPLACED_SECONDS: Final = 40.0
 _RETRIED: Final = frozenset({408, 425, 429})
@@ -87,7 +89,7 @@ class PublishOptions:
 
 
 def run_publish(options: PublishOptions) -> None:
-    """Play a file and show how it goes. Raises UsageError (exit code 2), or DependencyError (1)."""
+    """Play a file and show how it goes. Raises UsageError (exit code 2) or another LongwaveError (1)."""
     asyncio.run(_publish_until_signal(options))
 
 
@@ -102,9 +104,10 @@ async def _publish_until_signal(options: PublishOptions) -> None:
 async def publish(
     options: PublishOptions, view: View | None = None, stop: asyncio.Event | None = None
 ) -> None:
-    """Play the file to its end, until `stop` is set, or until a host ends the room.
+    """Play the file to its end, or until `stop` is set.
 
-    Raises UsageError for what trying again cannot help, DependencyError when no server answers.
+    Raises UsageError for what trying again cannot help, LongwaveError when the take is ended meanwhile, and
+    DependencyError when no server answers.
     """
     await Sender(options, view or QuietView(), stop or asyncio.Event()).run()
 
@@ -186,18 +189,21 @@ class Sender:
             return f"no connection ({printable(str(error)) or type(error).__name__})"
         if status < 300:
             if not self._finished and not self._stop.is_set():
-                self._view.state("the room was ended")
+                self._view.state("the server wants no more")
             return None
         return self._refused(status, answer)
 
     def _refused(self, status: int, answer: str) -> str:
-        """What to try again after; raises UsageError where that cannot help."""
+        """What to try again after. Raises UsageError where that cannot help, LongwaveError at a take's end."""
         message = printable(_message(answer) or f"the server answers {status}")
-        retried = status >= 500 or status in _RETRIED
-        # The server has not noticed yet that our last connection is gone.
-        haunted = self._live_at is not None and self._clock() - self._live_at < REPLACED_SECONDS
-        if retried or (status == 409 and haunted):
+        if status >= 500 or status in _RETRIED:
             return message
+        if status == 409 and self._live_at is not None:
+            if self._live_at >= self._connected_at:
+                # Connecting again would begin another take, which is not for us to decide.
+                raise LongwaveError(f"{self._options.room}: {message}")
+            if self._clock() - self._live_at < REPLACED_SECONDS:
+                return message
         raise UsageError(f"{self._options.room}: {message}")
 
     async def _body(self) -> AsyncIterator[bytes]:
@@ -243,8 +249,7 @@ class Sender:
         now = self._clock()
         self._progress_at = now
         self._view.position(self._source.position)
-        # A refusal comes at once; what lasts longer has been let in.
-        if now - self._connected_at > 1.0:
+        if now - self._connected_at > ADMITTED_SECONDS:
             if self._live_at is None or self._live_at < self._connected_at:
                 self._view.state("live")
             self._live_at = now

@@ -19,7 +19,7 @@ from aiohttp import web
 from numpy.typing import NDArray
 from rich.console import Console
 
-from contracts.errors import DependencyError, UndecodableFile, UsageError
+from contracts.errors import DependencyError, LongwaveError, UndecodableFile, UsageError
 from longwave import publish as publish_module
 from longwave.publish import PublishOptions, publish
 from longwave.publish_view import BarView, PlainView, QuietView, clock_text, printable, view_for
@@ -170,16 +170,31 @@ async def test_a_refusal_is_final_and_says_why(room: Room, tmp_path: Path, statu
     assert len(room.requests) == 1
 
 
-async def test_a_room_that_its_host_ends_is_the_end(room: Room, tmp_path: Path) -> None:
-    async def end(_: Room, request: web.Request) -> web.StreamResponse:
-        await request.content.readexactly(9600)
-        return web.json_response({"ended": True})
+async def end_the_take(_: Room, request: web.Request) -> web.StreamResponse:
+    """Answer in the middle of the body, as when a host ends the take."""
+    await request.content.readexactly(2 * 30_000)
+    return web.json_response({"error": "the take was ended"}, status=409)
 
-    room.handlers = [end]
-    view = Seen()
-    await publish(PublishOptions(write_wav(tmp_path / "a.wav", ramp(60_000)), "demo", room.url), view)
-    assert view.states[-1] == "the room was ended"
+
+async def test_a_take_that_its_host_ends_is_not_begun_again(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "ADMITTED_SECONDS", 0.1)
+    room.handlers = [end_the_take]
+    file = write_wav(tmp_path / "a.wav", ramp(60_000))
+    with pytest.raises(LongwaveError, match="demo: the take was ended") as ended:
+        await publish(PublishOptions(file, "demo", room.url))
+    assert not isinstance(ended.value, UsageError)
     assert len(room.requests) == 1
+
+
+async def test_a_room_that_still_believes_in_the_broken_connection_is_asked_again(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "ADMITTED_SECONDS", 0.1)
+    room.handlers = [take_and_break(2 * 30_000), refuse(409, "this room has a sender"), take_all]
+    await publish(PublishOptions(write_wav(tmp_path / "a.wav", ramp(65_000)), "demo", room.url))
+    assert len(room.requests) == 3
 
 
 async def test_a_loop_goes_on_without_a_seam_until_it_is_stopped(room: Room, tmp_path: Path) -> None:
