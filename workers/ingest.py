@@ -199,7 +199,7 @@ class Ingest:
     def _check_alive(self, speaker: Speaker, now_ns: int) -> None:
         if speaker.waits_for_room or speaker.intake.muted:
             speaker.heard_ns = now_ns
-        elif now_ns - speaker.heard_ns >= self._settings.sender_timeout * _SECOND_NS:
+        elif now_ns - speaker.heard_ns >= self._settings.sender_timeout * _SECOND_NS and not speaker.closed:
             seconds = f"{self._settings.sender_timeout:g}"
             speaker.close(
                 SenderTimeout(f"nothing arrived for {seconds} seconds: send silence, or connect again")

@@ -1,0 +1,462 @@
+"""Rooms, takes and speakers with clocks that stand still until they are moved."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from contracts.errors import Busy, DiskUnavailable, LongwaveError, OverCapacity, SenderTimeout, UnknownRoom
+from contracts.metrics import Metrics
+from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
+from storage.rooms import RoomRecord, RoomStore
+from workers.ingest import Ingest, IngestSettings
+from workers.intake import START_BUFFER
+from workers.memory_bus import MemoryHub, MemoryTakeBus
+from workers.speaker import Speaker
+from workers.take_clock import Clocks
+from workers.take_keeper import TakeKeeper
+from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
+
+BLOCK = 960
+TICK = 20_000_000
+SECOND = 1_000_000_000
+WALL_US = 1_769_889_600_000_000
+
+
+class World:
+    """An ingest whose ticker is the test."""
+
+    def __init__(self, data: Path, store: TakeStore | None = None, **settings: float) -> None:
+        self.now = 10 * SECOND
+        self.data = data
+        self.registry = CollectorRegistry()
+        self.hub = MemoryHub()
+        self.rooms = RoomStore(data / "rooms")
+        self.store = store or TakeStore(data / "takes")
+        metrics = Metrics(self.registry)
+        self.keeper = TakeKeeper(self.store, metrics)
+        clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000)
+        options = IngestSettings("f", **settings)  # type: ignore[arg-type]
+        self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)
+
+    async def resume(self) -> None:
+        """What `start` does, without its ticker."""
+        for take in await self.keeper.stored():
+            self.ingest._resume(take)
+
+    def say(self, speaker: Speaker, samples: int, value: int = 7) -> None:
+        pcm = np.full((samples, speaker.intake.channels), value, "<i2")
+        self.ingest.feed(speaker, pcm.tobytes())
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.now += TICK
+            self.ingest.tick(self.now)
+
+    async def live(self, room: str = "room", name: str | None = None) -> tuple[Speaker, MemoryTakeBus]:
+        """A take with a speaker, one tick old."""
+        speaker = await self.ingest.connect(room, name, 1)
+        self.say(speaker, START_BUFFER)
+        self.tick()
+        owner, _ = self.ingest.live_take(room)
+        assert owner
+        assert isinstance(owner.bus, MemoryTakeBus)
+        return speaker, owner.bus
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def on_disk(self) -> list[Reservation]:
+        return [take.reservation for take in TakeStore(self.data / "takes").stored()]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    yield made
+    await made.ingest.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let threads and tasks go on until it holds; the test's own timeout ends it otherwise."""
+    while not condition():  # noqa: ASYNC110 - threads and disks are looked at, they tell nobody
+        await asyncio.sleep(0.005)
+
+
+async def test_the_first_full_buffer_begins_a_take_with_the_rooms_settings(world: World) -> None:
+    settings = TakeSettings(channels=2, parts=10, renditions=(Rendition("32k"), Rendition("96k")))
+    world.rooms.put("room", RoomRecord(title="News", settings=settings))
+    speaker = await world.ingest.connect("room", None, 1)
+    world.say(speaker, START_BUFFER - 1)
+    world.tick(3)
+    assert world.hub.live() == ()
+    world.say(speaker, 1)
+    (bus,) = world.hub.live()
+    assert bus.header == TakeHeader(bus.header.epoch_us, settings, "f")
+    assert bus.key.room == "room"
+    world.tick()
+    assert bus.top == BLOCK
+    assert bus.read(0, 1).tolist() == [[7, 7]]
+
+
+async def test_the_epoch_is_the_instant_of_the_tick_before(world: World) -> None:
+    world.tick()
+    speaker = await world.ingest.connect("room", None, 1)
+    ticked, world.now = world.now, world.now + 7_000_000
+    world.say(speaker, START_BUFFER)
+    (bus,) = world.hub.live()
+    assert bus.header.epoch_us == WALL_US + ticked // 1000
+    assert bus.key.take.startswith("20260131T200010Z-")
+
+
+async def test_a_short_sound_that_ends_before_the_buffer_is_full_is_played(world: World) -> None:
+    speaker = await world.ingest.connect("room", None, 1)
+    world.say(speaker, 100)
+    world.ingest.finish(speaker)
+    world.tick()
+    (bus,) = world.hub.live()
+    assert bus.read(0, BLOCK).sum() == 700
+    await asyncio.wait_for(speaker.played(), 5)
+
+
+async def test_an_empty_body_begins_nothing(world: World) -> None:
+    speaker = await world.ingest.connect("room", None, 1)
+    world.ingest.finish(speaker)
+    world.ingest.leave(speaker)
+    assert world.hub.live() == ()
+    assert world.ingest.live_take("room") == (None, None)
+
+
+@pytest.mark.parametrize(("there", "comes"), [(None, None), ("Ada", None), (None, "Ada"), ("Ada", "Eve")])
+async def test_a_second_sender_is_refused(world: World, there: str | None, comes: str | None) -> None:
+    speaker, bus = await world.live(name=there)
+    with pytest.raises(Busy):
+        await world.ingest.connect("room", comes, 1)
+    world.tick(5)
+    assert speaker.closed is None
+    assert bus.read(5 * BLOCK, 6 * BLOCK).all()
+
+
+async def test_the_same_name_replaces_its_old_connection(world: World) -> None:
+    old, bus = await world.live(name="Ada")
+    new = await world.ingest.connect("room", "Ada", 1)
+    assert isinstance(old.closed, Busy)
+    world.ingest.leave(old)
+    world.say(new, START_BUFFER, 9)
+    world.tick(5)
+    assert bus.read(5 * BLOCK, 6 * BLOCK).tolist() == [[9]] * BLOCK
+    assert world.metric("longwave_speakers") == 1
+
+
+async def test_a_closed_speakers_task_sees_why(world: World) -> None:
+    speaker, _ = await world.live(name="Ada")
+
+    async def connection() -> None:
+        with speaker.attached():
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(connection())
+    await asyncio.sleep(0)
+    await world.ingest.connect("room", "Ada", 1)
+    with pytest.raises(Busy, match="newer connection"):
+        await task
+    with pytest.raises(Busy, match="newer connection"), speaker.attached():
+        pass
+
+
+async def test_a_cancelled_connection_is_just_cancelled(world: World) -> None:
+    speaker, _ = await world.live()
+
+    async def connection() -> None:
+        with speaker.attached():
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(connection())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_fast_connection_waits_for_room_and_goes_on(world: World) -> None:
+    speaker, _ = await world.live()
+    world.say(speaker, 48_000)
+    waiting = asyncio.create_task(speaker.paced())
+    await asyncio.sleep(0)
+    world.tick(5)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    world.tick(6)
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_the_end_by_request_closes_the_speaker_and_a_new_one_starts_another_take(world: World) -> None:
+    speaker, bus = await world.live()
+    world.tick(4)
+    assert world.ingest.end("room") == (bus.key, 5 * BLOCK)
+    assert bus.ended == 5 * BLOCK
+    assert isinstance(speaker.closed, Busy)
+    world.say(speaker, START_BUFFER)  # what still comes of the old connection is nothing
+    world.ingest.leave(speaker)
+    world.tick(5)
+    assert len(world.hub.live()) == 1
+    _, another = await world.live()
+    assert another.key != bus.key
+    with pytest.raises(UnknownRoom):
+        world.ingest.end("nobody")
+
+
+async def test_a_take_without_a_speaker_ends_after_the_idle_timeout(tmp_path: Path) -> None:
+    world = World(tmp_path, idle_timeout=2.0)
+    speaker, bus = await world.live()
+    world.ingest.leave(speaker)
+    world.tick(99)
+    ended = [bus.ended]
+    world.tick()
+    assert [*ended, bus.ended] == [None, bus.top] == [None, 101 * BLOCK]
+    await world.ingest.stop()
+
+
+async def test_a_speaker_that_comes_in_time_keeps_the_take_alive(tmp_path: Path) -> None:
+    world = World(tmp_path, idle_timeout=2.0)
+    speaker, bus = await world.live()
+    world.ingest.leave(speaker)
+    world.tick(99)
+    speaker = await world.ingest.connect("room", None, 1)
+    world.tick(200)
+    world.ingest.leave(speaker)
+    world.tick(99)
+    ended = [bus.ended]
+    world.tick()
+    assert [*ended, bus.ended] == [None, bus.top]
+    await world.ingest.stop()
+
+
+async def test_who_sends_nothing_is_let_go(tmp_path: Path) -> None:
+    world = World(tmp_path, sender_timeout=1.0)
+    speaker, bus = await world.live()
+    world.tick(48)
+    closed = [speaker.closed]
+    world.tick(3)
+    assert [type(error) for error in (*closed, speaker.closed)] == [type(None), SenderTimeout]
+    world.ingest.leave(speaker)
+    world.tick(10)
+    assert bus.ended is None
+    assert world.metric("longwave_speakers_dropped_total", reason="timeout") == 1
+    await world.ingest.stop()
+
+
+async def test_who_is_paced_or_muted_or_done_is_not_waited_for(tmp_path: Path) -> None:
+    world = World(tmp_path, sender_timeout=1.0)
+    (paced, _), (muted, _), (done, _) = [await world.live(room) for room in "abc"]
+    muted.intake.mute()
+    world.ingest.finish(done)
+    for _ in range(20):
+        world.say(paced, 10 * BLOCK + 48_000 - paced.intake.held)
+        world.tick(10)
+    assert paced.closed is muted.closed is done.closed is None
+    await world.ingest.stop()
+
+
+async def test_there_are_so_many_rooms_and_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path, max_rooms=2)
+    one = await world.ingest.connect("one", None, 1)
+    await world.live("two")
+    with pytest.raises(OverCapacity):
+        await world.ingest.connect("three", None, 1)
+    world.ingest.leave(one)
+    await world.ingest.connect("three", None, 1)
+    await world.ingest.stop()
+
+
+async def test_a_room_that_fails_ends_and_the_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, broken_bus = await world.live("broken")
+    _, bus = await world.live("fine")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(broken_bus, "append", fail)
+    top = bus.top
+    world.tick(3)
+    assert bus.top == top + 3 * BLOCK
+    assert broken_bus.ended == broken_bus.top
+    assert type(broken.closed) is LongwaveError
+    assert world.metric("longwave_unexpected_errors_total", where="owner") == 1
+    assert world.ingest.live_take("broken") == (None, None)
+
+
+async def test_samples_are_counted(world: World) -> None:
+    speaker, _ = await world.live()
+    world.tick(14)
+    assert world.metric("longwave_samples_total", kind="sound") == START_BUFFER
+    assert world.metric("longwave_samples_total", kind="silence") == 5 * BLOCK
+    world.ingest.leave(speaker)
+    assert world.metric("longwave_speakers") == 0
+
+
+async def test_every_segment_is_reserved_before_it_begins(world: World) -> None:
+    """The disk is given as long as it needs for a tick: what it holds is above what is on the bus."""
+    _, bus = await world.live()
+    kept = world.keeper._takes[bus.key]
+    await until(lambda: world.on_disk() == [kept.wanted])
+    for _ in range(350):
+        world.tick()
+        assert bus.top <= 96_000 * kept.safe
+        await until(lambda: world.on_disk() == [kept.wanted])
+        assert bus.top - kept.wanted.heartbeat < 48_000 + BLOCK
+    # No number is reserved long before it is needed: what is reserved is lost in a crash.
+    assert world.on_disk()[0].reserved == 4
+    assert world.metric("longwave_reservation_late_total") == 0
+
+
+class SlowStore(TakeStore):
+    """A disk that answers when it is let, or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.let = threading.Event()
+        self.broken = False
+
+    def create(self, key: TakeKey, header: TakeHeader, reservation: Reservation) -> TakeFile:
+        if self.broken:
+            raise DiskUnavailable("the disk is full: make room")
+        assert self.let.wait(30)
+        return super().create(key, header, reservation)
+
+
+async def test_a_slow_disk_does_not_stop_live_audio_and_is_said(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path / "takes")
+    world = World(tmp_path, store)
+    speaker, bus = await world.live()
+    world.say(speaker, 96_000)
+    world.tick(150)
+    assert bus.top == 151 * BLOCK
+    assert world.metric("longwave_reservation_late_total") == 2
+    assert "slow" in (world.ingest.degraded or "")
+    store.let.set()
+    await until(lambda: world.ingest.degraded is None)
+    assert world.on_disk()[0].reserved == 2
+    await world.ingest.stop()
+
+
+async def test_a_full_disk_does_not_stop_live_audio_and_is_tried_again(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path / "takes")
+    store.broken = True
+    store.let.set()
+    world = World(tmp_path, store)
+    _, bus = await world.live()
+    await until(lambda: world.ingest.degraded is not None)
+    assert "the disk is full" in (world.ingest.degraded or "")
+    world.tick(60)
+    assert bus.top == 61 * BLOCK
+    store.broken = False
+    world.tick(60)
+    await until(lambda: world.ingest.degraded is None)
+    assert len(world.on_disk()) == 1
+    await world.ingest.stop()
+
+
+async def test_a_killed_ingest_goes_on_with_its_take(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    _, bus = await world.live()
+    world.tick(150)
+    await until(lambda: world.on_disk() != [] and world.on_disk()[0].reserved == 2)
+    # Killed: nothing is closed. The next process finds the take 10 s later.
+    successor = World(tmp_path)
+    successor.now = world.now + 10 * SECOND
+    await successor.resume()
+    (again,) = successor.hub.live()
+    assert (again.key, again.header) == (bus.key, bus.header)
+    assert again.first == again.top == 2 * 96_000
+    successor.tick()
+    assert again.top == (151 + 500 + 1) * BLOCK
+    assert not again.read(again.first, again.top).any()
+    speaker, heard = await successor.live()
+    assert heard is again
+    assert speaker.take == bus.key.take
+    assert again.read(again.top - BLOCK, again.top).all()
+    await world.ingest.stop()
+    await successor.ingest.stop()
+
+
+async def test_a_server_that_goes_down_in_order_leaves_its_takes_to_the_next(
+    world: World, tmp_path: Path
+) -> None:
+    speaker, bus = await world.live()
+    world.tick(60)
+    await world.ingest.stop()
+    assert isinstance(speaker.closed, OverCapacity)
+    assert bus.ended is None
+    assert world.on_disk()[0].heartbeat > 0
+    with pytest.raises(OverCapacity):
+        await world.ingest.connect("other", None, 1)
+
+
+async def test_a_take_that_ended_while_down_is_on_the_bus_with_its_end(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.live()
+    world.tick(60)
+    await until(lambda: bool(world.on_disk()) and world.on_disk()[0].heartbeat > 0)
+    successor = World(tmp_path)
+    successor.now = world.now + 100 * SECOND
+    await successor.resume()
+    (bus,) = successor.hub.live()
+    assert bus.first == bus.top == bus.ended == world.on_disk()[0].heartbeat
+    assert successor.ingest.live_take("room") == (None, None)
+    await world.ingest.stop()
+    await successor.ingest.stop()
+
+
+async def test_an_end_is_kept_until_it_is_published(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.ingest.start()
+    await world.live()
+    _, samples = world.ingest.end("room")
+    await until(lambda: bool(world.on_disk()) and world.on_disk()[0].ended)
+    assert world.on_disk()[0].heartbeat == samples
+    successor = World(tmp_path)  # a crash before anybody heard of the end
+    await successor.resume()
+    (bus,) = successor.hub.live()
+    assert bus.ended == samples
+    world.hub.close(bus.key)
+    await until(lambda: world.on_disk() == [])
+    await world.ingest.stop()
+    await successor.ingest.stop()
+
+
+async def test_of_two_live_takes_of_a_room_one_goes_on(tmp_path: Path) -> None:
+    store = TakeStore(tmp_path / "takes")
+    header = TakeHeader(WALL_US, TakeSettings(), "f")
+    for take in ("20260131T200000Z-aaaaaa", "20260131T200001Z-bbbbbb"):
+        store.create(TakeKey("room", take), header, Reservation(1, 48_000)).close()
+    world = World(tmp_path)
+    await world.resume()
+    assert sorted(bus.ended is None for bus in world.hub.live()) == [False, True]
+    await world.ingest.stop()
+
+
+async def test_a_disk_that_cannot_be_read_does_not_stop_the_start(tmp_path: Path, world: World) -> None:
+    class Unreadable(TakeStore):
+        def stored(self) -> list[StoredTake]:
+            raise DiskUnavailable("takes: the disk is broken")
+
+    other = World(tmp_path, Unreadable(tmp_path))
+    await other.ingest.start()
+    await other.ingest.connect("room", None, 1)
+    await other.ingest.stop()
+
+
+async def test_a_broken_room_record_does_not_stop_live_audio(world: World, tmp_path: Path) -> None:
+    (tmp_path / "rooms" / "room").mkdir(parents=True)
+    (tmp_path / "rooms" / "room" / "room.json").write_text("{")
+    _, bus = await world.live()
+    assert bus.header.settings == TakeSettings()
