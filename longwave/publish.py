@@ -194,7 +194,7 @@ class Sender:
         return self._refused(status, answer)
 
     def _refused(self, status: int, answer: str) -> str:
-        """What to try again after. Raises UsageError where that cannot help, LongwaveError at a take's end."""
+        """What to try again after. Raises UsageError where that is no use, LongwaveError at a take's end."""
         message = printable(_message(answer) or f"the server answers {status}")
         if status >= 500 or status in _RETRIED:
             return message
