@@ -94,7 +94,7 @@ class TakeKeeper:
         if top > max(SEGMENT * kept.safe, _FIRST_PART) and kept.late_msn != top // SEGMENT:
             kept.late_msn = top // SEGMENT
             if not kept.trouble:
-                self._say(kept, "takes: the disk is slow, segments begin before they are reserved")
+                self._say(kept, "takes: segments begin before their numbers are reserved on disk")
             self._metrics.reservation_late.inc()
 
     def ended(self, key: TakeKey, sample: int) -> None:

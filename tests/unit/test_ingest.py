@@ -341,7 +341,7 @@ async def test_a_slow_disk_does_not_stop_live_audio_and_is_said(tmp_path: Path) 
     world.tick(150)
     assert bus.top == 151 * BLOCK
     assert world.metric("longwave_reservation_late_total") == 2
-    assert "slow" in (world.ingest.degraded or "")
+    assert "reserved" in (world.ingest.degraded or "")
     store.let.set()
     await until(lambda: world.ingest.degraded is None)
     assert world.on_disk()[0].reserved == 2
