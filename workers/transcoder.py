@@ -54,6 +54,8 @@ TRIES = 3
 # spread over these frames, so that little is left for any of them, and for all of them together, when the
 # part ends.
 _SPREAD_FRAMES = 6
+# With more than this on the bus, origins are asked what they have: encoding it again would change nothing.
+_WORTH_ASKING = 2 * SEGMENT
 # After a pause, sound is taken in pieces of this length: parts leave while the rest waits, and others get a
 # turn.
 _PIECE = SEGMENT
@@ -129,7 +131,9 @@ class Transcoder:
     async def run(self) -> None:
         """Return when the take has ended and all of it is with the publisher. Failures are retried."""
         bus = self._bus
-        states = await self._publisher.states(bus.key)
+        # A take that has just begun does not wait for origins that may hang.
+        ask = bus.top - bus.first > _WORTH_ASKING
+        states = await self._publisher.states(bus.key) if ask else []
         log = self._publisher.open(bus.key, bus.header, first_to_encode(bus.first, states))
         backoff, failures = Backoff(), 0
         while True:

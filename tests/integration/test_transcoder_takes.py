@@ -19,6 +19,7 @@ from pipeline.grid import Grid, first_sample
 from pipeline.segmenter import EncodedPart, Segmenter
 from tests.publishing import KEY, BadLine, MemoryOrigin, until
 from tests.takes import EPOCH_US
+from workers import publisher as publisher_module
 from workers import transcoder as transcoder_module
 from workers.memory_bus import MemoryHub, MemoryTakeBus
 from workers.publisher import Publisher
@@ -135,6 +136,16 @@ async def test_a_part_leaves_as_soon_as_its_lookahead_is_there_and_not_before(
     bus.append(bus.top, noise(SEGMENT)[stop + 2047 : stop + 2048].tobytes())
     await until(lambda: origin.reached() == Position(0, 1))
     assert running.value("longwave_part_latency_seconds_count") == 1
+
+
+async def test_a_take_begins_although_an_origin_hangs(
+    process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "_STATE_TIMEOUT", 1000.0)
+    good, hanging = MemoryOrigin(), BadLine()
+    hanging.hangs = True
+    process(good, hanging).open(KEY, MONO).append(0, noise(SEGMENT).tobytes())
+    await until(lambda: good.reached() == Position(0, 4))
 
 
 async def test_events_are_listed_with_the_parts_they_belong_to(process: Callable[..., Process]) -> None:
