@@ -1,0 +1,182 @@
+"""The journal's queue and thread, and what it does when the disk is slow, full or gone."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from contracts.metrics import Metrics
+from origin.journal import Journal
+from origin.journal_format import GROUP, Record, RecordKind, scan
+from origin.journal_store import JournalStore
+from tests.origins import KEY
+
+HEADER = Record(RecordKind.HEADER, b"{}")
+
+
+def part(msn: int, size: int = 8) -> Record:
+    return Record(RecordKind.PART, b"x" * size, 0, msn, 0)
+
+
+class FailingStore(JournalStore):
+    """The real files, behind a disk that fails while `error` is set."""
+
+    error: OSError | None = None
+
+    def append(self, path: Path, records: Iterable[Record]) -> None:
+        if self.error is not None:
+            raise self.error
+        super().append(path, records)
+
+
+class Bench:
+    """A journal whose clock and disk the test holds."""
+
+    def __init__(self, directory: Path, queue_bytes: int = 2**20) -> None:
+        self.now = 100.0
+        self.directory = directory
+        self.store = FailingStore(directory)
+        self.metrics = Metrics(CollectorRegistry())
+        self.journal = Journal(self.store, self.metrics, queue_bytes=queue_bytes, clock=lambda: self.now)
+
+    def put(self, *records: Record) -> None:
+        for record in records:
+            self.journal.record(KEY, record)
+
+    def on_disk(self) -> list[int]:
+        files = sorted((self.directory / KEY.room / KEY.take).glob("media-*.lwj"))
+        return [record.number for file in files for record in scan(file.read_bytes()).records]
+
+    @property
+    def dropped(self) -> float | None:
+        return self.metrics.registry.get_sample_value("longwave_journal_dropped_total")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "window")
+
+
+def test_what_was_recorded_is_written(bench: Bench) -> None:
+    bench.put(HEADER, part(0), part(1), part(GROUP))
+    assert bench.journal.flush()
+    assert bench.on_disk() == [0, 1, GROUP]
+    assert bench.journal.degraded(bench.now) is None
+
+
+def test_a_thread_writes_by_itself(bench: Bench) -> None:
+    bench.journal.start()
+    bench.put(HEADER, part(0))
+    bench.journal.close()
+    assert bench.on_disk() == [0]
+
+
+def test_a_full_disk_is_said_and_waited_for(bench: Bench) -> None:
+    bench.put(HEADER)
+    bench.journal.flush()
+    bench.store.error = OSError(errno.ENOSPC, "No space left on device")
+    bench.put(part(0), part(1))
+    assert not bench.journal.flush()
+    assert bench.journal.degraded(bench.now) == "journal: No space left on device"
+    bench.put(part(2))
+    bench.store.error = None
+    assert bench.journal.flush()
+    assert bench.journal.degraded(bench.now) is None
+    assert bench.on_disk() == [0, 1, 2]
+    assert bench.dropped == 0
+
+
+def test_a_disk_that_is_gone_for_long_costs_the_oldest_media(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "window", queue_bytes=5 * part(0, 1000).size)
+    bench.store.error = OSError(errno.EIO, "Input/output error")
+    bench.put(HEADER)
+    for msn in range(20):
+        bench.put(part(msn, 1000))
+        bench.journal.flush()
+    bench.store.error = None
+    assert bench.journal.flush()
+    assert bench.on_disk() == [15, 16, 17, 18, 19]
+    assert bench.dropped == 15
+
+
+def test_a_slow_disk_is_said(bench: Bench) -> None:
+    bench.put(HEADER, part(0))
+    bench.now += 1.9
+    assert bench.journal.degraded(bench.now) is None
+    bench.now += 3
+    assert bench.journal.degraded(bench.now) == "journal: 5 s behind"
+
+
+def test_recording_never_waits_for_a_disk_that_hangs(bench: Bench) -> None:
+    hangs, let_go = threading.Event(), threading.Event()
+
+    class Hanging(JournalStore):
+        def append(self, path: Path, records: Iterable[Record]) -> None:
+            hangs.set()
+            let_go.wait(30)
+            super().append(path, records)
+
+    journal = Journal(Hanging(bench.directory), bench.metrics, clock=lambda: bench.now)
+    journal.record(KEY, HEADER)
+    journal.start()
+    assert hangs.wait(30)
+    for msn in range(3):
+        journal.record(KEY, part(msn))  # returns, or the test's time is up
+    bench.now += 10
+    assert journal.degraded(bench.now) == "journal: 10 s behind"
+    let_go.set()
+    journal.close()
+    assert bench.on_disk() == [0, 1, 2]
+
+
+def test_eviction_deletes_whole_files(bench: Bench) -> None:
+    bench.put(HEADER, *(part(msn) for msn in range(3 * GROUP)))
+    bench.journal.flush()
+    bench.journal.evict(KEY, GROUP + 5)
+    bench.journal.flush()
+    assert bench.on_disk() == list(range(GROUP, 3 * GROUP))
+
+
+def test_a_take_that_left_leaves_nothing(bench: Bench) -> None:
+    bench.put(HEADER, part(0))
+    bench.journal.flush()
+    bench.put(part(1), Record(RecordKind.END, number=5))
+    bench.journal.remove(KEY)
+    bench.journal.flush()
+    assert list(bench.directory.iterdir()) == []
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file grows beyond 1000 bytes: what is written over that is cut short, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_was_cut_short_is_taken_back(tmp_path: Path, small_files: None) -> None:
+    store = JournalStore(tmp_path)
+    path = tmp_path / "media-0.lwj"
+    store.append(path, [part(0)])
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="File too large"):
+        store.append(path, [part(1, 2000)])
+    assert path.read_bytes() == before
+
+
+def test_live_media_goes_on_when_the_disk_takes_no_more(tmp_path: Path, small_files: None) -> None:
+    bench = Bench(tmp_path)
+    bench.put(HEADER, *(part(msn, 300) for msn in range(8)))
+    assert not bench.journal.flush()
+    assert bench.journal.degraded(bench.now) == "journal: File too large"
+    bench.put(part(GROUP, 300))  # another file, which would have room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    assert bench.journal.flush()
+    assert bench.on_disk() == [*range(8), GROUP]
