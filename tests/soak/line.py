@@ -22,6 +22,8 @@ from tests.soak.running import Program, scrape, total
 
 ROOM = "line"
 RENDITIONS = ["64k", "128k"]
+# A take's first frame fades in: in AAC half of its sound is in the access unit before it.
+FIRST_FRAME = 1024
 # A window with a join is hardly worse than what one encoder that is never restarted makes of it; 2 ms of
 # silence in a window make it worse by 6 dB.
 WORST_MARGIN_DB = -1.5
@@ -64,7 +66,8 @@ def run_line(server: Server, directory: Path, seconds: int) -> LineResult:
         (file := directory / f"{recording.rendition}.mp4").write_bytes(recording.media())
         first_segment = min(recording.segments)
         assert first_segment == 0, f"the recorder came too late: {first_segment}"
-        heard[recording.rendition] = listen(source, decode(file), int(recording.rendition[:-1]) * 1000)
+        bit_rate = int(recording.rendition[:-1]) * 1000
+        heard[recording.rendition] = listen(source, decode(file), bit_rate, skip=FIRST_FRAME)
     # ffmpeg begins before the live edge: its first frame has no frame before it to overlap with.
     played = np.fromfile(directory / "ffmpeg.pcm", np.int16)
     by_ffmpeg = listen(source, played, 64_000, skip=RATE // 10)
@@ -176,5 +179,5 @@ def assert_whole(result: LineResult) -> None:
         assert heard.noisy_pauses == 0, who
         assert np.min(heard.margin_db) > WORST_MARGIN_DB, f"{who}: {heard.summary()}"
         assert np.median(heard.margin_db) > MEDIAN_MARGIN_DB, f"{who}: {heard.summary()}"
-    assert all(heard.missing_samples == 0 for heard in result.heard.values())
+    assert all(heard.missing_samples <= FIRST_FRAME for heard in result.heard.values())
     assert (result.late_samples, result.server_errors, result.gaps) == (0, 0, 0)

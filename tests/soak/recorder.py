@@ -17,7 +17,7 @@ import aiohttp
 
 from tests.soak.playlist import Listed, Position, parse
 
-_OK = 200
+_OK, _NOT_FOUND = 200, 404
 # How long a server that was killed may take to come back.
 _AWAY_SECONDS = 40.0
 
@@ -78,10 +78,13 @@ class Recorder:
             directive = f"?_HLS_msn={msn}&_HLS_part={part}"
             hint = listed.hint
             # A player asks for the part that is hinted at together with the playlist that will list it.
-            later, hinted = await asyncio.gather(self._playlist(directive), self._hinted(hint))
+            later, (status, body) = await asyncio.gather(self._playlist(directive), self._hinted(hint))
             self._compare(listed, later)
-            if hint and hinted is not None:
-                self._take_part(hint, hinted)
+            if hint and status == _OK:
+                self._take_part(hint, body)
+            elif hint and not (later.ended and status == _NOT_FOUND):
+                # Only the end of the take may keep back what was hinted at.
+                self.recording.complain("refusal", f"hinted part {hint}: {status} {body[:200]!r}")
             await self._fetch_new(later, listed)
             listed = later
         return self.recording
@@ -131,12 +134,10 @@ class Recorder:
             self.recording.complain("order", "a gap was taken back")
         self.recording.gaps |= later.gaps
 
-    async def _hinted(self, hint: Position | None) -> bytes | None:
-        """The hinted part. It may never come: the take ends, or the server is killed."""
+    async def _hinted(self, hint: Position | None) -> tuple[int, bytes]:
         if hint is None:
-            return None
-        status, body = await self._get("{}.{}.m4s".format(*hint))
-        return body if status == _OK else None
+            return _NOT_FOUND, b""
+        return await self._get("{}.{}.m4s".format(*hint), counted=False)
 
     def _take_part(self, position: Position, body: bytes) -> None:
         self.recording.keep("{}.{}.m4s".format(*position), body)
