@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 
 import aiohttp
 import numpy as np
@@ -99,7 +100,9 @@ class RunningOrigin:
         return f"/live/{ROOM}/{self.take}/{rendition or self.settings.renditions[0].name}"
 
     async def put(self, path: str, data: bytes, method: str = "PUT") -> Answer:
-        return await self.request(method, f"/publish/{ROOM}/{self.take}/{path}", data=data)
+        # aiohttp's client warns of large bodies that are not files.
+        body = BytesIO(data) if len(data) > 2**19 else data
+        return await self.request(method, f"/publish/{ROOM}/{self.take}/{path}", data=body)
 
     async def begin(self) -> None:
         header = TakeHeader(EPOCH_US, self.settings, "0" * 64)
