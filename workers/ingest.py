@@ -59,6 +59,7 @@ class _Stage:
     settings: TakeSettings
     owner: TakeOwner | None = None
     speaker: Speaker | None = None
+    note_at: int = 0
 
 
 class Ingest:
@@ -190,8 +191,9 @@ class Ingest:
         if owner is None:
             return False
         owner.tick(now_ns)
-        self._count(owner)
-        self._keeper.note(owner.bus.key, owner.bus.top, named=owner.named)
+        if owner.bus.top >= stage.note_at:
+            self._count(owner)
+            stage.note_at = self._keeper.note(owner.bus.key, owner.bus.top, named=owner.named)
         if speaker is None and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS:
             self._end(stage, owner)
         return True
@@ -229,6 +231,7 @@ class Ingest:
     def _end(self, stage: _Stage, owner: TakeOwner) -> int:
         key = owner.bus.key
         samples = owner.end()
+        self._count(owner)
         self._keeper.ended(key, samples)
         self._close_stage(stage, Busy("the take was ended: connect again to start another"))
         log.info("take ends", room=key.room, take=key.take, samples=samples)
@@ -298,12 +301,9 @@ class Ingest:
             return False
 
     def _count(self, owner: TakeOwner) -> None:
-        if owner.sound:
-            self._metrics.samples.labels("sound").inc(owner.sound)
-            owner.sound = 0
-        if owner.silence:
-            self._metrics.samples.labels("silence").inc(owner.silence)
-            owner.silence = 0
+        self._metrics.samples.labels("sound").inc(owner.sound)
+        self._metrics.samples.labels("silence").inc(owner.silence)
+        owner.sound = owner.silence = 0
 
     async def _forget_published(self) -> None:
         """A take that ended and is not on the bus any more was published to its end."""

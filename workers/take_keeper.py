@@ -84,23 +84,30 @@ class TakeKeeper:
             kept.news.set()
         kept.task = asyncio.create_task(self._follow(kept), name=f"keep {key.take}")
 
-    def note(self, key: TakeKey, top: int, *, named: bool) -> None:
-        """The bus has reached `top`: reserve the next segment in time, give a sign of life each second."""
+    def note(self, key: TakeKey, top: int, *, named: bool) -> int:
+        """The bus has reached `top`: reserve the next segment in time, give a sign of life each second.
+
+        Returns the sample at which there is something to note again.
+        """
         kept = self._takes[key]
         wanted = kept.wanted
         reserved = max(wanted.reserved, (top + LEAD) // SEGMENT + 1)
         if reserved > wanted.reserved or top >= wanted.heartbeat + HEARTBEAT or named != wanted.named:
             self._want(kept, Reservation(reserved, top, named=named))
-        if top > max(SEGMENT * kept.safe, _FIRST_PART) and kept.late_msn != top // SEGMENT:
+        safe = max(SEGMENT * kept.safe, _FIRST_PART)
+        if top > safe and kept.late_msn != top // SEGMENT:
             kept.late_msn = top // SEGMENT
             if not kept.trouble:
                 self._say(kept, "takes: segments begin before their numbers are reserved on disk")
             self._metrics.reservation_late.inc()
+        late_at = max(safe, SEGMENT * (kept.late_msn + 1)) + 1
+        return min(kept.wanted.heartbeat + HEARTBEAT, SEGMENT * kept.wanted.reserved - LEAD, late_at)
 
     def ended(self, key: TakeKey, sample: int) -> None:
         """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
-        kept = self._takes[key]
-        self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
+        kept = self._takes.get(key)
+        if kept is not None:
+            self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
 
     def forget(self, key: TakeKey) -> None:
         """The take is published to its end."""

@@ -297,6 +297,7 @@ async def test_a_room_that_fails_ends_and_the_others_go_on(
 async def test_samples_are_counted(world: World) -> None:
     speaker, _ = await world.live()
     world.tick(14)
+    world.ingest.end("room")
     assert world.metric("longwave_samples_total", kind="sound") == START_BUFFER
     assert world.metric("longwave_samples_total", kind="silence") == 5 * BLOCK
     world.ingest.leave(speaker)
