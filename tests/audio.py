@@ -68,8 +68,8 @@ def find_beeps(
     """Every beep in `pcm` (shape (n,); floats are full scale at 1.0), in order, to within a millisecond.
 
     A beep that lacks more than a third, that lies under something as loud, or that is quieter than -40 dBFS
-    is not heard. Beeps are at least 120 ms apart. A smaller `likeness` hears beeps that a player has stretched
-    or squeezed, when it plays a little slower or faster than life.
+    is not heard. Beeps are at least 120 ms apart. A smaller `likeness` hears beeps that a player has
+    stretched or squeezed, when it plays a little slower or faster than life.
     """
     heard = _unit(pcm)
     length = len(_beep_shape(rate))

@@ -99,9 +99,9 @@ class Server:
         """`kill -9`."""
         self._signal(signal.SIGKILL)
 
-    def stop(self) -> int:
-        """SIGTERM, and the exit code."""
-        return self._signal(signal.SIGTERM)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it as a person or a supervisor does, and give the exit code."""
+        return self._signal(number)
 
     def _signal(self, number: int) -> int:
         assert self.process

@@ -44,9 +44,7 @@ def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
-        assert server.process
-        server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(timeout=20) == 0
+        assert server.stop(signal.SIGINT) == 0
         assert "Traceback" not in server.log_path.read_text()
 
 
