@@ -79,9 +79,7 @@ def find_beeps(
     # Root of the energy under each window, by differences of a running sum.
     energy = np.concatenate(([0.0], np.cumsum(heard.astype(np.float64) ** 2)))
     root_energy = np.sqrt(np.maximum(energy[length:] - energy[:-length], 1e-12))
-    loud = (strength >= likeness * root_energy) & (
-        strength >= _LOWEST_AMPLITUDE * _unit_strength(rate)
-    )
+    loud = (strength >= likeness * root_energy) & (strength >= _LOWEST_AMPLITUDE * _unit_strength(rate))
     edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
     peaks = [int(start + np.argmax(strength[start:stop])) for start, stop in edges.reshape(-1, 2)]
     return [Beep(peak, int(tone[peak])) for peak in _one_each(peaks, strength, length)]
