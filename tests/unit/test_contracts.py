@@ -98,7 +98,7 @@ def test_a_header_goes_over_the_wire_and_back() -> None:
 
 
 def test_stereo_allows_twice_the_bit_rate() -> None:
-    assert TakeSettings(channels=2, renditions=(Rendition("512k"),))
+    assert TakeSettings(channels=2, renditions=(Rendition("512k"),)).channels == 2
 
 
 def test_a_state_goes_over_the_wire_and_back() -> None:
