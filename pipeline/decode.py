@@ -32,6 +32,12 @@ _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 # clock that was set, not a hole.
 _SMALLEST_HOLE: Final = Fraction(1, 20)
 _LARGEST_HOLE: Final = 60
+# Kinds of file that only name other files or hosts: a playlist without an end would be waited for, for ever.
+_REFERRING: Final = frozenset({"applehttp", "concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp"})
+_OPTIONS: Final = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(sorted(av.formats_available - _REFERRING)),
+}
 # AV_TIME_BASE: a container's duration is in microseconds.
 _CONTAINER_TICK: Final = Fraction(1, 1_000_000)
 
@@ -76,14 +82,14 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
     if path.is_dir():
         raise UndecodableFile(f"{path}: a directory, not an audio file")
     try:
-        # As a file, whatever its name looks like; and a playlist in it leads to no other protocol.
-        with av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-        ) as container:
+        # As a file, whatever its name looks like.
+        with av.open(f"file:{path}", options=_OPTIONS, metadata_errors="ignore") as container:
             stream = container.streams.best("audio")
             if not isinstance(stream, AudioStream):
                 raise UndecodableFile(f"{path}: has no audio stream")
             yield container, stream
+    except av.ArgumentError as error:
+        raise UndecodableFile(f"{path}: not a kind of file that is read here") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UndecodableFile(f"{path}: cannot be decoded ({reason})") from error
