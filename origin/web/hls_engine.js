@@ -43,6 +43,10 @@ const CONFIG = {
   maxBufferLength: 30,
   // Audio is 8 kB a second; the default of 60 MB would be two hours.
   maxBufferSize: 4 * 1000 * 1000,
+  // Nothing here reads metadata cues, and their text track has a data: source, which the page's policy forbids.
+  enableDateRangeMetadataCues: false,
+  enableEmsgMetadataCues: false,
+  enableID3MetadataCues: false,
   // Steps of the playhead over an obstacle never end the session.
   nudgeMaxRetry: 20,
   manifestLoadPolicy: patience(8000, passing),
@@ -61,6 +65,8 @@ export class HlsEngine extends EventTarget {
   #hls;
   #media;
   #edge = new LiveEdge();
+  #closed = false;
+  #later;
 
   constructor(Hls, media, url) {
     super();
@@ -74,6 +80,7 @@ export class HlsEngine extends EventTarget {
   }
 
   destroy() {
+    clearTimeout(this.#later);
     this.#hls.destroy();
   }
 
@@ -129,7 +136,18 @@ export class HlsEngine extends EventTarget {
       this.#edge.observe(this.#seconds(details, details.edge), performance.now() / 1000);
     }
     this.dispatchEvent(new Event("edge"));
-    if (!details.live) this.dispatchEvent(new Event("closed"));
+    if (!details.live && !this.#closed) this.#close();
+  }
+
+  #close() {
+    this.#closed = true;
+    // hls.js 1.7 takes the last segment for loaded when it has some of its parts, and never fetches the rest
+    // of a take that ends in between. Stopped and started, it looks again.
+    this.#later = setTimeout(() => {
+      this.#hls.stopLoad();
+      this.#hls.startLoad(-1);
+    });
+    this.dispatchEvent(new Event("closed"));
   }
 
   #onError(data) {

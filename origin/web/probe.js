@@ -16,7 +16,8 @@ const PATIENCE_MS = 9000;
 export async function probe(room, get) {
   const url = `/live/${encodeURIComponent(room)}/index.m3u8`;
   try {
-    const rooms = await read(url, get);
+    // The playlist of a take that has ended may be kept for a minute: too long for those who wait for the next.
+    const rooms = await read(url, get, "no-cache");
     if (rooms.status === 404) return { kind: "absent" };
     if (rooms.status === 503) return { kind: "starting" };
     const media = firstUri(rooms.text);
@@ -32,8 +33,8 @@ export async function probe(room, get) {
   }
 }
 
-async function read(path, get) {
-  const response = await get(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+async function read(path, get, cache = "default") {
+  const response = await get(path, { cache, signal: AbortSignal.timeout(PATIENCE_MS) });
   return { status: response.status, text: response.ok ? await response.text() : "" };
 }
 

@@ -21,3 +21,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     with chromium(MAY_PLAY) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """For tests that mind neither each other's rooms nor a server that has been up for a while."""
+    with Server(tmp_path_factory.mktemp("shared") / "data") as running:
+        yield running

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, ViewportSize, sync_playwright
 
 from tests import programs
 from tests.audio import find_beeps
@@ -123,8 +123,15 @@ def chromium(*extra_args: str) -> Iterator[Browser]:
 
     Leave it before a test with an event loop runs: playwright's synchronous interface has its own.
     """
-    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+    with sync_playwright() as playwright, launched(playwright.chromium, *extra_args) as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def launched(kind: BrowserType, *extra_args: str) -> Iterator[Browser]:
+    """One more browser beside one that runs: `launched(browser.browser_type)`."""
+    with tempfile.TemporaryDirectory() as home:
+        browser = kind.launch(
             executable_path=programs.path("chromium"),
             args=[*ARGS, *extra_args],
             env={"HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home},

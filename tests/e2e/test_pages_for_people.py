@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.listener import Listener
 from tests.e2e.speaker import Speaker
 from tests.server import Server
 
@@ -27,10 +28,15 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def style(page: Page, selector: str, name: str) -> str:
-    value: str = page.eval_on_selector(
-        selector, "(element, name) => getComputedStyle(element).getPropertyValue(name)", name
-    )
+# The page writes its own state ten times a second, so that of the test is set and looked at in one go.
+STYLE = """(element, [name, state]) => {
+  if (state !== null) document.body.dataset.state = state;
+  return getComputedStyle(element).getPropertyValue(name);
+}"""
+
+
+def style(page: Page, selector: str, name: str, state: str | None = None) -> str:
+    value: str = page.eval_on_selector(selector, STYLE, [name, state])
     return value
 
 
@@ -69,39 +75,39 @@ def test_the_lobby_lists_live_rooms_and_leads_to_them_by_keyboard(server: Server
         page.keyboard.press("Enter")
         page.wait_for_url("**/listen/evening")
         expect(page.get_by_role("heading", name="Evening <b>talk</b>")).to_be_visible()
-        page.wait_for_function("window.longwave?.state === 'live'", timeout=30_000)
+        Listener(page).wait_for_state("live")
         assert page.title() == "Evening <b>talk</b> · Longwave"
     page.context.close()
 
 
-def test_the_player_obeys_its_own_content_security_policy(server: Server, browser: Browser) -> None:
+def test_the_player_obeys_its_own_content_security_policy(shared_server: Server, browser: Browser) -> None:
     page = browser.new_page()
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    with Speaker(server.url, "strict"):
-        server.wait_for(lambda: bool(server.media_playlist("strict", "64k")))
-        answer = page.goto(f"{server.url}/listen/strict")
+    with Speaker(shared_server.url, "strict"):
+        shared_server.wait_for(lambda: bool(shared_server.media_playlist("strict", "64k")))
+        answer = page.goto(f"{shared_server.url}/listen/strict")
         assert answer
         policy = answer.headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
-        page.wait_for_function("window.longwave?.position > 1 && longwave.state === 'live'", timeout=30_000)
+        Listener(page).wait_for_playback()
     assert complaints == []
-    foreign = [url for url in requests if not url.startswith((server.url, "blob:"))]
+    foreign = [url for url in requests if not url.startswith((shared_server.url, "blob:"))]
     assert foreign == [], "nothing comes from another host"
     page.context.close()
 
 
 def test_every_control_of_the_player_has_a_name_and_its_place_in_the_order(
-    server: Server, browser: Browser
+    shared_server: Server, browser: Browser
 ) -> None:
     page = browser.new_page(viewport={"width": 900, "height": 700})
-    with Speaker(server.url, "names"):
-        page.goto(f"{server.url}/listen/names")
-        page.wait_for_function("window.longwave?.state === 'live'", timeout=30_000)
+    with Speaker(shared_server.url, "names"):
+        page.goto(f"{shared_server.url}/listen/names")
+        Listener(page).wait_for_state("live")
         order = focus_order(page, 7)
         assert order == [
             "Longwave",
@@ -115,13 +121,13 @@ def test_every_control_of_the_player_has_a_name_and_its_place_in_the_order(
         assert float(style(page, "#share", "outline-width").removesuffix("px")) >= 2, "focus is visible"
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
-        page.wait_for_function("window.longwave.state === 'paused'")
+        Listener(page).wait_for_state("paused")
     page.context.close()
 
 
-def test_mute_and_volume_say_what_they_are_at(server: Server, browser: Browser) -> None:
+def test_mute_and_volume_say_what_they_are_at(shared_server: Server, browser: Browser) -> None:
     page = browser.new_page()
-    page.goto(f"{server.url}/listen/quiet")
+    page.goto(f"{shared_server.url}/listen/quiet")
     mute, volume = page.get_by_role("button", name="Mute"), page.get_by_role("slider", name="Volume")
     mute.click()
     expect(mute).to_have_attribute("aria-pressed", "true")
@@ -136,22 +142,21 @@ def test_mute_and_volume_say_what_they_are_at(server: Server, browser: Browser) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_is_enough_in_light_and_dark(server: Server, browser: Browser, scheme: str) -> None:
+def test_contrast_is_enough_in_light_and_dark(shared_server: Server, browser: Browser, scheme: str) -> None:
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
     page = context.new_page()
-    page.goto(f"{server.url}/listen/contrast?debug")
-    page.wait_for_function("window.longwave?.state === 'waiting'")
+    page.goto(f"{shared_server.url}/listen/contrast?debug")
+    Listener(page).wait_for_state("waiting")
     paper = style(page, "body", "background-color")
     for selector in ("h1", "#state", "#hint", "#elapsed", "#behind", "header a.quiet", "header a.brand"):
         assert contrast(style(page, selector, "color"), paper) >= TEXT_CONTRAST, selector
     for selector in ("#mute", "#share", "#play"):
         assert contrast(style(page, selector, "color"), paper) >= CONTROL_CONTRAST, selector
-    page.evaluate("document.body.dataset.state = 'live'")
-    assert contrast(style(page, "#state", "color"), paper) >= TEXT_CONTRAST
-    play = style(page, "#play", "background-color")
+    assert contrast(style(page, "#state", "color", "live"), paper) >= TEXT_CONTRAST
+    play = style(page, "#play", "background-color", "live")
     assert contrast(play, paper) >= CONTROL_CONTRAST
-    assert contrast(style(page, "#play", "color"), play) >= CONTROL_CONTRAST
-    page.goto(server.url)
+    assert contrast(style(page, "#play", "color", "live"), play) >= CONTROL_CONTRAST
+    page.goto(shared_server.url)
     for selector in ("h1", "#said"):
         assert contrast(style(page, selector, "color"), paper) >= TEXT_CONTRAST, selector
     context.close()
@@ -160,22 +165,22 @@ def test_contrast_is_enough_in_light_and_dark(server: Server, browser: Browser, 
 @pytest.mark.parametrize(
     "path", ["/", "/listen/a-room-with-a-name-that-is-as-long-as-names-of-rooms-may-ever-be"]
 )
-def test_nothing_is_wider_than_a_small_phone(server: Server, browser: Browser, path: str) -> None:
+def test_nothing_is_wider_than_a_small_phone(shared_server: Server, browser: Browser, path: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 640})
-    page.goto(server.url + path)
+    page.goto(shared_server.url + path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.context.close()
 
 
-def test_motion_is_reduced_for_those_who_ask(server: Server, browser: Browser) -> None:
+def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Browser) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     # Counts how many different pictures the meter shows in a second and a half.
-    with Speaker(server.url, "calm"):
-        page.goto(f"{server.url}/listen/calm")
-        page.wait_for_function("window.longwave?.state === 'live'", timeout=30_000)
+    with Speaker(shared_server.url, "calm"):
+        page.goto(f"{shared_server.url}/listen/calm")
+        Listener(page).wait_for_state("live")
         pictures = page.evaluate(
             """async () => {
               const meter = document.getElementById("meter");

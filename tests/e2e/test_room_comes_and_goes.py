@@ -3,42 +3,45 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.listener import chromium, listening
+from tests.e2e.listener import Listener, launched, listening
 from tests.e2e.speaker import Speaker
 from tests.server import Server
 
 pytestmark = pytest.mark.needs("chromium", "hls.js")
 
 
-def test_a_room_that_is_not_live_plays_as_soon_as_it_is(server: Server, browser: Browser) -> None:
-    with listening(browser, f"{server.url}/listen/later") as listener:
+def test_a_room_that_is_not_live_plays_as_soon_as_it_is(shared_server: Server, browser: Browser) -> None:
+    with listening(browser, f"{shared_server.url}/listen/later") as listener:
         listener.wait_for_state("waiting")
         expect(listener.page.get_by_role("status").first).to_have_text(
             "This room is not live right now – waiting"
         )
-        with Speaker(server.url, "later"):
+        with Speaker(shared_server.url, "later"):
             listener.wait_for_playback()
             expect(listener.page.get_by_role("status").first).to_have_text("Live")
 
 
 def test_a_take_that_ends_is_said_to_have_ended_and_the_next_one_plays(
-    server: Server, browser: Browser
+    shared_server: Server, browser: Browser
 ) -> None:
-    with listening(browser, f"{server.url}/listen/twice") as listener:
-        with Speaker(server.url, "twice"):
+    with listening(browser, f"{shared_server.url}/listen/twice") as listener:
+        with Speaker(shared_server.url, "twice"):
             listener.wait_for_playback()
             first = listener.knows["take"]
-            assert server.request("POST", "/rooms/twice/end").status < 300
+            assert shared_server.request("POST", "/rooms/twice/end").status < 300
         listener.wait_for_state("ended")
         expect(listener.page.get_by_role("status").first).to_have_text("The room has ended")
-        with Speaker(server.url, "twice"):
+        with Speaker(shared_server.url, "twice"):
             listener.wait_until(lambda knows: knows["take"] not in {None, first}, "the next take")
             listener.wait_for_playback()
         assert not listener.errors
 
 
-def test_a_listener_may_pause_go_on_and_come_back_to_live(server: Server, browser: Browser) -> None:
-    with Speaker(server.url, "pause"), listening(browser, f"{server.url}/listen/pause") as listener:
+def test_a_listener_may_pause_go_on_and_come_back_to_live(shared_server: Server, browser: Browser) -> None:
+    with (
+        Speaker(shared_server.url, "pause"),
+        listening(browser, f"{shared_server.url}/listen/pause") as listener,
+    ):
         listener.wait_for_playback()
         listener.page.get_by_role("button", name="Pause").click()
         stopped = listener.wait_for_state("paused")["position"]
@@ -52,8 +55,11 @@ def test_a_listener_may_pause_go_on_and_come_back_to_live(server: Server, browse
         expect(listener.page.get_by_role("button", name="Go to live")).to_be_hidden()
 
 
-def test_a_listener_may_scrub_back_with_the_keyboard(server: Server, browser: Browser) -> None:
-    with Speaker(server.url, "scrub"), listening(browser, f"{server.url}/listen/scrub") as listener:
+def test_a_listener_may_scrub_back_with_the_keyboard(shared_server: Server, browser: Browser) -> None:
+    with (
+        Speaker(shared_server.url, "scrub"),
+        listening(browser, f"{shared_server.url}/listen/scrub") as listener,
+    ):
         listener.wait_for_playback(5.0)
         line = listener.page.get_by_role("slider", name="Position in the room")
         line.press("Home")
@@ -63,11 +69,11 @@ def test_a_listener_may_scrub_back_with_the_keyboard(server: Server, browser: Br
         listener.wait_for_state("live")
 
 
-def test_a_browser_that_wants_a_gesture_gets_a_play_button(server: Server) -> None:
+def test_a_browser_that_wants_a_gesture_gets_a_play_button(shared_server: Server, browser: Browser) -> None:
     with (
-        chromium() as strict,
-        Speaker(server.url, "gesture"),
-        listening(strict, f"{server.url}/listen/gesture") as listener,
+        launched(browser.browser_type) as strict,
+        Speaker(shared_server.url, "gesture"),
+        listening(strict, f"{shared_server.url}/listen/gesture") as listener,
     ):
         knows = listener.wait_for_state("ready")
         assert knows["engine"] is None, "nothing is loaded before somebody wants to hear it"
@@ -75,12 +81,12 @@ def test_a_browser_that_wants_a_gesture_gets_a_play_button(server: Server) -> No
         listener.wait_for_playback()
 
 
-def test_without_hls_js_the_browser_plays_the_room_by_itself(server: Server, browser: Browser) -> None:
+def test_without_hls_js_the_browser_plays_the_room_by_itself(shared_server: Server, browser: Browser) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.route("**/assets/hls.mjs", lambda route: route.abort())
-    with Speaker(server.url, "native"):
-        page.goto(f"{server.url}/listen/native")
-        page.wait_for_function("window.longwave?.engine === 'native'", timeout=30_000)
-        page.wait_for_function("window.longwave.position > 1", timeout=30_000)
+    with Speaker(shared_server.url, "native"):
+        page.goto(f"{shared_server.url}/listen/native")
+        Listener(page).wait_for_playback()
+        assert Listener(page).knows["engine"] == "native"
     context.close()
