@@ -17,7 +17,6 @@ import structlog
 from contracts.errors import (
     Busy,
     DependencyError,
-    DiskUnavailable,
     LongwaveError,
     OverCapacity,
     SenderTimeout,
@@ -30,10 +29,10 @@ from pipeline.grid import SAMPLE_RATE
 from storage.rooms import RoomRecord, RoomStore
 from workers.bus import BusHub
 from workers.owner import TakeOwner
+from workers.recovery import recovered
 from workers.speaker import Speaker
 from workers.take_clock import BLOCK_NS, Clocks, TakeClock, real_samples
 from workers.take_keeper import TakeKeeper
-from workers.take_store import Ended, StoredTake, after_restart
 from workers.ticker import CATCH_UP_NS, STALLED_NS, TURNS, ticks
 
 log = structlog.get_logger()
@@ -92,16 +91,13 @@ class Ingest:
 
     async def start(self) -> None:
         """Go on with the takes that were live when the last process stopped, and begin to tick."""
-        try:
-            stored = await self._keeper.stored()
-        except DiskUnavailable as error:
-            log.warning("live takes cannot be read", reason=error.message)
-            stored = []
-        for take in stored:
-            self._resume(take)
+        idle_samples = int(self._settings.idle_timeout * SAMPLE_RATE)
+        for owner in await recovered(self._keeper, self._hub, self._clocks, idle_samples):
+            room = owner.bus.key.room
+            self._stages[room] = _Stage(room, owner.bus.header.settings, owner)
         self._tasks = [
             asyncio.create_task(self._run(), name="ingest ticker"),
-            asyncio.create_task(self._forget_published(), name="ingest published"),
+            asyncio.create_task(self._keeper.forget_published(self._hub), name="ingest published"),
         ]
 
     async def stop(self) -> None:
@@ -242,25 +238,6 @@ class Ingest:
         if stage.speaker is not None:
             stage.speaker.close(reason)
 
-    def _resume(self, stored: StoredTake) -> None:
-        wall_us, now_ns = self._clocks.wall_us(), self._clocks.monotonic_ns()
-        key, header = stored.key, stored.header
-        fate = after_restart(stored, wall_us, int(self._settings.idle_timeout * SAMPLE_RATE))
-        self._keeper.keep(key, header, stored.reservation)
-        there = self._stages.get(key.room)
-        if there is not None and there.owner is not None and not isinstance(fate, Ended):
-            fate = Ended(stored.reservation.heartbeat, "a newer take of the room lives")
-        if isinstance(fate, Ended):
-            self._hub.open(key, header, fate.sample).end(fate.sample)
-            self._keeper.ended(key, fate.sample)
-            log.info("take ended while the server was down", room=key.room, take=key.take, why=fate.why)
-            return
-        clock = TakeClock.resumed(header.epoch_us, wall_us, now_ns)
-        bus = self._hub.open(key, header, fate.first)
-        owner = TakeOwner(bus, clock, now_ns, named=stored.reservation.named)
-        self._stages[key.room] = _Stage(key.room, header.settings, owner)
-        log.info("take goes on", room=key.room, take=key.take, first=fate.first)
-
     async def _take_settings(self, room: str) -> TakeSettings:
         """What the room's host wants for the next take; the defaults where the disk does not say."""
         try:
@@ -304,17 +281,6 @@ class Ingest:
         self._metrics.samples.labels("sound").inc(owner.sound)
         self._metrics.samples.labels("silence").inc(owner.silence)
         owner.sound = owner.silence = 0
-
-    async def _forget_published(self) -> None:
-        """A take that ended and is not on the bus any more was published to its end."""
-        ended: set[TakeKey] = set()
-        seen = -1
-        while True:
-            seen = await self._hub.changed(seen)
-            there = {bus.key: bus.ended for bus in self._hub.live()}
-            for key in ended - there.keys():
-                self._keeper.forget(key)
-            ended = {key for key, end in there.items() if end is not None}
 
 
 def _eat(stage: _Stage, now_ns: int) -> bool:

@@ -7,8 +7,10 @@ begins all the same; that is counted, and `degraded` says so for as long as it l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, TypeVarTuple
 
 import structlog
@@ -17,6 +19,7 @@ from contracts.errors import DiskUnavailable
 from contracts.metrics import Metrics
 from contracts.take import TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
+from workers.bus import BusHub
 from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
 
 log = structlog.get_logger()
@@ -29,6 +32,8 @@ HEARTBEAT: Final = SAMPLE_RATE
 _FIRST_PART: Final = SAMPLE_RATE // 5
 _THREADS: Final = 4
 _RETRY_SECONDS: Final = 5.0
+# What a start waits for its disk, before it goes on without.
+_SECURE_SECONDS: Final = 1.0
 # What a server that goes down waits for its disk.
 _LAST_WORDS_SECONDS: Final = 2.0
 
@@ -46,6 +51,7 @@ class _Kept:
         self.trouble: str | None = None
         self.stored = stored is not None
         self.news = asyncio.Event()
+        self.written = asyncio.Event()
         self.done = False
         self.closing = False
         self.task: asyncio.Task[None]
@@ -68,11 +74,6 @@ class TakeKeeper:
                 return kept.trouble
         return None
 
-    @property
-    def keys(self) -> tuple[TakeKey, ...]:
-        """Every take that is kept."""
-        return tuple(self._takes)
-
     async def stored(self) -> list[StoredTake]:
         """The takes that the last process left. Raises DiskUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
@@ -83,6 +84,17 @@ class TakeKeeper:
         if stored is None:
             kept.news.set()
         kept.task = asyncio.create_task(self._follow(kept), name=f"keep {key.take}")
+
+    async def secure(self, key: TakeKey, top: int) -> None:
+        """Reserve what is needed up to `top` and a little more, if the disk does it within a second."""
+        kept = self._takes[key]
+        reserved = max(kept.wanted.reserved, (top + LEAD) // SEGMENT + 1)
+        self._want(kept, replace(kept.wanted, reserved=reserved))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SECURE_SECONDS):
+                while kept.safe < reserved:
+                    kept.written.clear()
+                    await kept.written.wait()
 
     def note(self, key: TakeKey, top: int, *, named: bool) -> int:
         """The bus has reached `top`: reserve the next segment in time, give a sign of life each second.
@@ -115,6 +127,17 @@ class TakeKeeper:
         if kept is not None:
             kept.done = True
             kept.news.set()
+
+    async def forget_published(self, hub: BusHub) -> None:
+        """Forget, for ever, whatever ended and is not on the bus any more: it was published to its end."""
+        ended: set[TakeKey] = set()
+        seen = -1
+        while True:
+            seen = await hub.changed(seen)
+            there = {bus.key: bus.ended for bus in hub.live()}
+            for key in ended - there.keys():
+                self.forget(key)
+            ended = {key for key, end in there.items() if end is not None}
 
     async def close(self) -> None:
         """Write what is newest, as far as the disk does it at once; the takes stay stored."""
@@ -159,6 +182,7 @@ class TakeKeeper:
         sync = wanted.reserved > kept.safe or wanted.ended
         await self._in_thread(self._put, kept, wanted, sync)
         kept.safe = wanted.reserved
+        kept.written.set()
         if kept.trouble is not None:
             log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
             kept.trouble = None
