@@ -22,6 +22,7 @@ from workers.speaker import Speaker
 from workers.take_clock import Clocks
 from workers.take_keeper import TakeKeeper
 from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
+from workers.ticker import ticks
 
 BLOCK = 960
 TICK = 20_000_000
@@ -466,3 +467,14 @@ async def test_a_broken_room_record_does_not_stop_live_audio(world: World, tmp_p
     (tmp_path / "rooms" / "room" / "room.json").write_text("{")
     _, bus = await world.live()
     assert bus.header.settings == TakeSettings()
+
+
+async def test_the_ticker_keeps_its_schedule_and_leaves_out_what_it_missed() -> None:
+    """It began at 0; woken at these instants it says how late each is, and no lateness adds up."""
+    instants = iter([0, 20, 43, 61, 175, 180])
+    seen = []
+    async for now, late in ticks(lambda: next(instants) * 1_000_000):
+        seen.append((now // 1_000_000, late // 1_000_000))
+        if now == 180_000_000:
+            break
+    assert seen == [(20, 0), (43, 3), (61, 1), (175, 95), (180, 0)]
