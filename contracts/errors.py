@@ -28,8 +28,9 @@
     ├── DependencyError           what Longwave stands on fails; never the other party's fault
     │   ├── OriginUnavailable       502  no answer, or no sense in it
     │   └── DiskUnavailable         507  full, not writable, broken
-    └── UsageError                the command line: one line on stderr, exit code 2
-        └── UndecodableFile
+    ├── UsageError                the command line: one line on stderr, exit code 2
+    │   └── UndecodableFile
+    └── BusRefused, SamplesLost   (workers/bus.py) out of step with the bus; handled inside, nobody's answer
 """
 
 from __future__ import annotations
