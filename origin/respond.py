@@ -12,8 +12,11 @@ from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
 from contracts.errors import NotFound
+from contracts.http import KIND
 from origin.representation import Representation, Slot, etag_matches
 
+SLOT: Final = web.RequestKey("slot", Slot)
+"""Where an answer came from that will be the same until the slot is emptied."""
 # A 304 repeats what a cache needs to refresh what it holds (RFC 9110 15.4.5); the rest describes a body.
 _BODY_FIELDS: Final = ("Content-Type", "Content-Length", "Content-Encoding", "Accept-Ranges")
 
@@ -22,6 +25,8 @@ def respond_slot(request: web.Request, slot: Slot) -> web.StreamResponse:
     """The answer to a GET or HEAD for what is in `slot` now. Raises NotFound when its take has just left."""
     if slot.representation is None:
         raise NotFound("this take is not here any more")
+    request[SLOT] = slot
+    request[KIND] = slot.representation.kind
     return respond(request, slot.representation)
 
 

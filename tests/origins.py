@@ -22,6 +22,7 @@ from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
 from contracts.tokens import TokenGate
 from origin.app import add_routes
 from origin.cache_policy import error_cache_control
+from origin.connection import OriginRunner
 from origin.journal import Journal
 from origin.service import Origin, OriginLimits
 from pipeline.boxes import init_segment
@@ -161,7 +162,7 @@ async def running(
     origin = Origin(limits or OriginLimits(), metrics, journal=journal, **clocked)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     add_routes(app, origin, TokenGate(token), pages={})
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     connector = aiohttp.TCPConnector(limit=0)

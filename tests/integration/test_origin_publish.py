@@ -238,6 +238,21 @@ async def test_a_room_id_is_checked_after_decoding(empty: RunningOrigin, name: s
         assert (answer.status, "room id" in answer.error) == (400, True)
 
 
+async def test_what_is_not_http_is_refused_in_one_line(
+    empty: RunningOrigin, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = empty.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert b"Access-Control-Allow-Origin: *" in head
+    assert json.loads(body) == {"error": "this is not an HTTP request"}
+    assert "Traceback" not in caplog.text
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_packed_body_is_refused(room: RunningOrigin) -> None:
     headers = {"Content-Encoding": "gzip"}
     path = f"/publish/room/{TAKE}/64k/3.2.m4s"
