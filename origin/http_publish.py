@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import BadRequest
+from contracts.errors import BadRequest, Forbidden
 from contracts.http import CORS, KIND, json_line, read_body, read_json
 from contracts.ids import check_rendition, check_room, check_take
 from contracts.take import TakeEvent, TakeHeader, TakeKey
@@ -96,6 +96,9 @@ class PublishHandlers:
     def _admit(self, request: web.Request) -> TakeKey:
         """Who may publish, and which take. Raises Unauthorized, Forbidden or BadRequest."""
         request[KIND] = Kind.PUBLISH
+        # On an open origin any page could end takes: browsers send a POST of text anywhere, and say from where.
+        if "Origin" in request.headers:
+            raise Forbidden("workers publish, web pages do not: leave out the Origin header")
         self._gate.check(request.headers.get("Authorization"))
         where = request.match_info
         return TakeKey(check_room(where["room"]), check_take(where["take"]))

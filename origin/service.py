@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol
+from typing import Concatenate, ParamSpec
 
 import structlog
 
@@ -19,6 +19,7 @@ from contracts.errors import BytesConflict, LongwaveError, NotFound, OverLimit, 
 from contracts.ids import check_room, check_take
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
+from origin.journal import Journal
 from origin.journal_format import Record, RecordKind
 from origin.line import BLOCK_SECONDS, Line
 from origin.live_take import LiveTake
@@ -45,22 +46,6 @@ class OriginLimits:
     def window_segments(self) -> int:
         """Whole segments that are listed."""
         return max(3, self.window_seconds * SAMPLE_RATE // SEGMENT)
-
-
-class WindowJournal(Protocol):
-    """Where the window is remembered; none of it blocks (`origin.journal.Journal`)."""
-
-    def record(self, key: TakeKey, record: Record) -> None:
-        """Something new was put."""
-
-    def evict(self, key: TakeKey, first: int) -> None:
-        """Segments below `first` have left the window."""
-
-    def remove(self, key: TakeKey) -> None:
-        """The take has left the window."""
-
-    def degraded(self, now: float) -> str | None:
-        """What is wrong, or None."""
 
 
 def _counted(
@@ -98,7 +83,7 @@ class Origin:
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.monotonic,
-        journal: WindowJournal | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.limits = limits
         self.metrics = metrics

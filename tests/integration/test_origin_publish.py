@@ -274,6 +274,14 @@ async def test_a_body_that_stops_half_way_puts_nothing(room: RunningOrigin) -> N
     assert (await room.put("64k/3.2.m4s", data)).status == 201
 
 
+async def test_web_pages_do_not_publish(room: RunningOrigin) -> None:
+    foreign = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    data = as_json({"samples": samples_to((3, 2))})
+    answer = await room.request("POST", f"/publish/room/{TAKE}/end", data=data, headers=foreign)
+    assert (answer.status, bool(answer.error)) == (403, True)
+    assert "#EXT-X-ENDLIST" not in (await room.playlist()).lines
+
+
 async def test_the_token_is_checked_before_the_body_is_read() -> None:
     async with running(token="secret") as room:
         host, port = room.url.removeprefix("http://").split(":")
