@@ -27,7 +27,9 @@ def run_package(
         TextColumn("segments"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    errors = Console(stderr=True)
+    # Where nobody watches, rich would still leave an empty line.
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("", total=None)
         summary = package(
             source,
