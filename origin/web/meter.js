@@ -76,6 +76,8 @@ export class Meter {
   #history = [];
   #running = false;
   #last = 0;
+  // The loudest since the last step.
+  #peak = 0;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   /** @param {HTMLCanvasElement} canvas @param {() => number | null} level */
@@ -98,10 +100,12 @@ export class Meter {
   #frame(now) {
     if (!this.#running) return;
     const step = this.#calm.matches ? CALM_STEP_MS : STEP_MS;
+    this.#peak = Math.max(this.#peak, this.#level() ?? 0);
     if (now - this.#last >= step) {
       // After a pause of the page there is nothing to draw for the time in between.
       this.#last = now - this.#last > 4 * step ? now : this.#last + step;
-      this.#history = [this.#level() ?? 0, ...this.#history].slice(0, 1024);
+      this.#history = [this.#peak, ...this.#history].slice(0, 1024);
+      this.#peak = 0;
     }
     this.#draw(this.#calm.matches ? 0 : Math.min(1, (now - this.#last) / step));
     requestAnimationFrame((next) => this.#frame(next));

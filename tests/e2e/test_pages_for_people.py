@@ -177,7 +177,7 @@ def test_nothing_is_wider_than_a_small_phone(shared_server: Server, browser: Bro
 def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Browser) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
-    # Counts how many different pictures the meter shows in a second and a half.
+    # Counts how many different pictures the meter shows in two and a half seconds.
     with Speaker(shared_server.url, "calm"):
         page.goto(f"{shared_server.url}/listen/calm")
         Listener(page).wait_for_state("live")
@@ -185,7 +185,7 @@ def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Bro
             """async () => {
               const meter = document.getElementById("meter");
               const seen = new Set();
-              const end = performance.now() + 1500;
+              const end = performance.now() + 2500;
               while (performance.now() < end) {
                 seen.add(meter.toDataURL());
                 await new Promise((resolve) => setTimeout(resolve, 50));
@@ -193,5 +193,5 @@ def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Bro
               return seen.size;
             }"""
         )
-    assert 1 < pictures <= 7, "it moves, but a few times a second only"
+    assert 1 < pictures <= 10, "it moves, but a few times a second only"
     context.close()
