@@ -141,6 +141,7 @@ def bucket_percentile(buckets: Sequence[tuple[float, float]], percent: float) ->
 
 def _result(rooms: int, delays: list[float], buckets: list[tuple[float, float]]) -> report.Result:
     p99 = bucket_percentile(buckets, 99)
+    ear_p99 = report.percentile(delays, 99) * 1e3
     heard = [report.milliseconds(report.percentile(delays, percent)) for percent in (50, 99, 100)]
     held = [report.milliseconds(bucket_percentile(buckets, percent)) for percent in (50, 99)]
     return report.Result(
@@ -154,10 +155,12 @@ def _result(rooms: int, delays: list[float], buckets: list[tuple[float, float]])
         notes=(
             f"{rooms} rooms with 5 parts a segment; senders and listeners are on the other core",
             "42.7 ms are the codec's look-ahead of two frames, and sound comes in blocks of 20 ms",
+            "a server that is late measures one part where it makes several: then its n is the smaller one",
         ),
         targets=(
+            report.at_most(f"p99 from the bus to release, {rooms} rooms, ms", 65.0, p99 * 1e3, "{:.1f}"),
             report.at_most(
-                f"p99 from a part's last sample to release, {rooms} rooms, ms", 65.0, p99 * 1e3, "{:.1f}"
+                f"p99 from the sample's instant to a listener, {rooms} rooms, ms", 65.0, ear_p99, "{:.1f}"
             ),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -14,11 +15,26 @@ if TYPE_CHECKING:
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
+def _stat(pid: int) -> list[str]:
+    # The name in brackets may hold spaces: fields are counted from its end, the third (proc(5)) is 0 here.
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process with all its threads, ended ones included."""
-    # The name in brackets may hold spaces: fields are counted from its end (proc(5): utime 14, stime 15).
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` has started itself and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        # Another process may end while it is looked at.
+        with contextlib.suppress(OSError, ValueError):
+            if int(_stat(int(entry.name))[1]) == pid:
+                found.append(int(entry.name))
+    return found
 
 
 def pss_bytes(pid: int) -> int:
