@@ -40,10 +40,13 @@ def json_line(
     body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """`body` as one line of JSON, readable from any web origin."""
+    line = json.dumps(body, ensure_ascii=False, separators=(", ", ": ")) + "\n"
     return web.Response(
-        text=json.dumps(body, ensure_ascii=False, separators=(", ", ": ")) + "\n",
+        # Half a surrogate pair, as it comes from headers and JSON of others, becomes JSON's escape for it.
+        body=line.encode(errors="backslashreplace"),
         status=status,
         content_type="application/json",
+        charset="utf-8",
         headers={**CORS, **(headers or {})},
     )
 

@@ -23,5 +23,7 @@ class TokenGate:
                 "this needs a token: send 'Authorization: Bearer …' with the value of LONGWAVE_TOKEN"
             )
         scheme, _, shown = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self.token.encode()):
+        # Header bytes that are no UTF-8 arrive as surrogates.
+        bearer = shown.strip().encode(errors="surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(bearer, self.token.encode()):
             raise Forbidden("this token does not allow it")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from contracts import errors, ids
 from contracts.errors import BadRequest, Forbidden, LongwaveError, OutOfOrder, Unauthorized, http_status
+from contracts.http import json_line
 from contracts.position import Position
 from contracts.take import (
     Rendition,
@@ -166,6 +167,12 @@ def test_an_error_tells_what_is_expected() -> None:
     assert OutOfOrder("first 3.1", Position(3, 1)).details() == {"expected": {"msn": 3, "part": 1}}
 
 
+def test_an_error_may_name_what_is_no_text() -> None:
+    answer = json_line({"error": "not known here: \udcff"}, 400)
+    assert answer.body == b'{"error": "not known here: \\udcff"}\n'
+    assert answer.content_type == "application/json"
+
+
 def test_without_a_token_everything_is_open() -> None:
     TokenGate(None).check(None)
 
@@ -180,7 +187,9 @@ def test_no_token_is_unauthorized() -> None:
         TokenGate("s3cret").check(None)
 
 
-@pytest.mark.parametrize("header", ["Bearer wrong", "Basic s3cret", "s3cret", "", "Bearer ", "Bearer s3crét"])
+@pytest.mark.parametrize(
+    "header", ["Bearer wrong", "Basic s3cret", "s3cret", "", "Bearer ", "Bearer s3crét", "Bearer \udcff"]
+)
 def test_a_wrong_token_is_forbidden(header: str) -> None:
     with pytest.raises(Forbidden):
         TokenGate("s3cret").check(header)
