@@ -87,8 +87,10 @@ class MediaText:
         text = self._with_parts.get(segment.msn)
         if text is None:
             text = render_segment(playlist, segment, with_parts=True)
+            # A room that is rarely asked for skips segments here, so all older ones go.
+            oldest = segment.msn - SEGMENTS_WITH_PARTS + 1
+            self._with_parts = {msn: kept for msn, kept in self._with_parts.items() if msn >= oldest}
             self._with_parts[segment.msn] = text
-            self._with_parts.pop(segment.msn - SEGMENTS_WITH_PARTS, None)
         return text
 
 

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -228,6 +230,13 @@ def _merged(known: str, delta: str) -> str:
 
 
 _MAP = '#EXT-X-MAP:URI="init.mp4"\n'
+
+
+def test_a_playlist_that_is_rarely_asked_for_keeps_no_more_text() -> None:
+    kept = MediaText()
+    for msn in range(10, 2_010, 10):
+        kept.render(media(*(Segment(n, 5) for n in range(msn - 6, msn)), upcoming=(msn, 0)))
+    assert len(pickle.dumps(kept)) < 10_000
 
 
 def test_kept_text_is_the_text_that_a_fresh_rendering_gives() -> None:
