@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.take import TakeEvent
-from pipeline.grid import BLOCK
+from pipeline.grid import BLOCK, SAMPLE_RATE
 from workers.bus import TakeBus
 from workers.speaker import Speaker
 from workers.take_clock import TakeClock
@@ -25,7 +25,8 @@ class TakeOwner:
         self._channels = bus.header.settings.channels
         # Names that were said before a restart are not known here, only that there were some.
         self._names: tuple[str, ...] | None = None if named else ()
-        self._last_event: TakeEvent | None = None
+        self._speaking: tuple[str, ...] = ()
+        self._say_from = 0
         self._stood_until = clock.blocks_over(now_ns)
         self.sound = 0
         self.silence = 0
@@ -90,6 +91,7 @@ class TakeOwner:
     def _write(self, source: Speaker) -> None:
         pcm = source.pull(self._channels)
         if pcm is None:
+            self._say(self._speaking)
             self._be_silent(1)
         else:
             self._say(() if source.name is None else (source.name,))
@@ -111,11 +113,13 @@ class TakeOwner:
         self._stood_until = max(over, self._stood_until)
 
     def _say(self, names: tuple[str, ...]) -> None:
-        """Put an event on the bus if others speak from here on; it precedes the sound that it is about."""
-        if names == self._names:
+        """Put an event on the bus if others speak from here on; it precedes the sound that it is about.
+
+        Who speaks stays said for at least a second: a sender that breaks off and comes back changes nothing.
+        """
+        self._speaking, top = names, self.bus.top
+        if names == self._names or top < self._say_from:
             return
-        last, top = self._last_event, self.bus.top
-        n = last.n + 1 if last is not None and last.sample == top else 0
-        self._last_event = TakeEvent(top, n, "speakers", speakers=names)
-        self.bus.append_event(self._last_event)
+        self.bus.append_event(TakeEvent(top, 0, "speakers", speakers=names))
         self._names = names
+        self._say_from = top + SAMPLE_RATE

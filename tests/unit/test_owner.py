@@ -39,6 +39,10 @@ class Room:
             self.now += TICK
             self.owner.tick(self.now)
 
+    def events(self) -> list[tuple[int, int, tuple[str, ...]]]:
+        """(block, n, names) of what was said of the speakers."""
+        return [(event.sample // BLOCK, event.n, event.speakers) for event in self.bus.events_from(0)]
+
     def heard(self) -> list[tuple[int, int]]:
         """(value, blocks) of everything on the bus, neighbours together."""
         runs: list[tuple[int, int]] = []
@@ -143,9 +147,21 @@ def test_who_speaks_is_said_before_the_sound_and_once() -> None:
     room.tick(5)
     room.owner.join(nobody)
     room.say(nobody, 7, START_BUFFER)
-    room.tick(10)
-    events = [(event.sample // BLOCK, event.n, event.speakers) for event in room.bus.events_from(0)]
-    assert events == [(4, 0, ("Ada",)), (14, 0, ())]
+    room.tick(50)
+    assert room.events() == [(4, 0, ("Ada",)), (54, 0, ())]
+
+
+def test_who_speaks_stays_said_for_a_second() -> None:
+    room = Room()
+    for name, pause in (("Ada", 5), ("Ada", 5), ("Bo", 5), ("Ada", 60)):
+        speaker = room.speaker(name)
+        room.owner.join(speaker)
+        room.say(speaker, 7, START_BUFFER)
+        room.tick(10)
+        room.owner.leave(speaker, room.now)
+        room.tick(pause)
+    # Bo, who was heard from block 30 to 40 only, came and went within Ada's second.
+    assert room.events() == [(0, 0, ("Ada",)), (55, 0, ())]
 
 
 def test_after_a_restart_the_names_of_before_are_taken_back() -> None:
