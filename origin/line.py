@@ -108,6 +108,8 @@ class Line:
         while not self._gone:
             if self.filling:
                 raise NotReady("this origin is being filled: try again in a moment")
+            if deadline is not None and self.window.answerable:
+                return  # who has waited does not ask again: see `Wait`
             match self.window.locate(asked.msn, asked.part):
                 case Ready():
                     return

@@ -179,6 +179,17 @@ async def test_a_segment_that_never_came_is_a_gap(room: RunningOrigin) -> None:
     assert (await room.get("9.1.m4s")).body == room.part(9, 1)
 
 
+async def test_who_waits_is_told_of_a_gap_when_it_comes(room: RunningOrigin) -> None:
+    # Part 5 of segment 9 is part 0 of segment 10; to who asks after the gap, part 0 of segment 11.
+    await room.feed((10, 0))
+    request = asyncio.create_task(room.get("index.m3u8?_HLS_msn=9&_HLS_part=5"))
+    await until(lambda: room.blocked == 1)
+    assert (await room.put("64k/10.gap", b"")).status == 201
+    lines = (await request).body.decode().splitlines()
+    assert "10.m4s" in lines
+    assert "#EXT-X-GAP" in lines
+
+
 async def test_media_leaves_the_window() -> None:
     async with running(limits=OriginLimits(window_seconds=6)) as room:
         await room.begin()
