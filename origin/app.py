@@ -18,6 +18,7 @@ from origin.http_publish import PublishHandlers
 from origin.http_status import StatusHandlers
 from origin.lobby import LobbyHandlers, TitleOf
 from origin.pages import Page, PageHandlers, load_pages
+from origin.representation import SERVER
 from origin.service import Origin
 
 _SWEEP_SECONDS: Final = 1.0
@@ -37,11 +38,17 @@ def add_routes(
     `title_of` gives a room's title (None: not listed; by default its id), `degraded` what else in the
     process does not work, `pages` the web pages (by default those of `origin/web`).
     """
+    app.on_response_prepare.append(_name_server)
     LiveHandlers(origin).add_routes(app)
     PublishHandlers(origin, gate).add_routes(app)
     LobbyHandlers(origin, title_of).add_routes(app)
     StatusHandlers(origin, degraded).add_routes(app)
     PageHandlers(load_pages() if pages is None else pages).add_routes(app)
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Which server this is, but not which versions it is made of."""
+    response.headers["Server"] = SERVER
 
 
 async def sweep_for_ever(origin: Origin) -> None:

@@ -96,7 +96,7 @@ class PublishHandlers:
     def _admit(self, request: web.Request) -> TakeKey:
         """Who may publish, and which take. Raises Unauthorized, Forbidden or BadRequest."""
         request[KIND] = Kind.PUBLISH
-        # On an open origin any page could end takes: browsers send a POST of text anywhere, and say from where.
+        # On an open origin any page could end takes: a browser may POST text anywhere, and says from where.
         if "Origin" in request.headers:
             raise Forbidden("workers publish, web pages do not: leave out the Origin header")
         self._gate.check(request.headers.get("Authorization"))

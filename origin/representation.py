@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -110,6 +111,7 @@ def represent(
     return Representation(kind, chunks, etag, CIMultiDictProxy(headers), size, head)
 
 
+@lru_cache(maxsize=256)
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether an `Accept-Encoding` allows gzip (RFC 9110 12.5.3)."""
     if not accept_encoding:

@@ -141,6 +141,11 @@ async def test_other_methods_are_told_which_there_are(room: RunningOrigin, path:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
+@pytest.mark.parametrize("path", [*RESOURCES, "9.m4s", "/nothing", "/healthz"])
+async def test_no_answer_names_the_versions_of_what_serves_it(room: RunningOrigin, path: str) -> None:
+    assert (await room.get(path)).headers["Server"] == "longwave"
+
+
 async def test_a_range_is_answered_with_the_whole(room: RunningOrigin) -> None:
     answer = await room.get("2.m4s", Range="bytes=0-9")
     assert (answer.status, answer.headers["Accept-Ranges"]) == (200, "none")
