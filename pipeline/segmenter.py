@@ -18,6 +18,8 @@ from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, Grid, first_sample
 from pipeline.pcm import silence, to_planar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contracts.take import TakeSettings
     from pipeline.pcm import Pcm, Planes
 
@@ -84,13 +86,22 @@ class Segmenter:
     def _encode(self, planes: Planes) -> list[EncodedPart]:
         start, stop = self._next_frame, self._next_frame + planes.shape[1] // FRAME
         self._next_frame = stop
-        while fed_frames(self._next_msn).start < stop:
-            self._open.append(_OpenSegment(self._settings, self._next_msn))
-            self._next_msn += 1
+        parts: list[EncodedPart] = []
+        still_open: list[_OpenSegment] = []
         # An older segment's last access unit leaves before the next one's first: this is their order in time.
-        parts = [part for segment in self._open for part in segment.push(planes, start)]
-        self._open = [segment for segment in self._open if segment.fed.stop > stop]
+        for segment in self._segments_fed_before(stop):
+            parts += segment.push(planes, start)
+            if segment.fed.stop > stop:
+                still_open.append(segment)
+        self._open = still_open
         return parts
+
+    def _segments_fed_before(self, frame: int) -> Iterator[_OpenSegment]:
+        """The open segments, then those to open: one at a time, since an encoder takes 0.6 MB."""
+        yield from self._open
+        while fed_frames(self._next_msn).start < frame:
+            yield _OpenSegment(self._settings, self._next_msn)
+            self._next_msn += 1
 
 
 class _OpenSegment:
