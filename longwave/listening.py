@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from contracts.errors import DependencyError, DiskUnavailable
+from origin.connection import OriginRunner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from contracts.metrics import Metrics
     from longwave.settings import HttpSettings
 
 # Listeners arrive in crowds: the moment after a part's release thousands of them connect.
@@ -27,11 +29,12 @@ _SHUTDOWN_SECONDS: Final = 2.0
 
 
 @asynccontextmanager
-async def listening(app: web.Application, settings: HttpSettings) -> AsyncIterator[str]:
+async def listening(app: web.Application, settings: HttpSettings, metrics: Metrics) -> AsyncIterator[str]:
     """Serve `app` and give its base URL. Raises UsageError (TLS) and DependencyError (the port)."""
     tls = settings.ssl_context()
-    runner = web.AppRunner(
+    runner = OriginRunner(
         app,
+        metrics,
         access_log=None,
         handler_cancellation=True,  # a listener that leaves while it is blocked is forgotten at once
         shutdown_timeout=_SHUTDOWN_SECONDS,

@@ -64,7 +64,7 @@ async def _run(settings: ServeSettings) -> None:
             title_of=_titles(rooms),
             degraded=lambda: [ingest.degraded] if ingest.degraded else [],
         )
-        url = await stack.enter_async_context(listening(app, settings))
+        url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
             await stack.enter_async_context(_demo(url, rooms, settings))
             say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
@@ -84,7 +84,9 @@ async def _working(
     others = [HttpOrigin(str(url), token=settings.token_text) for url in settings.origin]
     publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
-    keeper = TakeKeeper(TakeStore(settings.data_dir / "takes"), metrics)
+    keeper = TakeKeeper(
+        TakeStore(settings.data_dir / "takes"), metrics, remembered=lambda: not here.degraded()
+    )
     ingest_settings = IngestSettings(
         encoder=await asyncio.to_thread(encoder_fingerprint),
         idle_timeout=settings.idle_timeout,

@@ -48,7 +48,7 @@ async def _run(settings: OriginSettings) -> None:
     async with opened_origin(settings, metrics) as origin:
         app = make_app(metrics)
         add_routes(app, origin, TokenGate(settings.token_text))
-        async with listening(app, settings) as url:
+        async with listening(app, settings, metrics) as url:
             say(f"Longwave's origin listens on {url}/")
             await stop_signal()
             origin.drain()
