@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import wave
 from dataclasses import dataclass
@@ -32,13 +33,17 @@ MEDIAN_MARGIN_DB = -0.1
 
 @dataclass(frozen=True)
 class LineResult:
-    """What came out at the other end of a line, by our recorder and by ffmpeg."""
+    """What came out at the other end of a line, by our recorder and by ffmpeg.
+
+    `starved` are the samples of silence that had to fill in, and of late sound that had to go, because this
+    machine did not keep up with real time: that is not what a line measures.
+    """
 
     seconds: int
     recordings: list[Recording]
     heard: dict[str, Heard]
     heard_by_ffmpeg: Heard
-    late_samples: float
+    starved: int
     server_errors: float
     gaps: float
 
@@ -51,16 +56,18 @@ class LineResult:
             f"statuses {dict(r.statuses)}"
             for r in self.recordings
         ]
-        return "\n".join([f"a line of {self.seconds} s", *lines])
+        return "\n".join([f"a line of {self.seconds} s, starved of {self.starved} samples", *lines])
 
 
-def run_line(server: Server, directory: Path, seconds: int) -> LineResult:
+def run_line(directory: Path, seconds: int) -> LineResult:
     """Send `seconds` of known sound through a room with two renditions, and hear all of it again."""
     source = known_sound(seconds)
     wav = write_wav(directory / "x.wav", source)
-    made = server.request("PUT", f"/rooms/{ROOM}", b'{"renditions": ["64k", "128k"]}')
-    assert made.status in {200, 201}, made.text
-    recordings = asyncio.run(_record_line(server, directory, wav, seconds))
+    with Server(directory / "data") as server:
+        made = server.request("PUT", f"/rooms/{ROOM}", b'{"renditions": ["64k", "128k"]}')
+        assert made.status in {200, 201}, made.text
+        recordings = asyncio.run(_record_line(server, directory, wav, seconds))
+        metrics = scrape(server)
     heard = {}
     for recording in recordings:
         (file := directory / f"{recording.rendition}.mp4").write_bytes(recording.media())
@@ -71,7 +78,8 @@ def run_line(server: Server, directory: Path, seconds: int) -> LineResult:
     # ffmpeg begins before the live edge: its first frame has no frame before it to overlap with.
     played = np.fromfile(directory / "ffmpeg.pcm", np.int16)
     by_ffmpeg = listen(source, played, 64_000, skip=RATE // 10)
-    metrics = scrape(server)
+    # The answer to the PUT says what became of it.
+    sent = json.loads((directory / "curl.log").read_text())
     errors = sum(
         total(metrics, "longwave_http_requests_total", f'status="{status}"') for status in (500, 502, 503)
     )
@@ -80,7 +88,7 @@ def run_line(server: Server, directory: Path, seconds: int) -> LineResult:
         recordings,
         heard,
         by_ffmpeg,
-        total(metrics, "longwave_late_samples_total"),
+        sent["silence"] + sent["dropped"],
         errors + total(metrics, "longwave_unexpected_errors_total"),
         total(metrics, "longwave_gaps_total"),
     )
@@ -106,20 +114,8 @@ async def _record_line(server: Server, directory: Path, wav: Path, seconds: int)
 def _send(programs: contextlib.ExitStack, server: Server, directory: Path, wav: Path) -> Program:
     ffmpeg = Program(
         [
-            "ffmpeg",
-            "-nostdin",
-            "-v",
-            "error",
-            "-re",
-            "-i",
-            str(wav),
-            "-f",
-            "s16le",
-            "-ac",
-            "1",
-            "-ar",
-            "48000",
-            "-",
+            *("ffmpeg", "-nostdin", "-v", "error", "-re", "-i", str(wav)),
+            *("-f", "s16le", "-ac", "1", "-ar", "48000", "-"),
         ],
         directory / "ffmpeg-send.log",
         stdout=subprocess.PIPE,
@@ -168,6 +164,7 @@ def write_wav(path: Path, pcm: Pcm) -> Path:
 
 def assert_whole(result: LineResult) -> None:
     """Everything that was sent was heard: by sample, without dropout or drift, and nobody was refused."""
+    assert result.starved == 0, "this machine was too busy to send in real time"
     for recording in result.recordings:
         assert recording.complaints == []
         assert recording.gaps == set()
@@ -180,4 +177,4 @@ def assert_whole(result: LineResult) -> None:
         assert np.min(heard.margin_db) > WORST_MARGIN_DB, f"{who}: {heard.summary()}"
         assert np.median(heard.margin_db) > MEDIAN_MARGIN_DB, f"{who}: {heard.summary()}"
     assert all(heard.missing_samples <= FIRST_FRAME for heard in result.heard.values())
-    assert (result.late_samples, result.server_errors, result.gaps) == (0, 0, 0)
+    assert (result.server_errors, result.gaps) == (0, 0)

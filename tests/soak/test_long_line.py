@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server
 from tests.soak.line import assert_whole, run_line
 
 SECONDS = int(os.environ.get("LONGWAVE_SOAK_SECONDS", "600"))
@@ -15,7 +14,6 @@ SECONDS = int(os.environ.get("LONGWAVE_SOAK_SECONDS", "600"))
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.needs("ffmpeg", "curl")
 def test_ten_minutes_come_out_as_they_went_in(tmp_path: Path) -> None:
-    with Server(tmp_path / "data") as server:
-        result = run_line(server, tmp_path, SECONDS)
+    result = run_line(tmp_path, SECONDS)
     print("\n" + result.report())  # noqa: T201 - `make soak` is read by people
     assert_whole(result)
