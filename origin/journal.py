@@ -46,7 +46,13 @@ class _Remove:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     key: TakeKey
-    what: Record | _Evict | _Remove
+    record: Record
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Deletion:
+    what: _Evict | _Remove
     since: float
 
 
@@ -66,6 +72,8 @@ class Journal:
         self._limit = queue_bytes
         self._clock = clock
         self._lock = threading.Lock()
+        # The newest of each take. They come first and wait for nothing: a full disk needs them.
+        self._deletions: dict[TakeKey, _Deletion] = {}
         # What says how to read the media is never dropped, and is written before it.
         self._control: deque[_Entry] = deque()
         self._media: deque[_Entry] = deque()
@@ -104,13 +112,15 @@ class Journal:
     def evict(self, key: TakeKey, first: int) -> None:
         """Nothing below `first` is listed or served any more."""
         with self._lock:
-            self._control.append(_Entry(key, _Evict(first), self._clock()))
+            waiting = self._deletions.get(key)
+            if waiting is None or isinstance(waiting.what, _Evict):
+                self._deletions[key] = _Deletion(_Evict(first), self._clock())
 
     def remove(self, key: TakeKey) -> None:
         """The take has left the window: what still waits to be written of it need not be."""
         with self._lock:
             self._control = deque(entry for entry in self._control if entry.key != key)
-            self._control.append(_Entry(key, _Remove(), self._clock()))
+            self._deletions[key] = _Deletion(_Remove(), self._clock())
 
     def degraded(self, now: float) -> str | None:
         """What is wrong, in a few words, or None. `now` is the clock's."""
@@ -118,6 +128,7 @@ class Journal:
             return self._failure
         with self._lock:
             waiting = [queue[0].since for queue in (self._control, self._media) if queue]
+            waiting += [deletion.since for deletion in self._deletions.values()]
             if self._writing_since is not None:
                 waiting.append(self._writing_since)
         oldest = min(waiting, default=now)
@@ -128,7 +139,7 @@ class Journal:
     def _shed(self) -> None:
         """Drop the oldest media while too much waits."""
         while self._bytes > self._limit and self._media:
-            self._bytes -= _size(self._media.popleft())
+            self._bytes -= self._media.popleft().record.size
             self._metrics.journal_dropped.inc()
         self._metrics.journal_lag.set(self._bytes)
 
@@ -141,6 +152,7 @@ class Journal:
     def flush(self) -> bool:
         """Write what waits now. Returns whether the disk took it; what it did not take waits on."""
         try:
+            self._delete()
             self._write_control()
             self._write_media()
         except OSError as error:
@@ -153,23 +165,30 @@ class Journal:
         self._failure = None
         return True
 
+    def _delete(self) -> None:
+        with self._lock:
+            deletions = list(self._deletions.items())
+        for key, deletion in deletions:
+            match deletion.what:
+                case _Evict(first):
+                    self._store.evict(key, first)
+                case _Remove():
+                    self._known.discard(key)
+                    self._store.remove(key)
+            with self._lock:
+                if self._deletions.get(key) is deletion:
+                    del self._deletions[key]
+
     def _write_control(self) -> None:
         while True:
             with self._lock:
                 if not self._control:
                     return
                 entry = self._control[0]
-            match entry.what:
-                case Record() as record:
-                    if record.kind is RecordKind.HEADER:
-                        self._known.add(entry.key)
-                    if entry.key in self._known:
-                        self._store.append(self._store.path_of(entry.key, record), (record,))
-                case _Evict(first):
-                    self._store.evict(entry.key, first)
-                case _Remove():
-                    self._known.discard(entry.key)
-                    self._store.remove(entry.key)
+            if entry.record.kind is RecordKind.HEADER:
+                self._known.add(entry.key)
+            if entry.key in self._known:
+                self._store.append(self._store.path_of(entry.key, entry.record), (entry.record,))
             with self._lock:
                 if self._control and self._control[0] is entry:
                     self._control.popleft()
@@ -181,13 +200,13 @@ class Journal:
         files: dict[Path, list[_Entry]] = {}
         for entry in entries:
             # Media of a take that has left meanwhile is let go.
-            if entry.key in self._known and isinstance(entry.what, Record):
-                files.setdefault(self._store.path_of(entry.key, entry.what), []).append(entry)
+            if entry.key in self._known:
+                files.setdefault(self._store.path_of(entry.key, entry.record), []).append(entry)
         waiting = list(files.items())
         try:
             while waiting:
                 path, chosen = waiting[0]
-                self._store.append(path, [entry.what for entry in chosen if isinstance(entry.what, Record)])
+                self._store.append(path, [entry.record for entry in chosen])
                 waiting.pop(0)
         finally:
             self._put_back([entry for _, chosen in waiting for entry in chosen])
@@ -196,9 +215,5 @@ class Journal:
         with self._lock:
             self._writing_since = None
             self._media.extendleft(reversed(entries))
-            self._bytes += sum(map(_size, entries))
+            self._bytes += sum(entry.record.size for entry in entries)
             self._shed()
-
-
-def _size(entry: _Entry) -> int:
-    return entry.what.size if isinstance(entry.what, Record) else 0

@@ -143,6 +143,16 @@ def test_eviction_deletes_whole_files(bench: Bench) -> None:
     assert bench.on_disk() == list(range(GROUP, 3 * GROUP))
 
 
+def test_a_full_disk_is_relieved_of_what_has_left_the_window(bench: Bench) -> None:
+    bench.put(HEADER, *(part(msn) for msn in range(2 * GROUP)))
+    bench.journal.flush()
+    bench.store.error = OSError(errno.ENOSPC, "No space left on device")
+    bench.put(Record(RecordKind.EVENT, b"{}"))  # waits for room on the disk
+    bench.journal.evict(KEY, GROUP)
+    assert not bench.journal.flush()
+    assert bench.on_disk() == list(range(GROUP, 2 * GROUP))
+
+
 def test_a_take_that_left_leaves_nothing(bench: Bench) -> None:
     bench.put(HEADER, part(0))
     bench.journal.flush()
