@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from contracts.errors import BytesConflict, LongwaveError, MalformedMedia, TakeEnded, UnknownTake
+from contracts.errors import (
+    BytesConflict,
+    LongwaveError,
+    MalformedMedia,
+    OverLimit,
+    TakeEnded,
+    UnknownTake,
+)
 from contracts.position import Position
 from workers.backoff import Backoff
 from workers.parts_log import PutGap, PutPart, PutSegment
@@ -122,7 +129,12 @@ class OriginFeed:
 
     async def _put_events(self) -> None:
         for cursor, event in self._log.events_after(self._event_cursor):
-            await self._unless_taken(self._origin.put_event(self._log.key, event), f"event {event.id}")
+            what = f"event {event.id}"
+            try:
+                await self._unless_taken(self._origin.put_event(self._log.key, event), what)
+            except (OverLimit, MalformedMedia) as error:
+                # Sound does not wait for what is told of it.
+                self._logger.warning("the origin does not take an event", what=what, error=error.message)
             self._event_cursor = cursor
 
     async def _put_round(self, steps: list[Step]) -> None:

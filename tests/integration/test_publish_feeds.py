@@ -14,6 +14,7 @@ from contracts.position import Position
 from contracts.take import TakeEvent, TakeKey
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
+from pipeline.window.events import MAX_EVENTS
 from tests import takes
 from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
 from workers.origin_client import OriginClient
@@ -325,3 +326,12 @@ async def test_rooms_do_not_wait_for_each_other(publishing: Publishing) -> None:
         lambda: other in origin.takes and origin.takes[other].renditions["64k"].next == Position(1, 0)
     )
     assert origin.reached() is None
+
+
+async def test_sound_goes_on_at_an_origin_that_takes_no_more_events(publishing: Publishing) -> None:
+    origin = MemoryOrigin()
+    publisher = publishing(origin)
+    log = publisher.open(KEY, HEADER, 0)
+    log.add_events(TakeEvent(n, 0, "chapter", title="Again") for n in range(0, 48 * (MAX_EVENTS + 1), 48))
+    await play(publisher)
+    await until(lambda: origin.reached() == LAST)
