@@ -40,7 +40,8 @@ class RoomHandlers:
         live = self._live(room)
         if record is None and live is None:
             raise UnknownRoom("no such room: create it with PUT /rooms/{room}, or send into it")
-        return json_line({"room": room, **(record or RoomRecord()).to_json(), "live": live})
+        answer = {"room": room, **(record or RoomRecord()).to_json(), "live": live}
+        return json_line(answer, headers={"Cache-Control": "no-store"})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a room that is not live."""

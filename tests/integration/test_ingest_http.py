@@ -371,6 +371,8 @@ async def test_a_room_is_made_read_changed_and_deleted(server: Server) -> None:
     assert (status, record) == (201, {"room": "news", "parts": 5, **wanted})
     assert (await server.ask("PUT", "/rooms/news", json={**wanted, "parts": 10}))[0] == 200
     assert await server.ask("GET", "/rooms/news") == (200, {**record, "parts": 10, "live": None})
+    async with server.http.get("/rooms/news") as answer:
+        assert answer.headers["Cache-Control"] == "no-store"  # it shows whoever has the token what is live
     assert (await server.ask("DELETE", "/rooms/news")) == (204, None)
     assert (await server.ask("DELETE", "/rooms/news"))[0] == 404
 
