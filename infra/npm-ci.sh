@@ -7,7 +7,8 @@ directory=$1
 
 if ! command -v npm >/dev/null 2>&1; then
     echo "npm: not found, so the packages of $directory are not installed"
-elif npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null; then
+elif npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --no-update-notifier --no-progress --loglevel=error \
+    </dev/null; then
     touch "$directory/node_modules/.package-lock.json"
     echo "npm: installed the packages of $directory"
 else
