@@ -34,6 +34,8 @@ _THREADS: Final = 4
 _RETRY_SECONDS: Final = 5.0
 # What a start waits for its disk, before it goes on without.
 _SECURE_SECONDS: Final = 1.0
+# How long an end that every origin has stays stored: their own disks have it only some moments later.
+_LINGER_SECONDS: Final = 5.0
 # What a server that goes down waits for its disk.
 _LAST_WORDS_SECONDS: Final = 2.0
 
@@ -58,11 +60,24 @@ class _Kept:
 
 
 class TakeKeeper:
-    """The live takes of a process, kept in `store`."""
+    """The live takes of a process, kept in `store`.
 
-    def __init__(self, store: TakeStore, metrics: Metrics) -> None:
+    A take that is published to its end is forgotten `linger` seconds later, and not while `remembered` says
+    that origins have trouble with their disks: an origin that a crash robs of an end would wait for ever.
+    """
+
+    def __init__(
+        self,
+        store: TakeStore,
+        metrics: Metrics,
+        *,
+        linger: float = _LINGER_SECONDS,
+        remembered: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._metrics = metrics
+        self._linger = linger
+        self._remembered = remembered
         self._takes: dict[TakeKey, _Kept] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "take-store")
 
@@ -136,7 +151,7 @@ class TakeKeeper:
             seen = await hub.changed(seen)
             there = {bus.key: bus.ended for bus in hub.live()}
             for key in ended - there.keys():
-                self.forget(key)
+                self._forget_later(key)
             ended = {key for key, end in there.items() if end is not None}
 
     async def close(self) -> None:
@@ -152,6 +167,15 @@ class TakeKeeper:
                 task.cancel()
         self._takes.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _forget_later(self, key: TakeKey) -> None:
+        asyncio.get_running_loop().call_later(self._linger, self._forget_if_remembered, key)
+
+    def _forget_if_remembered(self, key: TakeKey) -> None:
+        if self._remembered():
+            self.forget(key)
+        elif key in self._takes:
+            self._forget_later(key)
 
     def _want(self, kept: _Kept, reservation: Reservation) -> None:
         kept.wanted = reservation

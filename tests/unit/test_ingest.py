@@ -33,7 +33,13 @@ WALL_US = 1_769_889_600_000_000
 class World:
     """An ingest whose ticker is the test."""
 
-    def __init__(self, data: Path, store: TakeStore | None = None, **settings: float) -> None:
+    def __init__(
+        self,
+        data: Path,
+        store: TakeStore | None = None,
+        remembered: Callable[[], bool] = lambda: True,
+        **settings: float,
+    ) -> None:
         self.now = 10 * SECOND
         self.data = data
         self.registry = CollectorRegistry()
@@ -41,7 +47,7 @@ class World:
         self.rooms = RoomStore(data / "rooms")
         self.store = store or TakeStore(data / "takes")
         metrics = Metrics(self.registry)
-        self.keeper = TakeKeeper(self.store, metrics)
+        self.keeper = TakeKeeper(self.store, metrics, linger=0.02, remembered=remembered)
         clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000)
         options = IngestSettings("f", **settings)  # type: ignore[arg-type]
         self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)
@@ -438,6 +444,25 @@ async def test_an_end_is_kept_until_it_is_published(tmp_path: Path) -> None:
     await until(lambda: world.on_disk() == [])
     await world.ingest.stop()
     await successor.ingest.stop()
+
+
+async def test_an_end_is_kept_while_origins_have_trouble_with_their_disks(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def remembered() -> bool:
+        asked.append(len(asked) >= 2)
+        assert world.on_disk()[0].ended  # still there whenever it is asked for
+        return asked[-1]
+
+    world = World(tmp_path, remembered=remembered)
+    await world.ingest.start()
+    _, bus = await world.live()
+    world.ingest.end("room")
+    await until(lambda: bool(world.on_disk()) and world.on_disk()[0].ended)
+    world.hub.close(bus.key)
+    await until(lambda: world.on_disk() == [])
+    assert asked == [False, False, True]
+    await world.ingest.stop()
 
 
 async def test_of_two_live_takes_of_a_room_one_goes_on(tmp_path: Path) -> None:
