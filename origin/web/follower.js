@@ -5,6 +5,8 @@ import { LIVE_WITHIN } from "./words.js";
 
 // A hole narrower than this is played over by the browser itself.
 const HOLE = 0.01;
+// The sound has only just begun; the time in which playlist and buffer become what they will be.
+const STARTING = 0.7;
 // The playhead is looked at every 100 ms and moves in steps of some 10 ms: standing this long is a stall.
 const STALL = 0.15;
 
@@ -18,6 +20,8 @@ export class Follower {
   stillSince = null;
   #media;
   #memory = fresh();
+  // Since when the playhead has moved in this take, or null before; seconds.
+  #begun = null;
   #lastTime = null;
   #lastTick = null;
   #stalled = false;
@@ -44,8 +48,10 @@ export class Follower {
   restart() {
     this.following = true;
     this.stillSince = null;
+    this.#begun = null;
     this.#lastTime = null;
     this.#stalled = false;
+    this.#setRate(1);
   }
 
   /** @param {import("./hls_engine.js").HlsEngine} engine @param {number} now seconds */
@@ -63,12 +69,13 @@ export class Follower {
     const behind = engine.behind(now);
     // Whoever has come this near, by whatever way, wants to be live.
     if (behind !== null && behind <= LIVE_WITHIN) this.following = true;
-    if (behind === null || !this.following) {
+    if (behind === null || !this.following || this.#begun === null) {
       this.#setRate(1);
       return;
     }
     const ahead = bufferAhead(media);
-    const seen = { behind, ...ahead, part: engine.part, stalled: this.#stalled, elapsed };
+    const starting = now - this.#begun < STARTING;
+    const seen = { behind, ...ahead, part: engine.part, starting, stalled: this.#stalled, elapsed };
     const { memory, rate, jump } = step(this.#memory, seen);
     this.#memory = memory;
     this.#stalled = false;
@@ -89,11 +96,13 @@ export class Follower {
   /** The playhead stands still although nobody asked it to. */
   #watch(now) {
     const time = this.#media.currentTime;
-    if (this.#lastTime === null || time !== this.#lastTime) {
+    const moved = this.#lastTime !== null && time !== this.#lastTime;
+    if (moved) this.#begun ??= now;
+    if (this.#lastTime === null || moved) {
       this.stillSince = null;
     } else if (this.stillSince === null) {
       this.stillSince = now;
-    } else if (!this.#counted && now - this.stillSince >= STALL) {
+    } else if (!this.#counted && this.#begun !== null && now - this.stillSince >= STALL) {
       this.stalls += 1;
       this.#stalled = true;
       this.#counted = true;

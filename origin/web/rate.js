@@ -24,6 +24,8 @@ export const RATE = Object.freeze({
   FASTER: 1.08,
   // Above this catching up at 8 % would take longer than 20 s: jump instead. It only comes after a stall.
   JUMP: 1.5,
+  // Whoever has only just begun to hear loses nothing by a jump: from here on, then.
+  FIRST_JUMP: 0.15,
   // What a stall, or a look under the floor, adds to the target …
   STALL_MARGIN: 0.1,
   DIP_MARGIN: 0.03,
@@ -44,6 +46,7 @@ export const RATE = Object.freeze({
  * @property {number} buffered playable media ahead of the playhead
  * @property {number} reach distance to the end of everything buffered, holes included
  * @property {number} part the playlist's PART-TARGET; 0 when it has no parts
+ * @property {boolean} starting whether the sound has only just begun
  * @property {boolean} stalled whether playback has run dry since the last step
  * @property {number} elapsed time since the last step
  */
@@ -68,7 +71,8 @@ export function step(memory, seen) {
   const dipped = seen.buffered < RATE.FLOOR;
   const margin = learn(memory, seen, dipped);
   const error = seen.behind - targetBehind(seen.part, margin);
-  if (error > RATE.JUMP && seen.reach >= error + RATE.FLOOR) {
+  const far = seen.starting ? RATE.FIRST_JUMP : RATE.JUMP;
+  if (error > far && seen.reach >= error + RATE.FLOOR) {
     return { ...settled(memory, 1, margin, false), jump: error };
   }
   return settled(memory, chooseRate(memory.rate, error, seen, dipped), margin, dipped);

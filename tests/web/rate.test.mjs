@@ -65,6 +65,12 @@ test("long after the edge it jumps once, if what lies ahead is loaded", () => {
   assert.equal(rate, 1);
 });
 
+test("at the very start it jumps to the target at once, where later it would play faster", () => {
+  const late = { ...calm, behind: calm.behind + 0.5, buffered: 0.95, reach: 0.95 };
+  assert.equal(step(fresh(), late).jump, 0);
+  assert.ok(Math.abs(step(fresh(), { ...late, starting: true }).jump - 0.5) < 1e-9);
+});
+
 test("it does not jump into what is not loaded", () => {
   assert.equal(step(fresh(), { ...calm, behind: calm.behind + 4, reach: 0.5 }).jump, 0);
 });
