@@ -51,9 +51,13 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def ask(self, listener: int, path: str) -> None:
-        """Send one request, as a browser's player would: with gzip, on a kept connection."""
-        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n"
+    def ask(self, listener: int, path: str, *, gzip: bool = True, more: str = "") -> None:
+        """Send one request, as a browser's player would: on a kept connection, and with gzip.
+
+        `more` are header lines of this request alone.
+        """
+        accept = "Accept-Encoding: gzip\r\n" if gzip else ""
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{accept}{more}\r\n"
         self._received[listener] = b""
         self._sockets[listener].sendall(head.encode())
 

@@ -28,7 +28,7 @@ def run(*, quick: bool) -> report.Result:
     from tests.e2e.latency import measure  # noqa: PLC0415
     from tests.e2e.listener import MAY_PLAY, chromium  # noqa: PLC0415
 
-    seconds = 15.0 if quick else 60.0
+    seconds = 8.0 if quick else 60.0
     heard = {}
     for parts in (5, 10):
         with (

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from benchmarks import report
+from benchmarks.crowd import Crowd
 from benchmarks.filled import WINDOW_SEGMENTS, filled_take
 from benchmarks.processes import children, cpu_seconds
 from tests import programs
@@ -36,17 +38,22 @@ _COLUMNS: Final = (
 _SERVER_CORE: Final = {0}
 _GENERATOR_CORE: Final = {1}
 _CONNECTIONS: Final = 64
+_UNLIKE: Final = Path(__file__).with_name("unlike.lua")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """What is asked for: its path at the origin, its file's name at nginx, and whether it travels gzipped."""
+    """What is asked for: its path at the origin, its file's name at nginx, and whether it travels gzipped.
+
+    `unlike`: each request carries a header of its own, as a proxy may add one.
+    """
 
     name: str
     path: str
     file: str
     gzip: bool = False
     target: bool = False
+    unlike: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -61,6 +68,13 @@ def resources(take: FilledTake) -> list[Resource]:
     return [
         Resource("playlist, plain", f"{take.path}/index.m3u8", "plain.m3u8", target=True),
         Resource("playlist, gzip", f"{take.path}/index.m3u8", "gzip.m3u8", gzip=True, target=True),
+        Resource(
+            "the same, no two requests alike",
+            f"{take.path}/index.m3u8",
+            "unlike.m3u8",
+            gzip=True,
+            unlike=True,
+        ),
         Resource("playlist, delta, gzip", delta, "delta.m3u8", gzip=True),
         Resource("segment", f"{take.path}/{msn}.m4s", "segment.m4s", target=True),
         Resource("part", f"{take.path}/{msn}.0.m4s", "part.m4s"),
@@ -99,11 +113,8 @@ class Rates:
 
 def run(*, quick: bool) -> report.Result:
     """Ask for each resource from both, in turns."""
-    for program in ("nginx", "wrk"):
-        if not programs.find(program):
-            return report.not_measured(
-                NAME, TITLE, f"{program} is not here (Debian: apt-get install {program})"
-            )
+    if not programs.find("nginx"):
+        return report.not_measured(NAME, TITLE, "nginx is not here (Debian: apt-get install nginx-light)")
     rounds, seconds = (1, 2) if quick else (3, 3)
     with TemporaryDirectory(prefix="longwave-bench-") as name:
         directory = Path(name)
@@ -129,7 +140,7 @@ def _body(take: FilledTake, resource: Resource) -> bytes:
 
 def _rates(ours: Side, peer: Side, resource: Resource, length: int, rounds: int, seconds: int) -> Rates:
     turns = [
-        (_wrk(ours, resource.path, resource, seconds), _wrk(peer, f"/{resource.file}", resource, seconds))
+        (_load(ours, resource.path, resource, seconds), _load(peer, f"/{resource.file}", resource, seconds))
         for _ in range(rounds)
     ]
     return Rates(resource, length, _median([turn[0] for turn in turns]), _median([turn[1] for turn in turns]))
@@ -139,17 +150,44 @@ def _median(rates: list[Rate]) -> Rate:
     return Rate(statistics.median(rate.wall for rate in rates), statistics.median(rate.cpu for rate in rates))
 
 
-def _wrk(side: Side, path: str, resource: Resource, seconds: int) -> Rate:
-    headers = [option for name, value in resource.headers.items() for option in ("-H", f"{name}: {value}")]
-    argv = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", *headers, side.base + path]
+def _load(side: Side, path: str, resource: Resource, seconds: int) -> Rate:
+    generate = _wrk if programs.find("wrk") else _crowd
     before = sum(map(cpu_seconds, side.pids))
     with on_cores(_GENERATOR_CORE):
-        said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+        count, elapsed = generate(side, path, resource, seconds)
     used = sum(map(cpu_seconds, side.pids)) - before
-    rate, count = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"(\d+) requests in", said)
-    if "Non-2xx" in said or "Socket errors" in said or not rate or not count:
+    return Rate(count / elapsed, count / used)
+
+
+def _wrk(side: Side, path: str, resource: Resource, seconds: int) -> tuple[int, float]:
+    """How many requests wrk had answered, in how many seconds."""
+    headers = [option for name, value in resource.headers.items() for option in ("-H", f"{name}: {value}")]
+    argv = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", *headers]
+    if resource.unlike:
+        argv += ["-s", str(_UNLIKE)]
+    argv += [side.base + path]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+    found = re.search(r"(\d+) requests in ([\d.]+)s", said)
+    if "Non-2xx" in said or "Socket errors" in said or not found:
         raise RuntimeError(f"wrk {side.base}{path}: {said}")
-    return Rate(float(rate[1]), int(count[1]) / used)
+    return int(found[1]), float(found[2])
+
+
+def _crowd(side: Side, path: str, resource: Resource, seconds: int) -> tuple[int, float]:
+    """The same where wrk is not here. It may not fill the server's core; the figures by CPU still hold."""
+    port, count = urlsplit(side.base).port or 0, 0
+    with contextlib.closing(Crowd(port, _CONNECTIONS)) as crowd:
+        for listener in range(_CONNECTIONS):
+            crowd.ask(listener, path, gzip=resource.gzip)
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < seconds:
+            for arrival in crowd.arrivals(1.0):
+                if arrival.status != http.client.OK:
+                    raise RuntimeError(f"{side.base}{path}: {arrival.status}")
+                count += 1
+                more = f"X-Request-Id: {count}\r\n" if resource.unlike else ""
+                crowd.ask(arrival.listener, path, gzip=resource.gzip, more=more)
+        return count, elapsed
 
 
 @contextlib.contextmanager
@@ -219,6 +257,12 @@ add_header Access-Control-Allow-Origin *;
 """
 
 
+def _generator() -> str:
+    if programs.find("wrk"):
+        return "wrk"
+    return "a generator in Python (no wrk here, so the figures by time are the generator's)"
+
+
 def _result(rates: list[Rates], rounds: int, seconds: int) -> report.Result:
     rows = [
         (
@@ -239,8 +283,9 @@ def _result(rates: list[Rates], rounds: int, seconds: int) -> report.Result:
         tuple(rows),
         notes=(
             f"medians of {rounds} runs of {seconds} s, in turns; a window of 15 minutes",
+            "but for the row that says otherwise all requests are alike, as those of one CDN or browser are",
             "by CPU: requests for each second of CPU time that the server took, which is what a core can do",
-            f"wrk with {_CONNECTIONS} kept connections on one core, the server on the other",
+            f"{_generator()} with {_CONNECTIONS} kept connections on one core, the server on the other",
             "nginx: one worker, sendfile, no access log",
         ),
         targets=tuple(
