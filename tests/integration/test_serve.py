@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.grid import SAMPLE_RATE
 from tests.server import Server
 
 
@@ -117,3 +119,16 @@ def test_with_a_token_senders_must_show_it_and_listeners_need_none(tmp_path: Pat
         assert server.get("/rooms.json").status == 200
         assert server.get("/").status == 200
     assert "s3cret" not in server.log_path.read_text()
+
+
+@pytest.mark.faults
+def test_a_full_disk_does_not_stop_live_audio(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        # From here on no file takes another byte, not even the one that the log goes to.
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, 1))
+        sent = server.request("PUT", "/pcm/room?speaker=Ada", b"\x00\x10" * 2 * SAMPLE_RATE)
+        assert (sent.status, sent.json["samples"]) == (200, 2 * SAMPLE_RATE)
+        server.wait_for(lambda: "\n2.m4s\n" in server.media_playlist("room", "64k"))
+        ready = server.get("/readyz")
+        assert ready.status == 200
+        assert [what.partition(":")[0] for what in ready.json["degraded"]] == ["journal", "takes"]
