@@ -60,7 +60,7 @@ class PcmHandlers:
         )
         if not socket.can_prepare(request):
             raise BadRequest("this address speaks WebSocket: send PCM in a body with PUT /pcm/{room}")
-        _refuse_other_sites(request)
+        refuse_other_sites(request)
         speaker = await self._connect(request)
         try:
             await socket.prepare(request)
@@ -158,8 +158,11 @@ def _obey(text: str, speaker: Speaker) -> None:
             raise _BadMessage("muted: true or false")
 
 
-def _refuse_other_sites(request: web.Request) -> None:
-    """Browsers let any page open a WebSocket to any host: only our own may speak here (RFC 6455 10.2)."""
+def refuse_other_sites(request: web.Request) -> None:
+    """Browsers let any page open a WebSocket to any host, or post to it (RFC 6455 10.2): only our own may.
+
+    Raises Forbidden.
+    """
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and origin.partition("://")[2] != request.host:
         raise Forbidden("a page of another site cannot speak here")

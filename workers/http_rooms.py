@@ -12,7 +12,7 @@ from contracts.http import KIND, json_line, read_json
 from contracts.ids import check_room
 from contracts.tokens import TokenGate
 from storage.rooms import RoomRecord, RoomStore
-from workers.http_pcm import report
+from workers.http_pcm import refuse_other_sites, report
 from workers.ingest import Ingest
 
 _MAX_BODY: Final = 16 * 1024
@@ -60,6 +60,7 @@ class RoomHandlers:
 
     def _admit(self, request: web.Request) -> str:
         request[KIND] = "rooms"
+        refuse_other_sites(request)
         self._gate.check(request.headers.get(hdrs.AUTHORIZATION))
         return check_room(request.match_info["room"])
 

@@ -350,6 +350,24 @@ async def test_a_token_is_checked_before_anything_is_read(tmp_path: Path) -> Non
     await server.stop()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "welcome"), [("GET", "/pcm/room/ws", 101), ("POST", "/rooms/room/end", 404)]
+)
+async def test_only_pages_of_our_own_may_speak_or_end_a_take(
+    server: Server, method: str, path: str, welcome: int
+) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    for origin, status in [("https://evil.example", 403), ("null", 403), (server.url(""), welcome)]:
+        headers = {**upgrade, "Origin": origin}
+        async with server.http.request(method, path, headers=headers) as answer:
+            assert answer.status == status
+
+
 async def test_the_end_by_request_lets_the_sender_go(server: Server) -> None:
     line = await Line.open(server, "/pcm/room")
     line.send(tone(RATE).tobytes())
