@@ -169,7 +169,9 @@ class TakeLog:
         if cursor is None:
             cursor = self._beginning()
         if self.holds_nothing:
-            return None  # the origin ends the take where its media does: see `closing`
+            # The take ended while nobody encoded it: see `closing`. What an origin holds of an open segment may
+            # be less than listeners were given before a crash, when it was whole and had the same URL.
+            return PutGap(rendition, cursor.msn, Position(cursor.msn + 1, 0)) if cursor.part else None
         if cursor.msn < self.first:
             return PutGap(rendition, cursor.msn, Position(cursor.msn + 1, 0))
         segment = self._segments.get(cursor.msn)
@@ -200,7 +202,7 @@ class TakeLog:
         """How many samples the take ends with at an origin that needs no more steps; `None` while it goes on.
 
         A log that never held media belongs to a take that ended while nobody encoded it. Its origins end it
-        where their own media does, so that nothing that was listed is taken back.
+        after their own last segment, so that nothing that was listed as one is taken back.
         """
         if self.end is None:
             return None

@@ -261,7 +261,8 @@ async def test_a_take_that_ended_while_nobody_encoded_ends_at_its_origins(publis
     publisher.open(KEY, HEADER, 4)
     publisher.finish(KEY, 3 * 96_000)
     await publisher.delivered(KEY)
-    assert knows.ended() == GRID.start_sample(Position(2, 2))
+    assert knows.ended() == 3 * 96_000
+    assert knows.gaps == [("64k", 2)]
     assert knows_not.takes == {}
 
 

@@ -185,7 +185,7 @@ async def test_a_take_that_was_lost_with_its_process_goes_on_with_gaps_and_then_
     assert origin.ended() == empty.ended() == 8 * SEGMENT
 
 
-async def test_a_take_that_ended_while_the_process_was_down_ends_where_its_media_does(
+async def test_a_take_that_ended_while_the_process_was_down_ends_after_its_open_segment_which_is_a_gap(
     process: Callable[..., Process],
 ) -> None:
     origin = MemoryOrigin()
@@ -196,8 +196,9 @@ async def test_a_take_that_ended_while_the_process_was_down_ends_where_its_media
     second = process(origin)
     second.open(KEY, MONO, first=4 * SEGMENT).end(4 * SEGMENT)
     await until(lambda: second.ended == [KEY])
-    assert origin.ended() == GRID.start_sample(Position(1, 4))
-    assert origin.gaps == []
+    # The origin may have lost its last parts in a crash, and 1.m4s been served with them.
+    assert origin.ended() == GRID.start_sample(Position(2, 0))
+    assert origin.gaps == [("64k", 1)]
 
 
 async def test_a_take_that_ended_while_the_process_was_down_and_that_nobody_knows_is_forgotten(

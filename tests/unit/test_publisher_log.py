@@ -147,9 +147,9 @@ def test_a_take_ends_after_its_samples_where_its_media_was_encoded() -> None:
 @pytest.mark.parametrize(
     ("length", "reached", "samples"),
     [
-        (20 * SEGMENT + 50_000, Position(20, 3), 20 * SEGMENT + 50_000),  # all of it is there
-        (20 * SEGMENT + 90_000, Position(20, 3), GRID.start_sample(Position(20, 3))),  # some is missing
-        (20 * SEGMENT, Position(20, 3), GRID.start_sample(Position(20, 3))),  # more is there
+        (20 * SEGMENT + 95_000, Position(21, 0), 20 * SEGMENT + 95_000),  # all of it is there
+        (21 * SEGMENT + 90_000, Position(21, 0), GRID.start_sample(Position(21, 0))),  # some is missing
+        (20 * SEGMENT, Position(21, 0), GRID.start_sample(Position(21, 0))),  # more is there
     ],
 )
 def test_a_take_that_ended_while_nobody_encoded_ends_where_the_origin_has_media(
@@ -158,8 +158,16 @@ def test_a_take_that_ended_while_nobody_encoded_ends_where_the_origin_has_media(
     log = log_of(21)
     log.finish(length)
     assert log.holds_nothing
+    assert log.step("64k", reached) is None
     assert log.closing([reached]) == samples
     assert log.closing([None]) == 0
+
+
+def test_a_segment_that_was_open_when_nobody_encoded_any_more_is_a_gap() -> None:
+    log = log_of(21)
+    log.finish(20 * SEGMENT + 50_000)
+    assert log.step("64k", Position(20, 3)) == PutGap("64k", 20, Position(21, 0))
+    assert log.step("64k", None) is None
 
 
 def test_the_instant_of_a_part_is_told_once_and_only_of_that_part() -> None:
