@@ -52,6 +52,7 @@ def run_serve(settings: ServeSettings) -> None:
 async def _run(settings: ServeSettings) -> None:
     metrics, gate = make_metrics(), TokenGate(settings.token_text)
     rooms = RoomStore(settings.data_dir / "rooms")
+    await asyncio.to_thread(rooms.load)
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(opened_origin(settings, metrics))
         ingest = await stack.enter_async_context(_working(settings, metrics, rooms, here))
@@ -106,13 +107,10 @@ async def _working(
 
 
 def _titles(rooms: RoomStore) -> Callable[[str], str | None]:
-    """A room's title for the lobby; None for one that is not to be listed."""
+    """A room's title for the lobby, from memory; None for one that is not to be listed."""
 
     def title_of(room: str) -> str | None:
-        try:
-            record = rooms.get(room)
-        except DiskUnavailable:
-            return ""
+        record = rooms.known(room)
         if record is None:
             return ""
         return record.title if record.visibility == "public" else None

@@ -47,7 +47,8 @@ async def _run(settings: OriginSettings) -> None:
     metrics = make_metrics()
     async with opened_origin(settings, metrics) as origin:
         app = make_app(metrics)
-        add_routes(app, origin, TokenGate(settings.token_text))
+        # Which rooms are to be listed is known where their records are, not here.
+        add_routes(app, origin, TokenGate(settings.token_text), title_of=lambda _room: None)
         async with listening(app, settings, metrics) as url:
             say(f"Longwave's origin listens on {url}/")
             await stop_signal()

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import structlog
+
 from contracts.errors import BadRequest, DiskUnavailable, LongwaveError
 from contracts.take import MAX_TITLE, Rendition, TakeSettings
 from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+
+log = structlog.get_logger()
 
 Visibility = Literal["public", "unlisted"]
 _VISIBILITIES: Final = get_args(Visibility)
@@ -50,11 +54,26 @@ class RoomRecord:
 
 
 class RoomStore:
-    """The rooms of one data directory, read once and then kept in memory. Blocking: call it from a thread."""
+    """The rooms of one data directory, read once and then kept in memory.
+
+    Blocking, but for `known`: call it from a thread.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, RoomRecord] = {}
+
+    def load(self) -> None:
+        """Read every room; one that cannot be read is logged and left out."""
+        for path in sorted(self._root.glob("*/room.json")):
+            try:
+                self.get(path.parent.name)
+            except DiskUnavailable as error:
+                log.warning("a room cannot be read", reason=error.message)
+
+    def known(self, room: str) -> RoomRecord | None:
+        """The record of `room` if it is in memory; never waits for a disk."""
+        return self._known.get(room)
 
     def get(self, room: str) -> RoomRecord | None:
         """The record of `room`, None where nobody made one. Raises DiskUnavailable, also on a broken file."""

@@ -38,6 +38,8 @@ from workers.ticker import CATCH_UP_NS, STALLED_NS, TURNS, ticks
 log = structlog.get_logger()
 
 _SECOND_NS: Final = 1_000_000_000
+# What a sender waits for the disk to say what its room wants.
+_DISK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +241,14 @@ class Ingest:
             stage.speaker.close(reason)
 
     async def _take_settings(self, room: str) -> TakeSettings:
-        """What the room's host wants for the next take; the defaults where the disk does not say."""
-        try:
-            record = await asyncio.to_thread(self._rooms.get, room)
-        except DependencyError as error:
-            log.warning("room record cannot be read", room=room, reason=error.message)
-            record = None
+        """What the room's host wants for the next take; the defaults where the disk does not say in time."""
+        record = self._rooms.known(room)
+        if record is None:
+            try:
+                async with asyncio.timeout(_DISK_SECONDS):
+                    record = await asyncio.to_thread(self._rooms.get, room)
+            except (DependencyError, TimeoutError) as error:
+                log.warning("room record cannot be read", room=room, reason=str(error) or "the disk hangs")
         return (record or RoomRecord()).settings
 
     async def _run(self) -> None:

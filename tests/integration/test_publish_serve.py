@@ -99,6 +99,8 @@ def test_an_origin_that_comes_back_empty_is_filled_and_holds_the_same_bytes(
         far.data_dir = tmp_path / "empty"
         far.start()
         far.wait_for(lambda: len(whole(far)) >= 3)
+        # Whether a room is to be listed is not known there.
+        assert far.get("/rooms.json").json == {"rooms": []}
         assert server.request("POST", "/rooms/demo/end").status == 200
         for one in (server, far):
             one.wait_for(lambda one=one: "#EXT-X-ENDLIST" in one.media_playlist("demo", "64k"))  # type: ignore[misc]

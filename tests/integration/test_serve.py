@@ -121,6 +121,18 @@ def test_with_a_token_senders_must_show_it_and_listeners_need_none(tmp_path: Pat
     assert "s3cret" not in server.log_path.read_text()
 
 
+def test_after_a_restart_live_rooms_are_listed_as_before(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        for room, record in [("news", b'{"title": "News"}'), ("secret", b'{"visibility": "unlisted"}')]:
+            assert server.request("PUT", f"/rooms/{room}", record).status == 201
+            assert server.request("PUT", f"/pcm/{room}", b"\x00\x10" * SAMPLE_RATE).status == 200
+        server.wait_for(lambda: bool(server.get("/rooms.json").json["rooms"]))
+        assert server.stop() == 0
+        server.start()
+        server.wait_for(lambda: bool(server.get("/rooms.json").json["rooms"]))
+        assert [room["title"] for room in server.get("/rooms.json").json["rooms"]] == ["News"]
+
+
 @pytest.mark.faults
 def test_a_full_disk_does_not_stop_live_audio(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:

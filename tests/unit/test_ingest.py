@@ -344,6 +344,14 @@ class SlowStore(TakeStore):
         return super().create(key, header, reservation)
 
 
+async def test_a_disk_that_hangs_keeps_no_sender_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(world.rooms, "get", lambda _room: let_go.wait(30) and None)
+    monkeypatch.setattr("workers.ingest._DISK_SECONDS", 0.02)
+    await world.live()
+    let_go.set()
+
+
 async def test_a_slow_disk_does_not_stop_live_audio_and_is_said(tmp_path: Path) -> None:
     store = SlowStore(tmp_path / "takes")
     world = World(tmp_path, store)

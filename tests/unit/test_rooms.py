@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_a_room_is_read_from_disk_once(tmp_path: Path) -> None:
     assert store.get("news") == NEWS
     (tmp_path / "news" / "room.json").unlink()
     assert store.get("news") == NEWS
+
+
+def test_rooms_that_were_loaded_are_known_without_a_disk(tmp_path: Path) -> None:
+    RoomStore(tmp_path).put("news", NEWS)
+    write_atomic(tmp_path / "broken" / "room.json", b"{")
+    store = RoomStore(tmp_path)
+    assert store.known("news") is None
+    store.load()
+    shutil.rmtree(tmp_path)
+    assert store.known("news") == NEWS
+    assert store.known("broken") is None
 
 
 def test_a_deleted_room_is_gone(tmp_path: Path) -> None:
