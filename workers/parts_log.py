@@ -169,8 +169,8 @@ class TakeLog:
         if cursor is None:
             cursor = self._beginning()
         if self.holds_nothing:
-            # The take ended while nobody encoded it: see `closing`. What an origin holds of an open segment may
-            # be less than listeners were given before a crash, when it was whole and had the same URL.
+            # The take ended while nobody encoded it: see `closing`. Before a crash an open segment may have
+            # been whole, and served with more parts under the URL that it would have now.
             return PutGap(rendition, cursor.msn, Position(cursor.msn + 1, 0)) if cursor.part else None
         if cursor.msn < self.first:
             return PutGap(rendition, cursor.msn, Position(cursor.msn + 1, 0))
