@@ -459,7 +459,8 @@ async def test_an_end_is_kept_while_origins_have_trouble_with_their_disks(tmp_pa
 
     def remembered() -> bool:
         asked.append(len(asked) >= 2)
-        assert world.on_disk()[0].ended  # still there whenever it is asked for
+        (stored,) = TakeStore(tmp_path / "takes").stored()  # still there whenever it is asked for
+        assert stored.reservation.ended
         return asked[-1]
 
     world = World(tmp_path, remembered=remembered)
