@@ -121,7 +121,7 @@ class TakeStore:
         for path in found:
             try:
                 takes.append(_load(path.parent))
-            except (LongwaveError, ValueError, KeyError) as error:
+            except (LongwaveError, ValueError, KeyError, RecursionError) as error:
                 log.warning("a stored take cannot be read", path=str(path.parent), reason=str(error))
         return takes
 
@@ -194,5 +194,7 @@ def _newest(path: Path) -> tuple[int, Reservation]:
 
 def _load(directory: Path) -> StoredTake:
     key = TakeKey(check_room(directory.parent.name), check_take(directory.name))
-    header = TakeHeader.from_json(json.loads((directory / "take.json").read_bytes()))
+    with disk_errors(directory):
+        header_json = (directory / "take.json").read_bytes()
+    header = TakeHeader.from_json(json.loads(header_json))
     return StoredTake(key, header, _newest(directory / "reserved")[1])

@@ -148,6 +148,10 @@ def test_a_broken_take_does_not_stop_the_others(tmp_path: Path) -> None:
         directory = tmp_path / "room" / name
         directory.mkdir()
         (directory / "take.json").write_text(content)
+    (tmp_path / "room" / "20260131T200001Z-eeeeee" / "take.json").mkdir(parents=True)
+    deep = tmp_path / "room" / "20260131T200001Z-ffffff"
+    deep.mkdir()
+    (deep / "take.json").write_text("[" * 100_000)
     no_record = tmp_path / "room" / "20260131T200001Z-dddddd"
     no_record.mkdir()
     (no_record / "take.json").write_text(json.dumps(HEADER.to_json()))
