@@ -91,6 +91,11 @@ class Listener:
             self.page.wait_for_timeout(min(left, 2.0) * 1000)
             self._take_in()
 
+    def forget(self) -> None:
+        """What was heard so far."""
+        self._take_in()
+        self._starts, self._sound, self._samples = [], [], 0
+
     def _take_in(self) -> None:
         taken = self.page.evaluate("ear.take()")
         self._rate, self._latency = int(taken["rate"]) or self._rate, float(taken["latency"])

@@ -19,6 +19,17 @@ pytestmark = pytest.mark.needs("chromium", "hls.js")
 MOST_UNEVEN_SECONDS = 0.08 * PERIOD / RATE + 0.06
 
 
+def hear_without_a_stall(listener: Listener, seconds: float) -> None:
+    """Record `seconds` of playing on. A machine too busy to play gets two more chances, not a green test."""
+    for _ in range(3):
+        listener.forget()
+        stalls = listener.knows["stalls"]
+        listener.hear(seconds)
+        if listener.knows["stalls"] == stalls:
+            return
+    raise AssertionError(f"it stalls again and again: {listener.knows}")
+
+
 def assert_every_beep_once(listener: Listener, at_least: int) -> None:
     heard = listener.beeps()
     assert len(heard) >= at_least, f"{len(heard)} beeps: {heard}"
@@ -35,14 +46,13 @@ def test_the_page_plays_every_beep_once_and_in_order(server: Server, browser: Br
         listening(browser, f"{server.url}/listen/beeps") as listener,
     ):
         listener.wait_for_playback()
-        listener.hear(7.0)
+        hear_without_a_stall(listener, 6.0)
+        assert_every_beep_once(listener, at_least=10)
         knows = listener.knows
         assert knows["engine"] == "hls.js"
         assert knows["part"] == pytest.approx(-(-94 // parts) * 1024 / RATE, abs=1e-4)
         assert not listener.errors
         assert not speaker.refusals
-        if knows["stalls"] == 0:  # a machine that is too busy to play may stall, and then skips
-            assert_every_beep_once(listener, at_least=12)
 
 
 def test_source_to_ear_is_measured_beep_by_beep(server: Server, browser: Browser) -> None:
