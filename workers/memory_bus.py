@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.grid import SAMPLE_RATE
 from workers.bus import BusRefused, SamplesLost
+from workers.news import News
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -186,14 +187,13 @@ class MemoryTakeBus:
         self._waiters = waiting
 
 
-class MemoryHub:
-    """Every take of this process; see `workers.bus.BusHub`."""
+class MemoryHub(News):
+    """Every take of this process; that one is opened, ends or is closed is news. See `workers.bus.BusHub`."""
 
     def __init__(self, *, sound_held: int = SOUND_HELD, span_held: int = SPAN_HELD) -> None:
-        self.version = 0
+        super().__init__()
         self._limits = {"sound_held": sound_held, "span_held": span_held}
         self._takes: dict[TakeKey, _HubTake] = {}
-        self._waiters: list[asyncio.Future[None]] = []
 
     def open(self, key: TakeKey, header: TakeHeader, first: int = 0) -> MemoryTakeBus:
         """Add a take, or find it."""
@@ -215,26 +215,6 @@ class MemoryHub:
         """Forget a take."""
         if self._takes.pop(key, None) is not None:
             self.announce()
-
-    async def changed(self, seen: int) -> int:
-        """Until the version is another."""
-        while self.version == seen:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-        return self.version
-
-    def announce(self) -> None:
-        """Let everyone who waits in `changed` look again."""
-        self.version += 1
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class _HubTake(MemoryTakeBus):

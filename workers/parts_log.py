@@ -7,13 +7,13 @@ becomes a gap.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contracts.position import Position
 from pipeline.grid import Grid
+from workers.news import News
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,8 +91,7 @@ class _Segment:
 class TakeLog:
     """One take from segment `first` on. `next` is the first position that is not in it yet.
 
-    `version` grows with every change; `end` is the take's length in samples once it is known; `inits` holds
-    the CMAF header of every rendition.
+    `end` is the take's length in samples once it is known; `inits` holds the CMAF header of every rendition.
     """
 
     key: TakeKey
@@ -102,13 +101,12 @@ class TakeLog:
     window: int = WINDOW_SEGMENTS
     next: Position = field(init=False)
     end: int | None = field(init=False, default=None)
-    version: int = field(init=False, default=0)
     _events: list[tuple[int, TakeEvent]] = field(init=False, default_factory=list)
     _event_count: int = field(init=False, default=0)
     _grid: Grid = field(init=False)
     _segments: dict[int, _Segment] = field(init=False, default_factory=dict)
     _heard: deque[tuple[Position, float]] = field(init=False)
-    _waiters: list[asyncio.Future[None]] = field(init=False, default_factory=list)
+    _news: News = field(init=False, default_factory=News)
 
     def __post_init__(self) -> None:
         self.next = Position(self.first, 0)
@@ -132,7 +130,7 @@ class TakeLog:
                 changed = True
             self._advance()
         if changed:
-            self._notify()
+            self._news.announce()
 
     def lose_until(self, msn: int) -> int:
         """Give up every segment below `msn` that is not whole; the number of them."""
@@ -141,7 +139,7 @@ class TakeLog:
             self._segment(lost).lost = True
             self.next = Position(lost + 1, 0)
         if count:
-            self._notify()
+            self._news.announce()
         return count
 
     def add_events(self, events: Iterable[TakeEvent]) -> None:
@@ -151,12 +149,12 @@ class TakeLog:
             self._event_count += 1
             self._events.append((self._event_count, event))
         if self._event_count > before:
-            self._notify()
+            self._news.announce()
 
     def finish(self, samples: int) -> None:
         """Say how long the take is: everything before this is in the log, or given up."""
         self.end = samples
-        self._notify()
+        self._news.announce()
 
     def heard(self, position: Position, instant: float) -> None:
         """Note when the last sample of `position` was on the bus, to measure how long its release takes."""
@@ -222,17 +220,14 @@ class TakeLog:
             return self._heard.popleft()[1]
         return None
 
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        return self._news.version
+
     async def changed(self, seen: int) -> int:
         """Return the version as soon as it is not `seen`."""
-        while self.version == seen:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-        return self.version
+        return await self._news.changed(seen)
 
     # ------------------------------------------------------------ inside
 
@@ -275,10 +270,3 @@ class TakeLog:
             self.next = self._grid.after(self.next)
             if self.next.part == 0:
                 return
-
-    def _notify(self) -> None:
-        self.version += 1
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
