@@ -1,7 +1,8 @@
 """PCM in, parts out: every segment of every rendition by an encoder of its own (see `aac`).
 
-Around a boundary two encoders a rendition are fed for 6 frames: the old segment's look-ahead and the new
-one's pre-roll. So no history is kept: a segment's encoder is opened 4 frames before its first frame.
+Around a boundary both segments are fed the same 6 frames: the new one's pre-roll and the old one's
+look-ahead. An encoder takes 0.7 MB, those frames 24 kB: so they are held, and the new encoder is opened when
+the old one is done. Nothing of the new segment could leave before.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import numpy as np
 from contracts.position import Position
 from pipeline.aac import SegmentEncoder, fed_frames
 from pipeline.boxes import sequence_number, write_part
-from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, Grid, first_sample
+from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, PREROLL_FRAMES, Grid, first_sample
 from pipeline.pcm import silence, to_planar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from contracts.take import TakeSettings
     from pipeline.pcm import Pcm, Planes
+
+
+_SHARED_FRAMES = PREROLL_FRAMES + LOOKAHEAD_FRAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Segmenter:
         self._settings = settings
         self._grid = Grid(settings.parts)
         self._first_sample = first_sample(msn)
-        self._next_msn = msn
         self._next_frame = fed_frames(msn).start
         self._rest = silence(0, settings.channels)
-        self._open: list[_OpenSegment] = []
+        self._held = to_planar(self._rest)
+        self._open = _OpenSegment(settings, msn)
         self._finished = False
 
     @property
@@ -80,46 +82,57 @@ class Segmenter:
             stop = self._grid.stop_sample(last) + LOOKAHEAD_FRAMES * FRAME
             parts = self.push(silence(stop - self.needs, self._settings.channels))
         self._finished = True
-        self._open.clear()
         return parts
 
     def _encode(self, planes: Planes) -> list[EncodedPart]:
-        start, stop = self._next_frame, self._next_frame + planes.shape[1] // FRAME
+        held = self._held.shape[1] // FRAME
+        start, stop = self._next_frame - held, self._next_frame + planes.shape[1] // FRAME
         self._next_frame = stop
+        planes = np.concatenate((self._held, planes), axis=1)
+        self._held = planes[:, -_SHARED_FRAMES * FRAME :].copy()
         parts: list[EncodedPart] = []
-        still_open: list[_OpenSegment] = []
-        # An older segment's last access unit leaves before the next one's first: this is their order in time.
-        for segment in self._segments_fed_before(stop):
-            parts += segment.push(planes, start)
-            if segment.fed.stop > stop:
-                still_open.append(segment)
-        self._open = still_open
+        while self._open.due < stop:
+            parts += self._open.push(planes, start)
+            if self._open.done:
+                self._open = _OpenSegment(self._settings, self._open.msn + 1)
         return parts
-
-    def _segments_fed_before(self, frame: int) -> Iterator[_OpenSegment]:
-        """The open segments, then those to open: one at a time, since an encoder takes 0.6 MB."""
-        yield from self._open
-        while fed_frames(self._next_msn).start < frame:
-            yield _OpenSegment(self._settings, self._next_msn)
-            self._next_msn += 1
 
 
 class _OpenSegment:
-    """A segment whose parts are still leaving: an encoder a rendition, and their units of the open part."""
+    """A segment whose parts are still leaving: an encoder a rendition, and their units of the open part.
+
+    The encoders are opened by the first push.
+    """
 
     def __init__(self, settings: TakeSettings, msn: int) -> None:
-        self.fed = fed_frames(msn)
+        self.msn = msn
+        self._settings = settings
+        self._fed = fed_frames(msn)
+        self._next = self._fed.start
         self._position = Position(msn, 0)
         self._grid = Grid(settings.parts)
-        self._names = [rendition.name for rendition in settings.renditions]
-        self._encoders = [
-            SegmentEncoder(msn, settings.channels, rendition.bit_rate) for rendition in settings.renditions
-        ]
-        self._units: list[list[bytes]] = [[] for _ in self._encoders]
+        self._encoders: list[SegmentEncoder] = []
+        self._units: list[list[bytes]] = [[] for _ in settings.renditions]
+
+    @property
+    def due(self) -> int:
+        """It is to be pushed to as soon as there are frames from this one on."""
+        return self._next if self._encoders else self._fed.start + _SHARED_FRAMES
+
+    @property
+    def done(self) -> bool:
+        """All of its parts have left."""
+        return self._next == self._fed.stop
 
     def push(self, planes: Planes, start: int) -> list[EncodedPart]:
-        """Feed what concerns this segment of planes that begin with frame `start`."""
-        mine = planes[:, max(self.fed.start - start, 0) * FRAME : max(self.fed.stop - start, 0) * FRAME]
+        """Feed what it has not been fed yet of planes that begin with frame `start`."""
+        if not self._encoders:
+            channels = self._settings.channels
+            rates = [rendition.bit_rate for rendition in self._settings.renditions]
+            self._encoders = [SegmentEncoder(self.msn, channels, rate) for rate in rates]
+        stop = min(self._fed.stop, start + planes.shape[1] // FRAME)
+        mine = planes[:, (self._next - start) * FRAME : (stop - start) * FRAME]
+        self._next = stop
         for encoder, units in zip(self._encoders, self._units, strict=True):
             units.extend(encoder.push(mine))
         parts: list[EncodedPart] = []
@@ -135,8 +148,8 @@ class _OpenSegment:
         msn, part = self._position
         sequence = sequence_number(self._position, self._grid.parts)
         parts = []
-        for name, units in zip(self._names, self._units, strict=True):
+        for rendition, units in zip(self._settings.renditions, self._units, strict=True):
             data = write_part(units[: len(frames)], frames.start, sequence)
             del units[: len(frames)]
-            parts.append(EncodedPart(name, msn, part, data))
+            parts.append(EncodedPart(rendition.name, msn, part, data))
         return parts

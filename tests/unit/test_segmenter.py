@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from weakref import WeakSet
 
 import av
 import numpy as np
@@ -233,3 +234,18 @@ def test_pyavs_encode_gives_the_bytes_of_the_way_past_its_filter_graph(channels:
     units = direct.push(planes)
     assert len(units) == frame_count(1)
     assert public.push(planes) == units
+
+
+def test_at_a_boundary_the_old_encoder_goes_before_the_new_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    there: WeakSet[SegmentEncoder] = WeakSet()
+
+    class Counted(SegmentEncoder):
+        def __init__(self, msn: int, channels: int, bit_rate: int) -> None:
+            there.add(self)
+            assert len(there) == 1
+            super().__init__(msn, channels, bit_rate)
+
+    monkeypatch.setattr("pipeline.segmenter.SegmentEncoder", Counted)
+    segmenter = Segmenter(TakeSettings(), 0)
+    parts = [part for _ in range(200 * 1024 // 960) for part in segmenter.push(silence(960, 1))]
+    assert parts[-1].msn == 1
