@@ -7,6 +7,7 @@ request) ends that for the connection.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -60,7 +61,13 @@ class Connection(RequestHandler):
         slot = request.get(SLOT)
         if self._asked and slot is not None and isinstance(resp, Shared):
             self._memo.learn(self._asked, slot)
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        # Answers of ours are small, and aiohttp waits only while it writes a large one: who asks on and on
+        # and reads nothing would fill the memory.
+        if self.writing_paused:
+            with suppress(ConnectionError):
+                await request.writer.drain()
+        return finished
 
     def handle_error(
         self,

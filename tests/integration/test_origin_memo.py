@@ -229,3 +229,19 @@ async def test_the_memo_is_bounded(room: RunningOrigin) -> None:
     for number in range(3 * MAX_REQUESTS):
         memo.learn(b"%d" % number, Slot())
     assert len(memo._slots) <= MAX_REQUESTS
+
+
+async def test_who_asks_on_and_on_and_reads_nothing_is_not_answered_on_and_on(room: RunningOrigin) -> None:
+    many = 3_000
+    answered = room.origin.metrics.http_requests.labels("segment", 200)._value.get
+    async with connected(room) as greedy:
+        sending = asyncio.create_task(greedy.send(get(room, "0.m4s") * many))
+        before = -1.0
+        while answered() != before or not before:
+            before = answered()
+            await asyncio.sleep(0.2)
+        assert before < many / 2
+        for _ in range(many):  # nothing was lost by waiting
+            assert (await greedy.answer())[0] == 200
+        await sending
+    assert answered() == many
