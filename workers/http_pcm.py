@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import ClientPayloadError, WSMsgType, hdrs, web
 
 from contracts.errors import BadRequest, Forbidden, LongwaveError, http_status
-from contracts.http import KIND, json_line, refuse_encoding
+from contracts.http import KIND, json_error, json_line, refuse_encoding
 from contracts.ids import check_room, check_speaker
 from contracts.tokens import TokenGate
 from workers.ingest import Ingest
@@ -116,10 +116,12 @@ def report(speaker: Speaker) -> dict[str, object]:
     return {"samples": intake.taken, "silence": intake.silence, "dropped": intake.dropped}
 
 
-async def expect_later(request: web.Request) -> None:
+async def expect_later(request: web.Request) -> web.StreamResponse | None:
     """Leave `100-continue` to the handler, which knows whether it wants the body (RFC 9110 10.1.1)."""
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        raise web.HTTPExpectationFailed
+        status = web.HTTPExpectationFailed.status_code
+        return json_error(status, "the only expectation that is met here is 100-continue", "no-store")
+    return None
 
 
 async def _continue(request: web.Request) -> None:

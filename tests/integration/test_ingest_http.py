@@ -253,6 +253,7 @@ async def test_who_asks_first_is_told_to_go_on(server: Server) -> None:
 async def test_another_expectation_fails(server: Server) -> None:
     line = await Line.open(server, "/pcm/room", "Expect: miracles")
     assert await line.status() == 417
+    assert "100-continue" in (await line.rest())["error"]
     line.close()
 
 
