@@ -13,6 +13,7 @@ import origin.app
 import workers.http_app
 from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.tokens import TokenGate
+from longwave.heap import share_one_arena
 from longwave.listening import data_directory, listening, stop_signal
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
@@ -45,6 +46,7 @@ def run_serve(settings: ServeSettings) -> None:
     """Run until SIGINT or SIGTERM. Raises UsageError or DependencyError where it cannot start."""
     settings.check_exposure()
     configure_logs(settings.log_level, settings.log_format)
+    share_one_arena()
     with data_directory(settings.data_dir):
         uvloop.run(_run(settings))
 
