@@ -8,6 +8,7 @@ not beat together.
 from __future__ import annotations
 
 import argparse
+import heapq
 import itertools
 import socket
 import sys
@@ -19,6 +20,7 @@ from tests.audio import RATE
 
 BLOCK: Final = 2048
 _BLOCK_SECONDS: Final = BLOCK / RATE
+_SPREAD_SECONDS: Final = 2.0
 # What the system may hold of one room before the server is called deaf: 10 s.
 _MOST_PENDING: Final = 10 * RATE * 2
 
@@ -65,16 +67,19 @@ def feed(port: int, rooms: int) -> None:
     pcm = loop()
     blocks = [pcm[at : at + BLOCK].tobytes() for at in range(0, len(pcm) - BLOCK + 1, BLOCK)]
     chunks = [f"{len(block):x}\r\n".encode() + block + b"\r\n" for block in blocks]
-    senders = [Sender(port, f"room-{i}", chunks, i * 37 % len(chunks)) for i in range(rooms)]
-    print("sending", flush=True)
     start = time.monotonic()
-    for step in itertools.count():
-        for index, sender in enumerate(senders):
-            due = start + (step + index / rooms) * _BLOCK_SECONDS
-            wait = due - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            sender.send_block()
+    # When each room's next block is due, the earliest first.
+    due = [(start + index * _SPREAD_SECONDS / rooms, index) for index in range(rooms)]
+    senders: dict[int, Sender] = {}
+    while True:
+        instant, index = due[0]
+        wait = instant - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        if index not in senders:
+            senders[index] = Sender(port, f"room-{index}", chunks, index * 37 % len(chunks))
+        senders[index].send_block()
+        heapq.heapreplace(due, (instant + _BLOCK_SECONDS, index))
 
 
 def main() -> None:
