@@ -7,20 +7,23 @@ import errno
 import fcntl
 import os
 import signal
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from aiohttp import web
 
-from contracts.errors import DependencyError, DiskUnavailable
+from contracts.errors import DependencyError, DiskUnavailable, LongwaveError
 from origin.connection import OriginRunner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
     from contracts.metrics import Metrics
     from longwave.settings import HttpSettings
+
+log = structlog.get_logger()
 
 # Listeners arrive in crowds: the moment after a part's release thousands of them connect.
 _BACKLOG: Final = 4096
@@ -92,17 +95,33 @@ def data_directory(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-async def stop_signal() -> None:
-    """Return at SIGINT or SIGTERM. A second one ends the process the hard way."""
+async def stopped(background: Iterable[asyncio.Task[None]]) -> None:
+    """Return at SIGINT or SIGTERM. A second one ends the process the hard way.
+
+    Raises RoleFailed when one of the `background` tasks is over, which never is by itself: a server that has
+    lost its clock is better started again by whoever supervises it than left to look alive.
+    """
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+    stop = asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop.set)
+    told = asyncio.create_task(stop.wait(), name="stop signal")
     try:
-        await stopped.wait()
+        done, _ = await asyncio.wait([told, *background], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        told.cancel()
         for number in numbers:
-            with suppress(ValueError):
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_DFL)
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+    for task in done - {told}:
+        log.error("a task that runs for ever is over", task=task.get_name(), exc_info=_reason(task))
+        raise RoleFailed(f"an error of ours ended '{task.get_name()}': see the log; start Longwave again")
+
+
+class RoleFailed(LongwaveError):
+    """A part of this process is dead that all others need: exit code 1."""
+
+
+def _reason(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

@@ -14,7 +14,7 @@ import workers.http_app
 from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.tokens import TokenGate
 from longwave.heap import share_one_arena
-from longwave.listening import data_directory, listening, stop_signal
+from longwave.listening import data_directory, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
@@ -56,8 +56,8 @@ async def _run(settings: ServeSettings) -> None:
     rooms = RoomStore(settings.data_dir / "rooms")
     await asyncio.to_thread(rooms.load)
     async with AsyncExitStack() as stack:
-        here = await stack.enter_async_context(opened_origin(settings, metrics))
-        ingest = await stack.enter_async_context(_working(settings, metrics, rooms, here))
+        here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+        ingest, pool = await stack.enter_async_context(_working(settings, metrics, rooms, here))
         app = make_app(metrics)
         workers.http_app.add_routes(app, ingest, rooms, gate)
         origin.app.add_routes(
@@ -73,7 +73,7 @@ async def _run(settings: ServeSettings) -> None:
             say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
         else:
             say(f"Longwave listens on {url}/")
-        await stop_signal()
+        await stopped([sweeper, *ingest.background, *pool.background])
         here.drain()
         await ingest.stop()
 
@@ -81,7 +81,7 @@ async def _run(settings: ServeSettings) -> None:
 @asynccontextmanager
 async def _working(
     settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin
-) -> AsyncIterator[Ingest]:
+) -> AsyncIterator[tuple[Ingest, TranscoderPool]]:
     """The workers: from connections to parts. Live takes of the last process go on."""
     hub = MemoryHub()
     others = [HttpOrigin(str(url), token=settings.token_text) for url in settings.origin]
@@ -100,7 +100,7 @@ async def _working(
     await ingest.start()
     pool.start()
     try:
-        yield ingest
+        yield ingest, pool
     finally:
         # From the source on, so that what was said is still encoded and published.
         await ingest.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +18,7 @@ from contracts.errors import DiskUnavailable
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
-from longwave.listening import data_directory, listening, stop_signal
+from longwave.listening import data_directory, listening, stopped
 from longwave.logs import configure_logs
 from origin.app import add_routes, sweep_for_ever
 from origin.cache_policy import error_cache_control
@@ -45,13 +45,13 @@ def run_origin(settings: OriginSettings) -> None:
 
 async def _run(settings: OriginSettings) -> None:
     metrics = make_metrics()
-    async with opened_origin(settings, metrics) as origin:
+    async with opened_origin(settings, metrics) as (origin, sweeper):
         app = make_app(metrics)
         # Which rooms are to be listed is known where their records are, not here.
         add_routes(app, origin, TokenGate(settings.token_text), title_of=lambda _room: None)
         async with listening(app, settings, metrics) as url:
             say(f"Longwave's origin listens on {url}/")
-            await stop_signal()
+            await stopped([sweeper])
             origin.drain()
 
 
@@ -75,8 +75,10 @@ def say(line: str) -> None:
 
 
 @asynccontextmanager
-async def opened_origin(settings: OriginSettings, metrics: Metrics) -> AsyncIterator[Origin]:
-    """An origin with its window reloaded and journaled from now on."""
+async def opened_origin(
+    settings: OriginSettings, metrics: Metrics
+) -> AsyncIterator[tuple[Origin, asyncio.Task[None]]]:
+    """An origin with its window reloaded and journaled from now on, and the task that sweeps it."""
     store = JournalStore(settings.data_dir / "window")
     journal = Journal(store, metrics)
     limits = OriginLimits(
@@ -92,9 +94,8 @@ async def opened_origin(settings: OriginSettings, metrics: Metrics) -> AsyncIter
     journal.start()
     sweeper = asyncio.create_task(sweep_for_ever(origin), name="sweeper")
     try:
-        yield origin
+        yield origin, sweeper
     finally:
         sweeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeper
+        await asyncio.gather(sweeper, return_exceptions=True)
         await asyncio.to_thread(journal.close)

@@ -91,6 +91,11 @@ class Ingest:
         """What does not work although live audio does, in one line."""
         return self._keeper.degraded
 
+    @property
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """Its tasks: none of them ever returns by itself."""
+        return tuple(self._tasks)
+
     async def start(self) -> None:
         """Go on with the takes that were live when the last process stopped, and begin to tick."""
         idle_samples = int(self._settings.idle_timeout * SAMPLE_RATE)

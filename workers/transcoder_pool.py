@@ -49,13 +49,18 @@ class TranscoderPool:
         self._takes: dict[TakeKey, asyncio.Task[None]] = {}
         self._follower: asyncio.Task[None] | None = None
 
+    @property
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """The task that follows the hub, which never returns by itself."""
+        return () if self._follower is None else (self._follower,)
+
     def start(self) -> None:
         """Follow the hub from now on. Needs a running event loop."""
         self._follower = asyncio.create_task(self._follow(), name="transcoder pool")
 
     async def stop(self) -> None:
         """Stop encoding; what is encoded stays with the publisher."""
-        tasks = [*self._takes.values(), *([self._follower] if self._follower else [])]
+        tasks = [*self._takes.values(), *self.background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
