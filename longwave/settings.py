@@ -106,11 +106,13 @@ S = TypeVar("S", bound=HttpSettings)
 def load_settings(kind: type[S], given: dict[str, Any]) -> S:
     """Settings of `kind` from what flags gave (None: not given), the environment and defaults.
 
-    Raises UsageError that names the option.
+    Raises UsageError that names the flag or the variable, whichever the value came from.
     """
     try:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + "-".join(str(part).replace("_", "-") for part in first["loc"][:1])
+        name = str(first["loc"][0]) if first["loc"] else ""
+        flagged = given.get(name) is not None
+        option = "--" + name.replace("_", "-") if flagged else "LONGWAVE_" + name.upper()
         raise UsageError(f"{option}: {first['msg']}") from None

@@ -96,7 +96,7 @@ def test_a_wrong_option_is_one_line(tmp_path: Path, args: tuple[str, ...], told:
 
 def test_a_wrong_variable_is_one_line(tmp_path: Path) -> None:
     done = run("serve", "--data-dir", str(tmp_path), env={"LONGWAVE_IDLE_TIMEOUT": "soon"})
-    assert "idle-timeout" in refusal(done)
+    assert "LONGWAVE_IDLE_TIMEOUT" in refusal(done)
 
 
 def test_with_a_token_senders_must_show_it_and_listeners_need_none(tmp_path: Path) -> None:
