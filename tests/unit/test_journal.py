@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import resource
 import threading
@@ -162,31 +163,38 @@ def test_a_take_that_left_leaves_nothing(bench: Bench) -> None:
     assert list(bench.directory.iterdir()) == []
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file grows beyond 1000 bytes: what is written over that is cut short, as on a full disk."""
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """What is written over `size` bytes is cut short, as on a full disk.
+
+    Only around what is tested: it holds for the whole process, and so for pytest's report where that goes
+    into a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_write_that_was_cut_short_is_taken_back(tmp_path: Path, small_files: None) -> None:
+def test_a_write_that_was_cut_short_is_taken_back(tmp_path: Path) -> None:
     store = JournalStore(tmp_path)
     path = tmp_path / "media-0.lwj"
     store.append(path, [part(0)])
     before = path.read_bytes()
-    with pytest.raises(OSError, match="File too large"):
+    with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
         store.append(path, [part(1, 2000)])
     assert path.read_bytes() == before
 
 
-def test_live_media_goes_on_when_the_disk_takes_no_more(tmp_path: Path, small_files: None) -> None:
+def test_live_media_goes_on_when_the_disk_takes_no_more(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.put(HEADER, *(part(msn, 300) for msn in range(8)))
-    assert not bench.journal.flush()
+    with files_of_at_most(1000):
+        bench.put(HEADER, *(part(msn, 300) for msn in range(8)))
+        flushed = bench.journal.flush()
+    assert not flushed
     assert bench.journal.degraded(bench.now) == "journal: File too large"
     bench.put(part(GROUP, 300))  # another file, which would have room
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     assert bench.journal.flush()
     assert bench.on_disk() == [*range(8), GROUP]
