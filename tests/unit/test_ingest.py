@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -79,7 +80,9 @@ class World:
         return self.registry.get_sample_value(name, labels) or 0.0
 
     def on_disk(self) -> list[Reservation]:
-        return [take.reservation for take in TakeStore(self.data / "takes").stored()]
+        while True:
+            with contextlib.suppress(DiskUnavailable):  # a take left while its directory was looked through
+                return [take.reservation for take in TakeStore(self.data / "takes").stored()]
 
 
 @pytest.fixture
