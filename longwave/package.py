@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.cores import available_cores
 from contracts.errors import BadRequest, UndecodableFile, UsageError
 from contracts.take import Rendition, TakeSettings, parse_renditions
 from pipeline.boxes import init_segment
@@ -88,7 +89,7 @@ def _encoded(pieces: Iterable[Piece], settings: TakeSettings, outdir: Path) -> I
 
     Decoding goes on meanwhile, and waits when two pieces a core are under way: memory is bounded.
     """
-    cores = _cores()
+    cores = available_cores()
     running: deque[Future[list[EncodedSegment]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
         try:
@@ -101,12 +102,6 @@ def _encoded(pieces: Iterable[Piece], settings: TakeSettings, outdir: Path) -> I
         finally:
             for future in running:
                 future.cancel()
-
-
-def _cores() -> int:
-    # How many this process may use, where the system tells (Linux); a container's share is less than all.
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _encode_and_write(piece: Piece, settings: TakeSettings, outdir: Path) -> list[EncodedSegment]:
