@@ -65,8 +65,8 @@ def _result(heard: dict[int, SourceToEar], seconds: float) -> report.Result:
             "the 200 ms with which the intake starts are part of it; a microphone's delay is not",
         ),
         targets=(
-            report.at_most("source to ear with 10 parts, median, s", 0.7, low.median),
-            report.at_most("source to ear with 10 parts, p95, s", 0.9, low.p95),
+            report.at_most("source to ear with 10 parts, median, s", 0.7, low.median, "{:.3f}"),
+            report.at_most("source to ear with 10 parts, p95, s", 0.9, low.p95, "{:.3f}"),
             report.at_most("stalls with 10 parts", 0, low.stalls, "{:.0f}"),
         ),
     )

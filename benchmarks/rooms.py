@@ -112,6 +112,6 @@ def _result(pairs: list[Pair], seconds: float) -> report.Result:
         ),
         targets=(
             report.at_most(f"CPU of {most.rooms} rooms, × ffmpeg", 1.15, most.ratio),
-            report.at_most("memory a room beside its window, MB", 2.0, (grown - window) / 1e6),
+            report.at_most("memory a room beside its window, MB", 2.0, (grown - window) / 1e6, "{:.3f}"),
         ),
     )
