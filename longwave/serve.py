@@ -20,12 +20,14 @@ from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
 from longwave.serve_origin import make_app, make_metrics, opened_origin, say
 from pipeline.fingerprint import encoder_fingerprint
+from pipeline.grid import BLOCK, SAMPLE_RATE
 from samples import DEMO
 from storage.rooms import RoomRecord, RoomStore
 from workers.http_origin import HttpOrigin
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
 from workers.publisher import Publisher
+from workers.take_clock import Clocks
 from workers.take_keeper import TakeKeeper
 from workers.take_store import TakeStore
 from workers.transcoder_pool import TranscoderPool
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _DEMO_ROOM = "demo"
+# 5 ms: a part leaves with the block that completes it, which 20 ms ones keep waiting (docs/decisions/0006).
+_BLOCK = BLOCK // 4
+# The transcoder is in the same process: it is never further behind than a failed segment and its retries.
+_SOUND_HELD = 6 * SAMPLE_RATE
 
 
 def run_serve(settings: ServeSettings) -> None:
@@ -83,7 +89,7 @@ async def _working(
     settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin
 ) -> AsyncIterator[tuple[Ingest, TranscoderPool]]:
     """The workers: from connections to parts. Live takes of the last process go on."""
-    hub = MemoryHub()
+    hub = MemoryHub(sound_held=_SOUND_HELD)
     others = [HttpOrigin(str(url), token=settings.token_text) for url in settings.origin]
     publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
@@ -96,7 +102,7 @@ async def _working(
         sender_timeout=settings.sender_timeout,
         max_rooms=settings.max_rooms,
     )
-    ingest = Ingest(hub, rooms, keeper, ingest_settings, metrics)
+    ingest = Ingest(hub, rooms, keeper, ingest_settings, metrics, Clocks(block=_BLOCK))
     await ingest.start()
     pool.start()
     try:

@@ -31,7 +31,7 @@ from workers.bus import BusHub
 from workers.owner import TakeOwner
 from workers.recovery import recovered
 from workers.speaker import Speaker
-from workers.take_clock import BLOCK_NS, Clocks, TakeClock, real_samples
+from workers.take_clock import Clocks, TakeClock, block_ns, real_samples
 from workers.take_keeper import TakeKeeper
 from workers.ticker import CATCH_UP_NS, STALLED_NS, TURNS, ticks
 
@@ -136,7 +136,9 @@ class Ingest:
                 raise Busy("this room has a sender: wait until it leaves, or send into another room")
             stage.speaker.close(Busy("a newer connection of the same speaker took over"))
         stage.settings = settings
-        stage.speaker = speaker = Speaker(room, name, channels, self._clocks.monotonic_ns())
+        stage.speaker = speaker = Speaker(
+            room, name, channels, self._clocks.monotonic_ns(), self._clocks.block
+        )
         if stage.owner is not None:
             stage.owner.join(speaker)
         self._metrics.speakers.inc()
@@ -221,11 +223,11 @@ class Ingest:
         ):
             return
         # In step with the ticker: block 0 is over exactly when it looks next.
-        zero_ns = self._ticked_ns if now_ns - self._ticked_ns < BLOCK_NS else now_ns
+        zero_ns = self._ticked_ns if now_ns - self._ticked_ns < block_ns(self._clocks.block) else now_ns
         epoch_us = self._clocks.wall_us() - (now_ns - zero_ns) // 1000
         key = TakeKey(stage.room, new_take_id(epoch_us, os.urandom(4)))
         header = TakeHeader(epoch_us, stage.settings, self._settings.encoder)
-        owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns), now_ns)
+        owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns, self._clocks.block), now_ns)
         self._keeper.keep(key, header)
         owner.join(speaker)
         stage.owner = owner
@@ -257,7 +259,7 @@ class Ingest:
         return (record or RoomRecord()).settings
 
     async def _run(self) -> None:
-        async for now_ns, late_ns in ticks(self._clocks.monotonic_ns):
+        async for now_ns, late_ns in ticks(self._clocks.monotonic_ns, block_ns(self._clocks.block)):
             if STALLED_NS < late_ns < CATCH_UP_NS:
                 await self._catch_up(now_ns)
             self.tick(self._clocks.monotonic_ns())

@@ -29,8 +29,6 @@ FAST_LEAD: Final = 3 * SAMPLE_RATE // 4
 """Samples ahead of real time that only a file is: `ffmpeg -re` is half a second ahead, a microphone never."""
 LATE: Final = 2 * START_BUFFER
 """Late is who always holds more than this, for a second. A sender of large chunks runs low before each."""
-_LOOK: Final = SAMPLE_RATE // BLOCK
-"""Blocks in the second over which the lowest level is looked for."""
 _FORGIVEN: Final = 10
 """Such seconds without lateness after which a debt is forgiven: it was a pause, not a delay."""
 
@@ -41,13 +39,15 @@ class _Phase(Enum):
 
 
 class Intake:
-    """The buffer of a sender of `channels` interleaved s16 channels.
+    """The buffer of a sender of `channels` interleaved s16 channels, played `block` samples at a time.
 
     `taken`, `silence` and `dropped` count samples: played, missing while it should have spoken, thrown away.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, block: int = BLOCK) -> None:
         self.channels = channels
+        self._block = block
+        self._blocks_a_look = SAMPLE_RATE // block
         self.fast = False
         self.finished = False
         self.muted = False
@@ -88,7 +88,7 @@ class Intake:
     @property
     def prompt(self) -> bool:
         """The next block is here as a whole: waiting for more of the sender would not change it."""
-        return self.finished or (self.ready and self.held >= BLOCK)
+        return self.finished or (self.ready and self.held >= self._block)
 
     @property
     def drained(self) -> bool:
@@ -121,14 +121,14 @@ class Intake:
         self.muted = False
 
     def pull(self) -> bytes | None:
-        """The block that is due now: BLOCK samples, or None for silence."""
+        """The block that is due now: `block` samples, or None for silence."""
         if not self.ready:
-            self._run_dry(BLOCK)
+            self._run_dry(self._block)
             return None
         self._phase = _Phase.PLAYING
         self._spoke = True
         self._look()
-        size = BLOCK * self._bytes_a_sample
+        size = self._block * self._bytes_a_sample
         block = bytes(self._buffer[:size])
         del self._buffer[:size]
         self.taken += len(block) // self._bytes_a_sample
@@ -160,11 +160,11 @@ class Intake:
         """Watch the lowest level. What was always held for a second is more than the sender needs: late."""
         self._lowest = min(self._lowest, self.held)
         self._looked += 1
-        if self._looked % _LOOK:
+        if self._looked % self._blocks_a_look:
             return
         if self._debt and not self.fast and self._lowest > LATE:
             self._drop_late(self._lowest)
-        elif self._looked == _FORGIVEN * _LOOK:
+        elif self._looked == _FORGIVEN * self._blocks_a_look:
             self._debt = 0
             self._looked = 0
         self._lowest = READ_AHEAD + self.held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.take import TakeEvent
-from pipeline.grid import BLOCK, SAMPLE_RATE
+from pipeline.grid import SAMPLE_RATE
 from workers.bus import TakeBus
 from workers.speaker import Speaker
 from workers.take_clock import TakeClock
@@ -22,6 +22,7 @@ class TakeOwner:
         self.speaker: Speaker | None = None
         self.alone_ns = now_ns
         self._leaving: Speaker | None = None
+        self._block = clock.block
         self._channels = bus.header.settings.channels
         # Names that were said before a restart are not known here, only that there were some.
         self._names: tuple[str, ...] | None = None if named else ()
@@ -57,7 +58,7 @@ class TakeOwner:
         With `patient`, stop before a block that is not whole here yet; True says that it did.
         """
         over = self.clock.blocks_over(now_ns)
-        block = self.bus.top // BLOCK
+        block = self.bus.top // self._block
         if over <= block:
             self._stand_still(over)
             return False
@@ -96,12 +97,12 @@ class TakeOwner:
         else:
             self._say(() if source.name is None else (source.name,))
             self.bus.append(self.bus.top, pcm)
-            self.sound += BLOCK
+            self.sound += self._block
         source.stir()
 
     def _be_silent(self, blocks: int) -> None:
-        self.bus.append_silence(self.bus.top, blocks * BLOCK)
-        self.silence += blocks * BLOCK
+        self.bus.append_silence(self.bus.top, blocks * self._block)
+        self.silence += blocks * self._block
 
     def _stand_still(self, over: int) -> None:
         """A resumed take begins above every number that was reserved; its clock gets there in seconds."""

@@ -54,7 +54,7 @@ async def _secure(keeper: TakeKeeper, take: StoredTake, fate: GoOn, wall_us: int
 
 def _go_on(hub: BusHub, clocks: Clocks, take: StoredTake, fate: GoOn) -> TakeOwner:
     now_ns = clocks.monotonic_ns()
-    clock = TakeClock.resumed(take.header.epoch_us, clocks.wall_us(), now_ns)
+    clock = TakeClock.resumed(take.header.epoch_us, clocks.wall_us(), now_ns, clocks.block)
     bus = hub.open(take.key, take.header, fate.first)
     log.info("take goes on", room=take.key.room, take=take.key.take, first=fate.first)
     return TakeOwner(bus, clock, now_ns, named=take.reservation.named)

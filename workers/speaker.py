@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from contracts.errors import LongwaveError
 from pipeline import pcm
+from pipeline.grid import BLOCK
 from workers.intake import Intake
 
 
@@ -17,10 +18,10 @@ class Speaker:
     The connection's task feeds it and waits in it; the ticker pulls blocks out of it and may close it.
     """
 
-    def __init__(self, room: str, name: str | None, channels: int, now_ns: int) -> None:
+    def __init__(self, room: str, name: str | None, channels: int, now_ns: int, block: int = BLOCK) -> None:
         self.room = room
         self.name = name
-        self.intake = Intake(channels)
+        self.intake = Intake(channels, block)
         self.take: str | None = None
         self.heard_ns = now_ns
         self.closed: LongwaveError | None = None

@@ -20,7 +20,6 @@ import structlog
 
 from contracts.position import Position
 from pipeline.grid import (
-    BLOCK,
     FRAME,
     LOOKAHEAD_FRAMES,
     SAMPLE_RATE,
@@ -223,9 +222,9 @@ class Transcoder:
             self._logger.error(reason, first_msn=first, segments=count)
 
     def _note_heard(self, log: TakeLog, position: Position) -> None:
-        """Reckon when the part's last sample was on the bus, where blocks come in real time."""
-        on_bus = -(-self._grid.stop_sample(position) // BLOCK) * BLOCK
-        log.heard(position, self._clock() - max(0, self._bus.top - on_bus) / SAMPLE_RATE)
+        """Reckon when the part's last sample sounded: samples come in real time, the newest now."""
+        since = self._bus.top - self._grid.stop_sample(position)
+        log.heard(position, self._clock() - max(0, since) / SAMPLE_RATE)
 
 
 async def _in_thread(executor: Executor, work: Callable[[], T]) -> T:

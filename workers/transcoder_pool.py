@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,9 +20,6 @@ if TYPE_CHECKING:
     from workers.publisher import Publisher
 
 logger = structlog.get_logger()
-
-# Enough to run second, too little to starve on a machine that is busy with other things.
-_AHEAD_NICENESS = 5
 
 
 class TranscoderPool:
@@ -51,7 +44,7 @@ class TranscoderPool:
         count = threads or available_cores()
         self._threads = EncodingThreads(
             completing=ThreadPoolExecutor(count, thread_name_prefix="encode"),
-            ahead=ThreadPoolExecutor(count, thread_name_prefix="encode-ahead", initializer=_be_nice),
+            ahead=ThreadPoolExecutor(count, thread_name_prefix="encode-ahead"),
         )
         self._takes: dict[TakeKey, asyncio.Task[None]] = {}
         self._follower: asyncio.Task[None] | None = None
@@ -107,10 +100,3 @@ class TranscoderPool:
     def _unexpected(self, key: TakeKey, what: str) -> None:
         self._metrics.unexpected_errors.labels("transcoder").inc()
         logger.exception(what, room=key.room, take=key.take)  # noqa: LOG004 - called while it is handled
-
-
-def _be_nice() -> None:
-    """Let this thread give way to parts that can leave and to the event loop: its work is not due yet."""
-    if sys.platform == "linux":  # where a thread has a niceness of its own
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _AHEAD_NICENESS)
