@@ -154,7 +154,7 @@ def _result(rooms: int, delays: list[float], buckets: list[tuple[float, float]])
         ),
         notes=(
             f"{rooms} rooms with 5 parts a segment; senders and listeners are on the other core",
-            "42.7 ms are the codec's look-ahead of two frames, and sound comes in blocks of 20 ms",
+            "42.7 ms are the codec's look-ahead of two frames, and sound comes in blocks of 5 ms",
             "a server that is late measures one part where it makes several: then its n is the smaller one",
         ),
         targets=(
