@@ -266,7 +266,7 @@ class Ingest:
 
     async def _catch_up(self, now_ns: int) -> None:
         """After a stall: what waits in the sockets is played before anything is called silence."""
-        log.info("the process stood still", milliseconds=(now_ns - self._ticked_ns) // 1_000_000)
+        log.debug("the process stood still", milliseconds=(now_ns - self._ticked_ns) // 1_000_000)
         hungry = [stage for stage in self._stages.values() if stage.owner is not None]
         while hungry:
             hungry = [stage for stage in hungry if self._guarded(_eat, stage, now_ns)]
