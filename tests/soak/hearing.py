@@ -17,11 +17,12 @@ Pcm = NDArray[np.int16]
 WINDOW = RATE // 2
 _FRAME = 1024
 _PROBE = 4 * RATE
-_GOOD_DB = 30.0
+_GOOD_DB = 27.0
 # Quieter than this (-50 dBFS) a window is a pause: it has noise, but no ratio to it.
 _PAUSE_POWER = 1e-5
-# Noise in a pause: what an encoder leaves there is far below -55 dBFS.
+# Noise in a pause (-55 dBFS) that nobody minds; above it, by how much it may exceed the continuous encoder's.
 _MOST_PAUSE_NOISE = 3e-6
+_PAUSE_MARGIN = 1.5
 
 
 def known_sound(seconds: int) -> Pcm:
@@ -68,7 +69,7 @@ class Heard:
     """A recording beside its source: where it begins, and signal to noise of every half second.
 
     `lag` is the sample of the recording at which sample 0 of the source sounds. `margin_db` is, for each
-    window, by how much the recording is better than the continuous encoder, both taken as at most 30 dB
+    window, by how much the recording is better than the continuous encoder, both taken as at most 27 dB
     (above that the two differ by which of them had bits to spare). Pauses have their own judgement.
     """
 
@@ -131,8 +132,9 @@ def _windows(
     sound = signal > _PAUSE_POWER
     ratio = 10 * np.log10(signal[sound] / noise[sound])
     best = 10 * np.log10(signal[sound] / unavoidable[sound])
+    allowed = np.maximum(_MOST_PAUSE_NOISE, _PAUSE_MARGIN * unavoidable)
     margin = np.minimum(ratio, _GOOD_DB) - np.minimum(best, _GOOD_DB)
-    return ratio, margin, int(np.sum(noise[~sound] > _MOST_PAUSE_NOISE))
+    return ratio, margin, int(np.sum(noise[~sound] > allowed[~sound]))
 
 
 def _power(samples: NDArray[np.int32] | Pcm) -> NDArray[np.float64]:
