@@ -1,4 +1,4 @@
-"""One sender's buffer: what arrives in bursts goes out in blocks of 20 ms. Pure; time is an argument.
+"""One sender's buffer: what arrives in bursts goes out block by block. Pure; time is an argument.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The owner of a take: every 20 ms a block on the bus, sound or silence, and that is final."""
+"""The owner of a take: block after block on the bus, sound or silence, and that is final."""
 
 from __future__ import annotations
 

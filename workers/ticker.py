@@ -1,4 +1,4 @@
-"""The pace of all takes: a tick every 20 ms, by an absolute schedule that does not drift."""
+"""The pace of all takes: a tick for every block, by an absolute schedule that does not drift."""
 
 from __future__ import annotations
 
