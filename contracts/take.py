@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from contracts.errors import BadRequest
 from contracts.ids import MAX_SPEAKER_NAME, check_rendition
@@ -165,14 +165,19 @@ class TakeState:
         return cls(renditions=states, end=None if obj["end"] is None else int(obj["end"]))
 
 
-EventKind = Literal["chapter", "speakers"]
+PublishedKind = Literal["chapter", "speakers"]
+"""What origins are told, and playlists tell."""
+EventKind = Literal[PublishedKind, "join", "leave", "start", "stop", "mute", "unmute"]
+PUBLISHED_KINDS: Final = frozenset(get_args(PublishedKind))
 
 
 @dataclass(frozen=True, slots=True)
 class TakeEvent:
-    """Something that happened at a sample: a chapter began, or another set of people speaks.
+    """Something that happened at a sample.
 
-    `n` tells events of one sample apart. A chapter has a `title`; `speakers` are all who speak from here on.
+    `n` tells events of one sample apart. A `chapter` has a `title`; `speakers` of the kind of that name are
+    all who speak from here on. All other kinds are about one speaker, `speakers[0]`: connected and gone,
+    voice heard and not any more, muted and unmuted by a host.
     """
 
     sample: int
@@ -190,11 +195,11 @@ class TakeEvent:
         """The wire form (sample and n are in the URL)."""
         if self.kind == "chapter":
             return {"kind": "chapter", "title": self.title}
-        return {"kind": "speakers", "speakers": [*self.speakers]}
+        return {"kind": self.kind, "speakers": [*self.speakers]}
 
     @classmethod
     def from_json(cls, event_id: str, obj: object) -> TakeEvent:
-        """From the URL's `{sample}-{n}` and the body. Raises BadRequest."""
+        """From the URL's `{sample}-{n}` and the body, of what origins are told. Raises BadRequest."""
         match = _EVENT_ID.fullmatch(event_id)
         if not match:
             raise BadRequest("an event is named {sample}-{n}")

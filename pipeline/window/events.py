@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import Final, get_args
+from typing import Final
 
 from contracts.errors import BytesConflict, OverLimit
-from contracts.take import EventKind, TakeEvent
+from contracts.take import PUBLISHED_KINDS, EventKind, TakeEvent
 from pipeline.grid import utc_us
 from pipeline.window.answers import Put
 
@@ -27,7 +27,7 @@ class EventTimeline:
         self._epoch_us = epoch_us
         self._all: dict[tuple[int, int], TakeEvent] = {}
         self._pending: list[tuple[int, int]] = []
-        self._listed: dict[EventKind, list[TakeEvent]] = {kind: [] for kind in get_args(EventKind)}
+        self._listed: dict[EventKind, list[TakeEvent]] = {kind: [] for kind in sorted(PUBLISHED_KINDS)}
         self._left: dict[EventKind, int] = {}
         self.listed: tuple[TakeEvent, ...] = ()
         """The date ranges now, in the order of time. Another object whenever they change."""
