@@ -1,0 +1,112 @@
+"""Who may do what: the one table from routes to roles, and who is asking.
+
+A route that is not in the table is refused when the app starts: nothing is open, or shut, by oversight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from aiohttp import web
+
+from contracts.errors import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Role = Literal["admin", "host", "speaker", "publish"]
+"""What a token is good for: everything; a room's host; to speak in a room; workers that feed origins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who asks, as the token says (`id` is its `jti`). With a `room` it is good for that room alone."""
+
+    role: Role
+    room: str | None = None
+    name: str | None = None
+    id: str | None = None
+
+    def speaks_as(self, asked: str | None) -> str | None:
+        """The name to speak under: the one that was asked for, else the token's own.
+
+        Raises Forbidden where a speaker's token names somebody else: a name stands in playlists and records.
+        """
+        if asked is None or asked == self.name:
+            return self.name
+        if self.role == "speaker" and self.name is not None:
+            raise Forbidden(f"this token speaks as {self.name!r} only: leave out speaker=")
+        return asked
+
+
+GRANT: Final = web.RequestKey("grant", Grant)
+"""Set by the middleware before a handler runs, on routes that are not public."""
+
+Access = frozenset[Role] | Literal["public"]
+"""The roles that a route is for, or everybody."""
+PUBLIC: Final = "public"
+_HOSTS: Final[Access] = frozenset({"admin", "host"})
+_SPEAKERS: Final[Access] = frozenset({"admin", "host", "speaker"})
+_WORKERS: Final[Access] = frozenset({"admin", "publish"})
+
+_LINE: Final = "/live/{room}/{take}/{rendition}"
+_TAKE: Final = "/publish/{room}/{take}"
+# What an edge passes on (with HEAD, and OPTIONS for the preflight of other sites' pages).
+_PUBLIC_READ: Final = (
+    f"{_LINE}/index.m3u8",
+    f"{_LINE}/{{msn}}.{{part}}.m4s",
+    f"{_LINE}/{{msn}}.m4s",
+    f"{_LINE}/init.mp4",
+    "/live/{room}/index.m3u8",
+    "/replay/{room}/{take}/take.json",
+    "/rooms.json",
+    "/",
+    "/listen/{room}",
+    "/speak/{room}",
+    "/assets/{name}",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
+_GUARDED: Final[Mapping[tuple[str, str], Access]] = {
+    # Speakers.
+    ("PUT", "/pcm/{room}"): _SPEAKERS,
+    ("GET", "/pcm/{room}/ws"): _SPEAKERS,
+    ("OPTIONS", "/whip/{room}"): PUBLIC,
+    ("POST", "/whip/{room}"): _SPEAKERS,
+    ("OPTIONS", "/whip/{room}/{session}"): PUBLIC,
+    ("PATCH", "/whip/{room}/{session}"): _SPEAKERS,
+    ("DELETE", "/whip/{room}/{session}"): _SPEAKERS,
+    # Hosts.
+    ("GET", "/rooms/{room}"): _SPEAKERS,
+    ("PUT", "/rooms/{room}"): _HOSTS,
+    ("DELETE", "/rooms/{room}"): _HOSTS,
+    ("POST", "/rooms/{room}/end"): _HOSTS,
+    ("POST", "/rooms/{room}/chapters"): _HOSTS,
+    ("POST", "/rooms/{room}/speakers/{name}/mute"): _HOSTS,
+    ("POST", "/rooms/{room}/speakers/{name}/unmute"): _HOSTS,
+    ("DELETE", "/rooms/{room}/speakers/{name}"): _HOSTS,
+    # Workers.
+    ("PUT", f"{_TAKE}/{{rendition}}/{{msn}}.{{part}}.m4s"): _WORKERS,
+    ("PUT", f"{_TAKE}/{{rendition}}/{{msn}}.m4s"): _WORKERS,
+    ("PUT", f"{_TAKE}/{{rendition}}/{{msn}}.gap"): _WORKERS,
+    ("PUT", f"{_TAKE}/{{rendition}}/init.mp4"): _WORKERS,
+    ("PUT", f"{_TAKE}/events/{{event}}.json"): _WORKERS,
+    ("PUT", f"{_TAKE}/take.json"): _WORKERS,
+    ("POST", f"{_TAKE}/end"): _WORKERS,
+    ("GET", _TAKE): _WORKERS,
+    ("HEAD", _TAKE): _WORKERS,
+}
+
+
+def _table() -> Iterator[tuple[tuple[str, str], Access]]:
+    for path in _PUBLIC_READ:
+        for method in ("GET", "HEAD", "OPTIONS"):
+            yield (method, path), PUBLIC
+    yield from _GUARDED.items()
+
+
+ACCESS: Final[Mapping[tuple[str, str], Access]] = MappingProxyType(dict(_table()))
+"""(method, route as the router spells it) → who may."""
