@@ -1,9 +1,9 @@
 """Automatic levelling: every speaker reaches the mix as loud as every other, whatever the microphone.
 
-The loudness of the *voice* is followed, not that of the pauses: K-weighted steps of 100 ms in which somebody
-was heard. Loud steps move the estimate at once (it is a mean of energies), quiet ones slowly. The gain follows
-with a bounded slope, so that nobody hears it turn, and stands still while nobody speaks, so that noise is never
-pulled up.
+The loudness of the *voice* is followed, not that of the pauses: K-weighted steps of 100 ms in which
+somebody was heard. Loud steps move the estimate at once (it is a mean of energies), quiet ones slowly. The
+gain follows with a bounded slope, so that nobody hears it turn, and stands still while nobody speaks, so
+that noise is never pulled up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Loudness as ITU-R BS.1770-5 and EBU Tech 3341 measure it: K-weighted, gated, in LUFS.
 
-Sound is weighted and squared in steps of 100 ms. Four steps are a gating block (400 ms, 75 % overlap), thirty
-the short-term window (3 s). Gating blocks are kept as a histogram in tenths of a loudness unit: a take that runs
-for days costs the same memory as one of a minute, and since each bin keeps its energy, only the relative gate is
-rounded, by less than a tenth.
+Sound is weighted and squared in steps of 100 ms. Four steps are a gating block (400 ms, 75 % overlap),
+thirty the short-term window (3 s). Gating blocks are kept as a histogram in tenths of a loudness unit: a
+take that runs for days costs the same memory as one of a minute, and since each bin keeps its energy, only
+the relative gate is rounded, by less than a tenth.
 """
 
 from __future__ import annotations
