@@ -1,13 +1,23 @@
 """Opus packets as a browser would send them, for tests of what receives them."""
 
-import av
+import ctypes
+
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
-RATE = 48_000
-LAYOUTS = {1: "mono", 2: "stereo"}
+from pipeline.voice import opus
+
+_RATE = 48_000
+_VOIP = 2048
+# Requests of opus_defines.h, each with the name that its documentation has.
+_SET_BITRATE, _SET_INBAND_FEC, _SET_PACKET_LOSS_PERC, _SET_DTX, _SET_FRAME_DURATION = (
+    4002,
+    4012,
+    4014,
+    4016,
+    4040,
+)
+_DURATIONS = {2.5: 5001, 5: 5002, 10: 5003, 20: 5004, 40: 5005, 60: 5006, 80: 5007, 100: 5008, 120: 5009}
 
 
 def opus_packets(
@@ -21,27 +31,29 @@ def opus_packets(
     """`pcm` (s16 at 48 kHz, shape (n,) or (n, channels)) as one payload a frame; what fills none is cut off.
 
     Decoded, it comes 309 to 312 samples (6.5 ms) late: libopus looks ahead. With DTX most payloads of silence
-    have 1 or 2 bytes.
+    have 1 or 2 bytes, and a browser does not send those.
     """
-    sound = pcm.reshape(len(pcm), -1)
-    channels = sound.shape[1]
-    codec = av.CodecContext.create("libopus", "w")
-    assert isinstance(codec, AudioCodecContext)
-    codec.sample_rate, codec.layout, codec.format = RATE, LAYOUTS[channels], "s16"
-    codec.bit_rate = bit_rate
-    codec.options = {
-        "application": "voip",
-        "frame_duration": f"{frame_ms:g}",
-        "fec": str(int(fec)),
-        "packet_loss": "20" if fec else "0",
-        "dtx": str(int(dtx)),
-    }
-    codec.open()
-    size = round(frame_ms * RATE / 1000)
+    sound = np.ascontiguousarray(pcm.reshape(len(pcm), -1))
+    library, failure = opus._library(), ctypes.c_int()
+    library.opus_encoder_create.restype = ctypes.c_void_p
+    state = ctypes.c_void_p(
+        library.opus_encoder_create(_RATE, sound.shape[1], _VOIP, ctypes.byref(failure)),
+    )
+    for request, value in (
+        (_SET_BITRATE, bit_rate),
+        (_SET_INBAND_FEC, int(fec)),
+        (_SET_PACKET_LOSS_PERC, 20 if fec else 0),
+        (_SET_DTX, int(dtx)),
+        (_SET_FRAME_DURATION, _DURATIONS[frame_ms]),
+    ):
+        assert library.opus_encoder_ctl(state, request, ctypes.c_int(value)) == 0
+    size = round(frame_ms * _RATE / 1000)
+    packet = ctypes.create_string_buffer(4000)
     payloads = []
     for start in range(0, len(sound) - size + 1, size):
-        block = np.ascontiguousarray(sound[start : start + size]).reshape(1, -1)
-        frame = AudioFrame.from_ndarray(block, format="s16", layout=LAYOUTS[channels])
-        frame.sample_rate, frame.pts = RATE, start
-        payloads += [bytes(packet) for packet in codec.encode(frame)]
+        samples = ctypes.c_void_p(sound[start:].ctypes.data)
+        count = library.opus_encode(state, samples, size, packet, len(packet))
+        assert count > 0
+        payloads.append(packet.raw[:count])
+    library.opus_encoder_destroy(state)
     return payloads
