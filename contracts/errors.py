@@ -20,10 +20,14 @@
     │   ├── Unauthorized            401  no token where one is needed
     │   ├── Forbidden               403  a token that does not allow this
     │   ├── UnknownRoom             404
+    │   ├── UnknownSession          404  a WHIP session that is over, or never was
     │   ├── SenderTimeout           408  a body that stopped
     │   ├── Busy                    409  the room has a sender, or is live
+    │   ├── PreconditionFailed      412  an If-Match that names another ICE session
     │   ├── TooLarge                413
     │   ├── UnsupportedEncoding     415
+    │   ├── UnprocessableOffer      422  SDP without Opus to receive, an ICE restart
+    │   ├── PreconditionRequired    428  a PATCH without If-Match
     │   └── OverCapacity            503  more rooms than this server may hold
     ├── DependencyError           what Longwave stands on fails; never the other party's fault
     │   ├── OriginUnavailable       502  no answer, or no sense in it
@@ -135,6 +139,10 @@ class UnknownRoom(SpeakerError):
     """No such room."""
 
 
+class UnknownSession(SpeakerError):
+    """No such WHIP session, or not any more."""
+
+
 class SenderTimeout(SpeakerError):
     """A body that stopped arriving."""
 
@@ -143,12 +151,24 @@ class Busy(SpeakerError):
     """The room already has a sender, or is live."""
 
 
+class PreconditionFailed(SpeakerError):
+    """An If-Match that does not name what is here."""
+
+
 class TooLarge(SpeakerError):
     """A body or a message over its bound."""
 
 
 class UnsupportedEncoding(SpeakerError):
     """A Content-Encoding or Content-Type that this resource does not take."""
+
+
+class UnprocessableOffer(SpeakerError):
+    """SDP that is well formed and asks for what cannot be done here."""
+
+
+class PreconditionRequired(SpeakerError):
+    """A request that has to say with If-Match what it is about."""
 
 
 class OverCapacity(SpeakerError):
@@ -190,10 +210,14 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     Unauthorized: 401,
     Forbidden: 403,
     UnknownRoom: 404,
+    UnknownSession: 404,
     SenderTimeout: 408,
     Busy: 409,
+    PreconditionFailed: 412,
     TooLarge: 413,
     UnsupportedEncoding: 415,
+    UnprocessableOffer: 422,
+    PreconditionRequired: 428,
     OverCapacity: 503,
     OriginUnavailable: 502,
     DiskUnavailable: 507,

@@ -61,6 +61,12 @@ class Metrics:
         self.speakers_dropped = Counter(
             "longwave_speakers_dropped", "Senders cut off", ["reason"], registry=registry
         )
+        self.whip_sessions = Counter(
+            "longwave_whip_sessions",
+            "WHIP sessions that are over, by how they ended",
+            ["outcome"],
+            registry=registry,
+        )
         self.reservation_late = Counter(
             "longwave_reservation_late",
             "Segments begun before their number was safe on disk",
