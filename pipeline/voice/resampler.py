@@ -87,7 +87,7 @@ class Resampler:
             sound = self._between(count)
         self._sound = self._sound[:, end >> _ONE_BITS :]
         self._phase = end & (_ONE - 1)
-        return np.ascontiguousarray(sound.T)
+        return sound.T.copy()
 
     @property
     def _exact(self) -> bool:

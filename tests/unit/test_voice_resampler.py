@@ -141,3 +141,13 @@ def test_clocks_that_no_machine_has_are_refused(ratio: float) -> None:
     with pytest.raises(ValueError, match=r"ratio|NaN"):
         resampler.ratio = ratio
     assert resampler.ratio == 1.0
+
+
+def test_who_writes_into_what_was_pulled_changes_nothing_else() -> None:
+    touched, untouched = Resampler(1), Resampler(1)
+    for resampler in (touched, untouched):
+        resampler.push(noise(1_000))
+    touched.pull(480)[:] = 0
+    untouched.pull(480)
+    touched.ratio = untouched.ratio = 1.0002
+    assert np.array_equal(touched.pull(400), untouched.pull(400))
