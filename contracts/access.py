@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from contracts.errors import Forbidden
+from contracts.http import KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from aiohttp.typedefs import Middleware
+
+    from contracts.tokens import TokenGate
 
 Role = Literal["admin", "host", "speaker", "publish"]
 """What a token is good for: everything; a room's host; to speak in a room; workers that feed origins."""
+ROOM_ROLES: Final[frozenset[Role]] = frozenset({"host", "speaker"})
+"""Those whose tokens always name their room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +117,62 @@ def _table() -> Iterator[tuple[tuple[str, str], Access]]:
 
 ACCESS: Final[Mapping[tuple[str, str], Access]] = MappingProxyType(dict(_table()))
 """(method, route as the router spells it) → who may."""
+# LiveKit's egress is given an address and nothing else: it cannot send a header.
+_TOKEN_IN_QUERY: Final = ("GET", "/pcm/{room}/ws")
+
+
+def guard(app: web.Application, gate: TokenGate) -> None:
+    """Let nobody past the table. Say so after the middleware that answers errors, before the app starts."""
+    app.middlewares.append(access_middleware(gate))
+    app.on_startup.append(_check_routes)
+
+
+def access_middleware(gate: TokenGate) -> Middleware:
+    """Find out who asks, and whether they may, before a handler runs or anything of a body is read."""
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        row = _row(request.match_info.route)
+        # Without a row the router found nothing: its own 404 or 405 is what the handler answers.
+        access = PUBLIC if row is None else ACCESS[row]
+        if row is not None and isinstance(access, frozenset):
+            # pcm, rooms, whip, publish: the kinds are called as the paths begin.
+            request[KIND] = row[1].split("/")[1]
+            grant = gate.admit(_shown(request, row))
+            _permit(grant, access, request.match_info.get("room"))
+            request[GRANT] = grant
+        return await handler(request)
+
+    return middleware
+
+
+async def _check_routes(app: web.Application) -> None:
+    missing = {row for route in app.router.routes() if (row := _row(route)) is not None} - ACCESS.keys()
+    if missing:
+        raise RuntimeError(f"contracts/access.py does not say who may use {sorted(missing)}")
+
+
+def _row(route: web.AbstractRoute) -> tuple[str, str] | None:
+    return None if route.resource is None else (route.method, route.resource.canonical)
+
+
+def _shown(request: web.Request, row: tuple[str, str]) -> str | None:
+    """The token that comes with a request (RFC 6750 2.1). Raises Forbidden."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is None:
+        return request.query.get("token") if row == _TOKEN_IN_QUERY else None
+    scheme, _, shown = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Forbidden("a token is sent as 'Authorization: Bearer …'")
+    return shown.strip()
+
+
+def _permit(grant: Grant, roles: frozenset[Role], room: str | None) -> None:
+    if grant.role not in roles:
+        raise Forbidden(
+            f"a token of role {grant.role} does not allow this: it takes {' or '.join(sorted(roles))}"
+        )
+    if grant.room is not None and grant.room != room:
+        raise Forbidden(f"this token is for the room {grant.room} only")

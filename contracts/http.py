@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, hdrs, web
 
 from contracts.errors import (
     BadRequest,
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 KIND: Final = web.RequestKey("kind", str)
-"""Set by a handler to the row of the cache table it answers from, for the metrics."""
+"""The row of the cache table that a request is answered from, for the metrics: set by who knows it first."""
 CORS: Final = {"Access-Control-Allow-Origin": "*"}
 # The longest that a body may pause while it is read.
 BODY_PAUSE_SECONDS: Final = 30.0
 _RETRY_AFTER: Final = frozenset({429, 503})
+_WAITS: Final = web.RequestKey("waits for 100-continue", bool)
 
 
 def json_line(
@@ -121,6 +122,27 @@ def refuse_encoding(request: web.Request) -> None:
         raise UnsupportedEncoding(f"send the body without Content-Encoding, not as {encoding:.20}")
 
 
+async def expect_later(request: web.Request) -> web.StreamResponse | None:
+    """Leave `100-continue` to whoever reads the body, and so knows that it is wanted (RFC 9110 10.1.1).
+
+    For routes with a body: aiohttp's own would ask for it before anybody looked at the token.
+    """
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        status = web.HTTPExpectationFailed.status_code
+        return json_error(status, "the only expectation that is met here is 100-continue", "no-store")
+    request[_WAITS] = request.version >= (1, 1)
+    return None
+
+
+async def go_on(request: web.Request) -> None:
+    """Ask a sender that waits to be asked for its body."""
+    if request.get(_WAITS):
+        request[_WAITS] = False
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer's own length starts behind it.
+        request.writer.output_size = 0
+
+
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The whole body of at most `limit` bytes.
 
@@ -129,6 +151,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     refuse_encoding(request)
     if request.content_length is not None and request.content_length > limit:
         raise TooLarge(f"at most {limit} bytes here")
+    await go_on(request)
     chunks: list[bytes] = []
     size = 0
     try:

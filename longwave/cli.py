@@ -118,6 +118,19 @@ def package(
     run_package(input_, outdir, renditions, segments, channels, parts)
 
 
+@app.command()
+def token(
+    role: Annotated[str, typer.Option(help="admin, host, speaker or publish.")],
+    room: Annotated[str | None, typer.Option(help="The room it is good for; all without.")] = None,
+    name: Annotated[str | None, typer.Option(help="The only name that a speaker may use with it.")] = None,
+    for_: Annotated[str, typer.Option("--for", help="How long it is good, such as 90m, 12h or 7d.")] = "12h",
+) -> None:
+    """Print a token, signed with the first of LONGWAVE_KEYS, or with a key made from LONGWAVE_TOKEN."""
+    from longwave.token import run_token
+
+    run_token(role, room, name, for_)
+
+
 def main() -> None:
     """Run a command: an error is one line on stderr. Exit codes: 2 for a wrong use, 1 for a failure."""
     try:

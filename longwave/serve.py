@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import uvloop
 
 import origin.app
 import workers.http_app
+from contracts.access import Grant
 from contracts.errors import DiskUnavailable, LongwaveError
-from contracts.tokens import TokenGate
+from contracts.tokens import OwnToken, TokenGate
 from longwave.heap import share_one_arena
 from longwave.listening import data_directory, listening, stopped
 from longwave.local_origin import LocalOrigin
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from contracts.metrics import Metrics
+    from contracts.tokens import Keys
     from longwave.settings import ServeSettings
     from origin.service import Origin
 
 log = structlog.get_logger()
 
 _DEMO_ROOM = "demo"
+_YEARS = 10 * 365 * 86_400
 # 5 ms: a part leaves with the block that completes it, which 20 ms ones keep waiting (docs/decisions/0006).
 _BLOCK = BLOCK // 4
 # The transcoder is in the same process: it is never further behind than a failed segment and its retries.
@@ -58,24 +62,23 @@ def run_serve(settings: ServeSettings) -> None:
 
 
 async def _run(settings: ServeSettings) -> None:
-    metrics, gate = make_metrics(), TokenGate(settings.token_text)
+    metrics, keys = make_metrics(), settings.token_keys()
     rooms = RoomStore(settings.data_dir / "rooms")
     await asyncio.to_thread(rooms.load)
     async with AsyncExitStack() as stack:
         here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
-        ingest, pool = await stack.enter_async_context(_working(settings, metrics, rooms, here))
-        app = make_app(metrics)
-        workers.http_app.add_routes(app, ingest, rooms, gate)
+        ingest, pool = await stack.enter_async_context(_working(settings, metrics, rooms, here, keys))
+        app = make_app(metrics, TokenGate(settings.token_text, keys))
+        workers.http_app.add_routes(app, ingest, rooms)
         origin.app.add_routes(
             app,
             here,
-            gate,
             title_of=_titles(rooms),
             degraded=lambda: [ingest.degraded] if ingest.degraded else [],
         )
         url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
-            await stack.enter_async_context(_demo(url, rooms, settings))
+            await stack.enter_async_context(_demo(url, rooms, settings, keys))
             say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
         else:
             say(f"Longwave listens on {url}/")
@@ -86,11 +89,12 @@ async def _run(settings: ServeSettings) -> None:
 
 @asynccontextmanager
 async def _working(
-    settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin
+    settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin, keys: Keys | None
 ) -> AsyncIterator[tuple[Ingest, TranscoderPool]]:
     """The workers: from connections to parts. Live takes of the last process go on."""
     hub = MemoryHub(sound_held=_SOUND_HELD)
-    others = [HttpOrigin(str(url), token=settings.token_text) for url in settings.origin]
+    token = None if keys is None else OwnToken(keys, Grant("publish"))
+    others = [HttpOrigin(str(url), token=token) for url in settings.origin]
     publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
     keeper = TakeKeeper(
@@ -127,13 +131,18 @@ def _titles(rooms: RoomStore) -> Callable[[str], str | None]:
 
 
 @asynccontextmanager
-async def _demo(url: str, rooms: RoomStore, settings: ServeSettings) -> AsyncIterator[None]:
+async def _demo(
+    url: str, rooms: RoomStore, settings: ServeSettings, keys: Keys | None
+) -> AsyncIterator[None]:
     """A room that speaks for as long as the server runs, fed as any other room is."""
     with suppress(DiskUnavailable):
         if await asyncio.to_thread(rooms.get, _DEMO_ROOM) is None:
             await asyncio.to_thread(rooms.put, _DEMO_ROOM, RoomRecord(title="Longwave demo"))
+    # It goes no further than this machine, and is shown for as long as the process lives.
+    grant, expires = Grant("speaker", _DEMO_ROOM), int(time.time()) + _YEARS
+    token = None if keys is None else keys.sign(grant, expires)
     options = PublishOptions(
-        DEMO, _DEMO_ROOM, url, token=settings.token_text, speaker="Demo", loop=True, ca=settings.tls_cert
+        DEMO, _DEMO_ROOM, url, token=token, speaker="Demo", loop=True, ca=settings.tls_cert
     )
     task = asyncio.create_task(_play(options), name="demo")
     try:

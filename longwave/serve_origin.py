@@ -14,6 +14,7 @@ from aiohttp import web
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
+from contracts.access import guard
 from contracts.errors import DiskUnavailable
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
@@ -46,9 +47,9 @@ def run_origin(settings: OriginSettings) -> None:
 async def _run(settings: OriginSettings) -> None:
     metrics = make_metrics()
     async with opened_origin(settings, metrics) as (origin, sweeper):
-        app = make_app(metrics)
+        app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
         # Which rooms are to be listed is known where their records are, not here.
-        add_routes(app, origin, TokenGate(settings.token_text), title_of=lambda _room: None)
+        add_routes(app, origin, title_of=lambda _room: None)
         async with listening(app, settings, metrics) as url:
             say(f"Longwave's origin listens on {url}/")
             await stopped([sweeper])
@@ -63,9 +64,14 @@ def make_metrics() -> Metrics:
     return Metrics(registry)
 
 
-def make_app(metrics: Metrics) -> web.Application:
-    """An app that answers every error by the one table. Bodies are bounded by whoever reads them."""
-    return web.Application(middlewares=[error_middleware(error_cache_control, metrics)], client_max_size=0)
+def make_app(metrics: Metrics, gate: TokenGate) -> web.Application:
+    """An app that answers errors by the one table, and lets in by the other.
+
+    Bodies are bounded by whoever reads them.
+    """
+    app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)], client_max_size=0)
+    guard(app, gate)
+    return app
 
 
 def say(line: str) -> None:

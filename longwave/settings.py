@@ -11,33 +11,56 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import UsageError
+from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
 
 
-class HttpSettings(BaseSettings):
-    """What every role that listens on a port needs."""
+class SecretSettings(BaseSettings):
+    """What tokens are checked and signed with."""
 
     model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
 
+    token: SecretStr | None = Field(
+        None, description="admin token; this or keys are needed on addresses that are not loopback"
+    )
+    keys: SecretStr | None = Field(
+        None, description="kid=secret,…: what tokens are signed with; the first signs"
+    )
+
+    @field_validator("token", "keys")
+    @classmethod
+    def _no_empty_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        # `LONGWAVE_TOKEN=` in an environment file means none, not the empty one.
+        return secret if secret is not None and secret.get_secret_value() else None
+
+    @field_validator("keys")
+    @classmethod
+    def _parsed(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            parse_keys(keys.get_secret_value())
+        return keys
+
+    @property
+    def token_text(self) -> str | None:
+        """The admin token, or None where there is none."""
+        return self.token.get_secret_value() if self.token else None
+
+    def token_keys(self) -> Keys | None:
+        """What tokens are verified and signed with; takes a moment. None where everything is open."""
+        secrets = parse_keys(self.keys.get_secret_value()) if self.keys else {}
+        if self.token_text is not None and DERIVED_KID not in secrets:
+            secrets[DERIVED_KID] = derived_secret(self.token_text)
+        return Keys(secrets) if secrets else None
+
+
+class HttpSettings(SecretSettings):
+    """What every role that listens on a port needs."""
+
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    token: SecretStr | None = Field(
-        None, description="admin token; needed on addresses that are not loopback"
-    )
     tls_cert: Path | None = Field(None, description="certificate chain (PEM)")
     tls_key: Path | None = Field(None, description="its private key (PEM)")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
-
-    @field_validator("token")
-    @classmethod
-    def _no_empty_token(cls, token: SecretStr | None) -> SecretStr | None:
-        # `LONGWAVE_TOKEN=` in an environment file means none, not the empty one.
-        return token if token is not None and token.get_secret_value() else None
-
-    @property
-    def token_text(self) -> str | None:
-        """The admin token, or None where everything is open."""
-        return self.token.get_secret_value() if self.token else None
 
     @property
     def is_loopback(self) -> bool:
@@ -51,10 +74,10 @@ class HttpSettings(BaseSettings):
 
     def check_exposure(self) -> None:
         """Refuse to be open to a network by accident. Raises UsageError."""
-        if not self.is_loopback and self.token is None:
+        if not self.is_loopback and self.token is None and self.keys is None:
             raise UsageError(
-                f"{self.host} can be reached from other machines: set LONGWAVE_TOKEN to a secret, "
-                "or listen on 127.0.0.1"
+                f"{self.host} can be reached from other machines: set LONGWAVE_TOKEN to a secret "
+                "(or LONGWAVE_KEYS), or listen on 127.0.0.1"
             )
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -100,7 +123,7 @@ class ServeSettings(OriginSettings):
         return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
 
 
-S = TypeVar("S", bound=HttpSettings)
+S = TypeVar("S", bound=BaseSettings)
 
 
 def load_settings(kind: type[S], given: dict[str, Any]) -> S:

@@ -1,7 +1,7 @@
 """All routes of an origin, added to an aiohttp app.
 
 The app brings `contracts.http.error_middleware(error_cache_control, metrics)`, which turns errors into
-their JSON lines.
+their JSON lines, and behind it `contracts.access.guard`, which knows who may use which route.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 
 from aiohttp import web
 
-from contracts.tokens import TokenGate
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
 from origin.http_status import StatusHandlers
@@ -27,7 +26,6 @@ _SWEEP_SECONDS: Final = 1.0
 def add_routes(
     app: web.Application,
     origin: Origin,
-    gate: TokenGate,
     *,
     title_of: TitleOf = str,
     degraded: Callable[[], list[str]] = list,
@@ -40,7 +38,7 @@ def add_routes(
     """
     app.on_response_prepare.append(_name_server)
     LiveHandlers(origin).add_routes(app)
-    PublishHandlers(origin, gate).add_routes(app)
+    PublishHandlers(origin).add_routes(app)
     LobbyHandlers(origin, title_of).add_routes(app)
     StatusHandlers(origin, degraded).add_routes(app)
     PageHandlers(load_pages() if pages is None else pages).add_routes(app)

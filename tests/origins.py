@@ -15,6 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 from prometheus_client import CollectorRegistry
 
+from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.position import Position
@@ -161,7 +162,8 @@ async def running(
     clocked = {} if clock is None else {"clock": clock}
     origin = Origin(limits or OriginLimits(), metrics, journal=journal, **clocked)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
-    add_routes(app, origin, TokenGate(token), pages={})
+    guard(app, TokenGate(token))
+    add_routes(app, origin, pages={})
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

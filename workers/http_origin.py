@@ -26,6 +26,7 @@ from contracts.take import TakeState
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from contracts.take import TakeEvent, TakeHeader, TakeKey
 
@@ -49,21 +50,22 @@ _REFUSALS: Final[dict[int, type[LongwaveError]]] = {
 class HttpOrigin:
     """The origin at `url`; see `workers.origin_client.OriginClient`.
 
-    `token` is sent as bearer; `tls` is a context that trusts an origin with a certificate of its own.
+    `token` gives what is sent as bearer; `tls` is a context that trusts an origin with a certificate of its
+    own.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        token: str | None = None,
+        token: Callable[[], str] | None = None,
         tls: ssl.SSLContext | None = None,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
     ) -> None:
         self._base = URL(url)
         self._tls = tls
         self._timeout = timeout
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._token = token
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -130,6 +132,8 @@ class HttpOrigin:
     async def _request(self, method: str, url: URL, data: bytes | None = None, kind: str = "") -> bytes:
         """The body of a 2xx answer. Raises what the answer says, or OriginUnavailable where there is none."""
         headers = {"Content-Type": kind} if kind else {}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token()}"
         try:
             async with self._open().request(
                 method, url, data=data, headers=headers, allow_redirects=False
@@ -147,9 +151,7 @@ class HttpOrigin:
         # Made on first use, because a session belongs to the running event loop.
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._tls or True)
-            self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, headers=self._headers
-            )
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._session
 
 

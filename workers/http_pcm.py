@@ -12,9 +12,8 @@ from typing import Final
 from aiohttp import ClientPayloadError, WSMsgType, hdrs, web
 
 from contracts.errors import BadRequest, Forbidden, LongwaveError, http_status
-from contracts.http import KIND, json_error, json_line, refuse_encoding
+from contracts.http import go_on, json_line, refuse_encoding
 from contracts.ids import check_room, check_speaker
-from contracts.tokens import TokenGate
 from workers.ingest import Ingest
 from workers.speaker import Speaker
 
@@ -32,18 +31,16 @@ _MAX_REASON_BYTES: Final = 123
 class PcmHandlers:
     """The two doors for PCM."""
 
-    def __init__(self, ingest: Ingest, gate: TokenGate) -> None:
+    def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
-        self._gate = gate
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """`PUT /pcm/{room}?channels=1&speaker=NAME`: answered when all of it is on the bus."""
-        self._admit(request)
         refuse_encoding(request)
         speaker = await self._connect(request)
         try:
             with speaker.attached():
-                await _continue(request)
+                await go_on(request)
                 await self._read(request, speaker)
                 self._ingest.finish(speaker)
                 await speaker.played()
@@ -54,7 +51,6 @@ class PcmHandlers:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """`GET /pcm/{room}/ws?channels=1&speaker=NAME`: binary s16le, text such as `{"muted": true}`."""
-        self._admit(request)
         socket = web.WebSocketResponse(
             heartbeat=_PING_SECONDS, max_msg_size=MAX_MESSAGE_BYTES, compress=False
         )
@@ -71,10 +67,6 @@ class PcmHandlers:
         finally:
             self._ingest.leave(speaker)
         return socket
-
-    def _admit(self, request: web.Request) -> None:
-        request[KIND] = "pcm"
-        self._gate.check(request.headers.get(hdrs.AUTHORIZATION))
 
     async def _connect(self, request: web.Request) -> Speaker:
         room = check_room(request.match_info["room"])
@@ -114,21 +106,6 @@ def report(speaker: Speaker) -> dict[str, object]:
     """What became of a sender's samples."""
     intake = speaker.intake
     return {"samples": intake.taken, "silence": intake.silence, "dropped": intake.dropped}
-
-
-async def expect_later(request: web.Request) -> web.StreamResponse | None:
-    """Leave `100-continue` to the handler, which knows whether it wants the body (RFC 9110 10.1.1)."""
-    if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        status = web.HTTPExpectationFailed.status_code
-        return json_error(status, "the only expectation that is met here is 100-continue", "no-store")
-    return None
-
-
-async def _continue(request: web.Request) -> None:
-    if request.headers.get(hdrs.EXPECT) and request.version >= (1, 1):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The answer's own length starts behind it.
-        request.writer.output_size = 0
 
 
 def _check_body(speaker: Speaker) -> None:

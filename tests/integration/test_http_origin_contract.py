@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from contracts.access import guard
 from contracts.errors import (
     BytesConflict,
     Forbidden,
@@ -65,7 +66,8 @@ class OriginServer:
         metrics = Metrics(CollectorRegistry())
         self.origin = Origin(self._limits, metrics)
         app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
-        add_routes(app, self.origin, TokenGate(self._token), pages={})
+        guard(app, TokenGate(self._token))
+        add_routes(app, self.origin, pages={})
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -219,14 +221,14 @@ async def test_a_full_origin_says_so() -> None:
 async def test_a_token_is_needed_where_there_is_one(
     guarded: OriginServer, token: str | None, error: type[LongwaveError]
 ) -> None:
-    client = HttpOrigin(guarded.url, token=token)
+    client = HttpOrigin(guarded.url, token=None if token is None else lambda: token)
     with pytest.raises(error):
         await client.put_take(KEY, HEADER)
     await client.close()
 
 
 async def test_the_right_token_opens(guarded: OriginServer) -> None:
-    client = HttpOrigin(guarded.url, token="secret")
+    client = HttpOrigin(guarded.url, token=lambda: "secret")
     await begin(client)
     await client.close()
 

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
@@ -40,7 +41,8 @@ class Server:
         keeper = TakeKeeper(TakeStore(data / "takes"), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
-        add_routes(app, self.ingest, rooms, TokenGate(token))
+        guard(app, TokenGate(token))
+        add_routes(app, self.ingest, rooms)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         self.port = 0
         self.http: aiohttp.ClientSession

@@ -13,6 +13,7 @@ from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
@@ -35,7 +36,8 @@ async def serving(
     origin = Origin(OriginLimits(), metrics)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     pages = load_pages(web_files)
-    add_routes(app, origin, TokenGate(None), title_of=title_of, degraded=degraded, pages=pages)
+    guard(app, TokenGate())
+    add_routes(app, origin, title_of=title_of, degraded=degraded, pages=pages)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

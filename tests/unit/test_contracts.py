@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import errors, ids
-from contracts.errors import BadRequest, Forbidden, LongwaveError, OutOfOrder, Unauthorized, http_status
+from contracts.errors import BadRequest, LongwaveError, OutOfOrder, http_status
 from contracts.http import json_line
 from contracts.position import Position
 from contracts.take import (
@@ -23,7 +23,6 @@ from contracts.take import (
     TakeState,
     parse_renditions,
 )
-from contracts.tokens import TokenGate
 
 HEADER = {"epoch_us": 1, "channels": 1, "parts": 5, "renditions": ["64k"], "encoder": "f"}
 
@@ -171,29 +170,3 @@ def test_an_error_may_name_what_is_no_text() -> None:
     answer = json_line({"error": "not known here: \udcff"}, 400)
     assert answer.body == b'{"error": "not known here: \\udcff"}\n'
     assert answer.content_type == "application/json"
-
-
-def test_without_a_token_everything_is_open() -> None:
-    TokenGate(None).check(None)
-
-
-@pytest.mark.parametrize("header", ["Bearer s3cret", "bearer s3cret"])
-def test_the_token_opens(header: str) -> None:
-    TokenGate("s3cret").check(header)
-
-
-def test_no_token_is_unauthorized() -> None:
-    with pytest.raises(Unauthorized):
-        TokenGate("s3cret").check(None)
-
-
-@pytest.mark.parametrize(
-    "header", ["Bearer wrong", "Basic s3cret", "s3cret", "", "Bearer ", "Bearer s3crét", "Bearer \udcff"]
-)
-def test_a_wrong_token_is_forbidden(header: str) -> None:
-    with pytest.raises(Forbidden):
-        TokenGate("s3cret").check(header)
-
-
-def test_a_gate_never_shows_its_token() -> None:
-    assert "s3cret" not in repr(TokenGate("s3cret"))
