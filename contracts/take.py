@@ -207,8 +207,8 @@ class TakeEvent:
         kind = obj.get("kind") if isinstance(obj, dict) else None
         if kind == "chapter":
             title = _object(obj, {"kind", "title"})["title"]
-            if not isinstance(title, str) or not 0 < len(title) <= MAX_TITLE:
-                raise BadRequest(f"title: a text of 1 to {MAX_TITLE} characters")
+            if not isinstance(title, str) or not 0 < len(title) <= MAX_TITLE or not _is_unicode(title):
+                raise BadRequest(f"title: a text of 1 to {MAX_TITLE} Unicode characters")
             return cls(sample, n, "chapter", title=title)
         if kind == "speakers":
             return cls(sample, n, "speakers", speakers=_names(_object(obj, {"kind", "speakers"})["speakers"]))
@@ -218,9 +218,16 @@ class TakeEvent:
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_SPEAKERS_IN_EVENT:
         raise BadRequest(f"speakers: a list of at most {MAX_SPEAKERS_IN_EVENT} names")
-    if not all(isinstance(name, str) and 0 < len(name) <= MAX_SPEAKER_NAME for name in value):
+    if not all(
+        isinstance(name, str) and 0 < len(name) <= MAX_SPEAKER_NAME and _is_unicode(name) for name in value
+    ):
         raise BadRequest(f"speakers: each a name of 1 to {MAX_SPEAKER_NAME} characters")
     return tuple(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether `text` is without half a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _object(obj: object, keys: set[str]) -> dict[str, Any]:

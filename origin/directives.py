@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import BadDirective
+from pipeline.playlist import Skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 MAX_QUERY: Final = 1024
 # 18 digits fit 64 bits with room for the arithmetic; nothing lives long enough to need more.
 _INTEGER: Final = re.compile(r"[0-9]{1,18}")
-# Date ranges are never removed from these playlists, so `v2` (which may skip them) is answered like `YES`.
-_SKIP: Final[Mapping[str, bool]] = {"YES": True, "v2": True}
+_SKIP: Final[Mapping[str | None, Skip]] = {None: Skip.NO, "YES": Skip.YES, "v2": Skip.V2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Directives:
 
     msn: int | None = None
     part: int | None = None
-    skip: bool = False
+    skip: Skip = Skip.NO
 
 
 NONE: Final = Directives()
@@ -38,14 +38,14 @@ def parse_directives(query: MultiMapping[str]) -> Directives:
     Only the three known directives are looked at; whatever else is there is ignored, also other names that
     begin with `_HLS_` (a server ignores directives that it does not know).
     """
-    skip = _once(query, "_HLS_skip")
-    if skip is not None and skip not in _SKIP:
+    skip = _SKIP.get(_once(query, "_HLS_skip"))
+    if skip is None:
         raise BadDirective("_HLS_skip: YES or v2")
     msn = _integer(query, "_HLS_msn")
     part = _integer(query, "_HLS_part")
     if part is not None and msn is None:
         raise BadDirective("_HLS_part needs _HLS_msn")
-    return Directives(msn, part, skip is not None)
+    return Directives(msn, part, skip)
 
 
 def _once(query: MultiMapping[str], name: str) -> str | None:

@@ -16,6 +16,7 @@ from origin.cache_policy import Kind
 from origin.directives import Directives
 from origin.representation import Slot, Text, encode, media, playlist
 from origin.waiters import Waiters
+from pipeline.playlist import Skip
 from pipeline.take_window import TakeWindow
 from pipeline.window import Invalid, Ready, Wait
 
@@ -29,7 +30,7 @@ class Form(NamedTuple):
     """Which of a rendition's playlists: they differ in text (`skip`), coding and lifetime."""
 
     blocking: bool
-    skip: bool
+    skip: Skip
     gzipped: bool
 
 
@@ -51,7 +52,7 @@ class Line:
         self._clock = clock
         self._block_seconds = block_seconds
         self._version = self.window.version
-        self._texts: dict[tuple[bool, bool], Text] = {}
+        self._texts: dict[tuple[Skip, bool], Text] = {}
         self._playlists: dict[Form, Slot] = {}
         self._init: Slot | None = None
         self._segments: dict[int, Slot] = {}
@@ -172,7 +173,7 @@ class Line:
             return Kind.ENDED_PLAYLIST
         return Kind.BLOCKING_PLAYLIST if form.blocking else Kind.PLAYLIST
 
-    def _text(self, skip: bool, gzipped: bool) -> Text:  # noqa: FBT001 - a key's two halves
+    def _text(self, skip: Skip, gzipped: bool) -> Text:  # noqa: FBT001 - a key's second half
         text = self._texts.get((skip, gzipped))
         if text is None:
             rendered = self._take.media_playlist(self.name, skip=skip)

@@ -7,7 +7,7 @@ from contracts.position import Position
 from contracts.take import MAX_EPOCH_US, RenditionState, TakeEvent, TakeHeader, TakeState
 from pipeline.boxes import read_init
 from pipeline.grid import Grid, first_sample, utc_us
-from pipeline.playlist import MediaPlaylist, MediaText, Variant, render_multivariant
+from pipeline.playlist import MediaPlaylist, MediaText, Skip, Variant, render_multivariant
 from pipeline.window import Put, RenditionWindow
 from pipeline.window.events import EventTimeline
 
@@ -114,7 +114,7 @@ class TakeWindow:
         }
         return TakeState(renditions=states, end=self.end_samples)
 
-    def media_playlist(self, rendition: str, *, skip: bool = False) -> str:
+    def media_playlist(self, rendition: str, *, skip: Skip = Skip.NO) -> str:
         """The media playlist's text as it is now, or its delta update. For a rendition of this take only."""
         window = self.renditions[rendition]
         reports = (other.report() for name, other in self.renditions.items() if name != rendition)
@@ -124,6 +124,8 @@ class TakeWindow:
             segments=window.segments,
             next=window.next,
             events=self._events.listed,
+            added=self._events.added,
+            removed=self._events.removed,
             reports=[report for report in reports if report is not None],
             ended=window.ended,
         )

@@ -5,7 +5,7 @@ grid until it is rendered.
 """
 
 from pipeline.playlist.media import MediaText, render
-from pipeline.playlist.model import MediaPlaylist, RenditionReport, Segment, Variant
+from pipeline.playlist.model import MediaPlaylist, RenditionReport, Segment, Skip, Variant
 from pipeline.playlist.multivariant import render_multivariant
 from pipeline.playlist.vod import render_vod
 
@@ -14,6 +14,7 @@ __all__ = [
     "MediaText",
     "RenditionReport",
     "Segment",
+    "Skip",
     "Variant",
     "render",
     "render_multivariant",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from contracts.position import Position
-from contracts.take import TakeEvent
 from pipeline.grid import FRAME, Grid, first_sample
-from pipeline.playlist.dateranges import render_event
+from pipeline.playlist.dateranges import DateRangeText, range_id
 from pipeline.playlist.model import (
     CAN_SKIP_UNTIL,
     HOLD_BACK,
@@ -17,20 +15,21 @@ from pipeline.playlist.model import (
     MediaPlaylist,
     RenditionReport,
     Segment,
+    Skip,
 )
 from pipeline.playlist.text import date_time, decimal, seconds, units
 
-# Section 8: EXT-X-MAP needs version 6, EXT-X-SKIP needs 9, and 6.2.1 wants no more than what is needed.
-_VERSION = 6
-_VERSION_WITH_SKIP = 9
+# Section 8: EXT-X-MAP needs version 6, EXT-X-SKIP needs 9, and 10 where it stands for date ranges too; 6.2.1
+# wants no more than what is needed.
+_VERSION = {Skip.NO: 6, Skip.YES: 9, Skip.V2: 10}
 # It stands in a delta update too: it applies to the segments that are left, and 6.2.5.1 keeps every tag that
 # was not skipped. hls.js puts its earlier one (same URI) in its place. Before it comes what belongs to the
 # playlist, after it what belongs to segments.
 _MAP = '#EXT-X-MAP:URI="init.mp4"\n'
 
 
-def render(playlist: MediaPlaylist, *, skip: bool = False) -> str:
-    """The playlist, or its delta update where `skip` is asked for and there is something to skip."""
+def render(playlist: MediaPlaylist, *, skip: Skip = Skip.NO) -> str:
+    """The playlist, or its delta update where one is asked for and there are segments to skip."""
     return MediaText().render(playlist, skip=skip)
 
 
@@ -44,18 +43,19 @@ class MediaText:
     def __init__(self) -> None:
         self._segments: dict[int, str] = {}
         self._with_parts: dict[int, str] = {}
-        self._events: Sequence[TakeEvent] = ()
-        self._event_text = ""
+        self._date_ranges = DateRangeText()
 
-    def render(self, playlist: MediaPlaylist, *, skip: bool = False) -> str:
+    def render(self, playlist: MediaPlaylist, *, skip: Skip = Skip.NO) -> str:
         """As the function `render`."""
-        skipped = playlist.skippable() if skip else 0
+        skipped = playlist.skippable() if skip is not Skip.NO else 0
+        # Without an EXT-X-SKIP nobody would know that something is to be merged.
+        skip = skip if skipped else Skip.NO
         whole = len(playlist.segments)
         edge = max(skipped, whole - SEGMENTS_WITH_PARTS)
         return "".join(
             (
-                _head(playlist, skipped),
-                self._date_ranges(playlist),
+                _head(playlist, skip, skipped),
+                self._ranges(playlist, skip),
                 _MAP,
                 *self._older(playlist, skipped, edge),
                 *(self._recent(playlist, playlist.segments[index]) for index in range(edge, whole)),
@@ -64,11 +64,10 @@ class MediaText:
             )
         )
 
-    def _date_ranges(self, playlist: MediaPlaylist) -> str:
-        if playlist.events is not self._events:
-            self._events = playlist.events
-            self._event_text = "".join(render_event(event, playlist.epoch_us) for event in playlist.events)
-        return self._event_text
+    def _ranges(self, playlist: MediaPlaylist, skip: Skip) -> str:
+        if skip is Skip.V2:
+            return self._date_ranges.some(playlist.added, playlist.epoch_us)
+        return self._date_ranges.listed(playlist.events, playlist.epoch_us)
 
     def _older(self, playlist: MediaPlaylist, start: int, stop: int) -> map[str]:
         """The segments without parts from index `start` to `stop`."""
@@ -115,13 +114,21 @@ def _parts(grid: Grid, msn: int, count: int) -> str:
     )
 
 
-def _head(playlist: MediaPlaylist, skipped: int) -> str:
-    version = _VERSION_WITH_SKIP if skipped else _VERSION
-    skip = f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n" if skipped else ""
+def _head(playlist: MediaPlaylist, skip: Skip, skipped: int) -> str:
     return (
-        f"#EXTM3U\n#EXT-X-VERSION:{version}\n{_constants(playlist.grid.parts)}"
-        f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}\n{skip}"
+        f"#EXTM3U\n#EXT-X-VERSION:{_VERSION[skip]}\n{_constants(playlist.grid.parts)}"
+        f"#EXT-X-MEDIA-SEQUENCE:{playlist.media_sequence}\n{_skip(playlist, skip, skipped)}"
     )
+
+
+def _skip(playlist: MediaPlaylist, skip: Skip, skipped: int) -> str:
+    """4.4.5.2: whoever asked for an update without old date ranges is told which have left, if only none."""
+    if skip is Skip.NO:
+        return ""
+    if skip is Skip.YES:
+        return f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n"
+    removed = "\t".join(map(range_id, playlist.removed))
+    return f'#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped},RECENTLY-REMOVED-DATERANGES="{removed}"\n'
 
 
 @lru_cache(maxsize=16)
@@ -133,7 +140,7 @@ def _constants(parts: int) -> str:
         "#EXT-X-INDEPENDENT-SEGMENTS\n"
         f"#EXT-X-TARGETDURATION:{TARGET_DURATION}\n"
         f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={CAN_SKIP_UNTIL},"
-        f"PART-HOLD-BACK={decimal(hold_back)},HOLD-BACK={HOLD_BACK}\n"
+        f"CAN-SKIP-DATERANGES=YES,PART-HOLD-BACK={decimal(hold_back)},HOLD-BACK={HOLD_BACK}\n"
         f"#EXT-X-PART-INF:PART-TARGET={seconds(target)}\n"
     )
 

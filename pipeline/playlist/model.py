@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from contracts.position import Position
@@ -19,6 +20,17 @@ CAN_SKIP_UNTIL: Final = 6 * TARGET_DURATION
 SEGMENTS_WITH_PARTS: Final = 2
 """Whole segments whose parts are listed, besides the open one: all parts are within 3 target durations of the
 end, after which 6.2.2 wants them removed."""
+
+
+class Skip(Enum):
+    """What a delta update leaves out; the values are those of `_HLS_skip` (6.2.5.1)."""
+
+    NO = ""
+    """Nothing: the full playlist."""
+    YES = "YES"
+    """Old segments."""
+    V2 = "v2"
+    """Old segments and old date ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,8 @@ class MediaPlaylist:
 
     `segments` are the whole segments, oldest first, without a hole in their MSNs. `next` is the position that
     is hinted: the parts before it in its segment are there, and that segment is open. `events` are the date
-    ranges to list, in the order of time.
+    ranges to list, in the order of time; `added` are those of them that came, and `removed` the ones that
+    left, within the last `CAN_SKIP_UNTIL` seconds.
     """
 
     epoch_us: int
@@ -70,6 +83,8 @@ class MediaPlaylist:
     segments: Sequence[Segment]
     next: Position
     events: Sequence[TakeEvent] = ()
+    added: Sequence[TakeEvent] = ()
+    removed: Sequence[TakeEvent] = ()
     reports: Sequence[RenditionReport] = ()
     ended: bool = False
 

@@ -15,7 +15,7 @@ import pytest
 
 from contracts.take import TakeEvent
 from pipeline.grid import FRAME, SAMPLE_RATE
-from pipeline.playlist import render_vod
+from pipeline.playlist import Skip, render_vod
 from pipeline.take_window import TakeWindow
 from tests import programs
 from tests.compliance.states import (
@@ -57,7 +57,7 @@ def tolerated(text: str) -> str:
 
 
 def media_playlists(take: TakeWindow) -> list[str]:
-    return [take.media_playlist(name, skip=skip) for name in take.renditions for skip in (False, True)]
+    return [take.media_playlist(name, skip=skip) for name in take.renditions for skip in Skip]
 
 
 def whole(playlist: dict[str, Any]) -> list[dict[str, Any]]:
@@ -191,6 +191,8 @@ def test_m3u8_reads_hostile_titles_back() -> None:
 
 def test_m3u8_reads_a_delta_update() -> None:
     take = gaps()
-    playlist = m3u8.loads(take.media_playlist("64k", skip=True))
-    assert playlist.version == 9
-    assert playlist.skip.skipped_segments + len([s for s in playlist.segments if s.uri]) == 11
+    for skip, version in ((Skip.YES, 9), (Skip.V2, 10)):
+        playlist = m3u8.loads(take.media_playlist("64k", skip=skip))
+        assert playlist.version == version
+        assert playlist.server_control.can_skip_dateranges == "YES"
+        assert playlist.skip.skipped_segments + len([s for s in playlist.segments if s.uri]) == 11

@@ -54,6 +54,7 @@ async def test_the_holdbacks_and_the_skip_boundary(room: RunningOrigin) -> None:
     assert float(attribute(control, "PART-HOLD-BACK")) >= 3 * target
     assert attribute(control, "HOLD-BACK") == "6"
     assert attribute(control, "CAN-SKIP-UNTIL") == "12"
+    assert attribute(control, "CAN-SKIP-DATERANGES") == "YES"
 
 
 async def test_every_segment_has_its_date(room: RunningOrigin) -> None:

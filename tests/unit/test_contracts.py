@@ -128,6 +128,8 @@ def test_an_event_goes_over_the_wire_and_back(event: TakeEvent) -> None:
         ("-1-0", {"kind": "chapter", "title": "x"}),
         ("1-0", {"kind": "chapter", "title": ""}),
         ("1-0", {"kind": "chapter", "title": "x" * 1025}),
+        ("1-0", {"kind": "chapter", "title": "half a pair \ud83c"}),
+        ("1-0", {"kind": "speakers", "speakers": ["Ann", "\udc00"]}),
         ("1-0", {"kind": "chapter"}),
         ("1-0", {"kind": "speakers", "speakers": ["x"] * 65}),
         ("1-0", {"kind": "speakers", "speakers": [1]}),

@@ -5,6 +5,7 @@ from multidict import MultiDict
 
 from contracts.errors import BadDirective
 from origin.directives import Directives, parse_directives
+from pipeline.playlist import Skip
 
 
 @pytest.mark.parametrize(
@@ -14,8 +15,8 @@ from origin.directives import Directives, parse_directives
         ([("_HLS_msn", "0")], Directives(0)),
         ([("_HLS_msn", "12"), ("_HLS_part", "3")], Directives(12, 3)),
         ([("_HLS_msn", "012")], Directives(12)),
-        ([("_HLS_skip", "YES")], Directives(skip=True)),
-        ([("_HLS_skip", "v2"), ("_HLS_msn", "1")], Directives(1, skip=True)),
+        ([("_HLS_skip", "YES")], Directives(skip=Skip.YES)),
+        ([("_HLS_skip", "v2"), ("_HLS_msn", "1")], Directives(1, skip=Skip.V2)),
         ([("other", "x"), ("other", "y"), ("_HLS_primary_id", "z")], Directives()),
     ],
 )
@@ -36,6 +37,12 @@ def test_only_whole_numbers_are_numbers(name: str, text: str) -> None:
 def test_a_directive_stands_once(name: str) -> None:
     with pytest.raises(BadDirective, match="once"):
         parse_directives(MultiDict([(name, "1"), (name, "1")]))
+
+
+@pytest.mark.parametrize("text", ["", "yes", "V2", "v1", "NO", "YES "])
+def test_a_delta_update_of_another_kind_cannot_be_had(text: str) -> None:
+    with pytest.raises(BadDirective, match="YES or v2"):
+        parse_directives(MultiDict([("_HLS_skip", text)]))
 
 
 def test_a_part_needs_its_segment() -> None:

@@ -1,3 +1,4 @@
+import unicodedata
 from urllib.parse import unquote
 
 from hypothesis import given
@@ -34,3 +35,21 @@ def test_names_come_back_one_by_one(names: list[str]) -> None:
     again = render_event(TakeEvent(0, 0, "speakers", speakers=tuple(once)), EPOCH_US)
     assert len(once) == len(names)
     assert again == line
+
+
+NASTY = st.one_of(
+    st.sampled_from("\"'%{}$,=\\\t\r\n\x00\x7f\x85\u2028\u2029\ufeff\ud800\udfff🎙é#"), st.characters()
+)
+
+
+@given(st.lists(NASTY, min_size=1, max_size=1024).map("".join))
+def test_no_title_ends_its_line_or_its_string(title: str) -> None:
+    line = render_event(TakeEvent(0, 0, "chapter", title=title), EPOCH_US)
+    assert line.encode().decode() == line
+    assert len(line.splitlines()) == 1
+    assert not any(unicodedata.category(char) == "Cc" for char in line[:-1])
+    before, _, value = line[:-1].partition('X-TITLE="')
+    assert value.index('"') == len(value) - 1
+    assert before.count('"') == 6
+    halves = "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in title)
+    assert unquote(value[:-1]) == unicodedata.normalize("NFC", halves)

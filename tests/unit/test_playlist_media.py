@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from contracts.position import Position
 from contracts.take import TakeEvent
-from pipeline.grid import Grid
-from pipeline.playlist import MediaPlaylist, MediaText, RenditionReport, Segment, render
+from pipeline.grid import SEGMENT, Grid
+from pipeline.playlist import MediaPlaylist, MediaText, RenditionReport, Segment, Skip, render
+from pipeline.playlist.dateranges import render_event
 from tests.takes import EPOCH_US
 
 GRID = Grid(5)
@@ -28,7 +29,8 @@ LIVE = """\
 #EXT-X-VERSION:6
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,PART-HOLD-BACK=1.21600,HOLD-BACK=6
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,CAN-SKIP-DATERANGES=YES,PART-HOLD-BACK=1.21600,\
+HOLD-BACK=6
 #EXT-X-PART-INF:PART-TARGET=0.40533
 #EXT-X-MEDIA-SEQUENCE:4
 #EXT-X-DATERANGE:ID="chapter-480000-0",CLASS="com.longwave.chapter",START-DATE="2026-01-01T00:00:10.000Z",\
@@ -80,7 +82,8 @@ ENDED = """\
 #EXT-X-VERSION:6
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,PART-HOLD-BACK=1.21600,HOLD-BACK=6
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,CAN-SKIP-DATERANGES=YES,PART-HOLD-BACK=1.21600,\
+HOLD-BACK=6
 #EXT-X-PART-INF:PART-TARGET=0.40533
 #EXT-X-MEDIA-SEQUENCE:0
 #EXT-X-MAP:URI="init.mp4"
@@ -107,7 +110,7 @@ ENDED = """\
 def test_an_ended_playlist_hints_nothing_and_its_last_segment_may_be_short() -> None:
     ended = media(Segment(0, 5), Segment(1, 5), Segment(2, 2), upcoming=(3, 0), ended=True)
     assert render(ended) == ENDED
-    assert render(ended, skip=True) == ENDED
+    assert render(ended, skip=Skip.YES) == render(ended, skip=Skip.V2) == ENDED
 
 
 def test_an_open_segment_without_parts_is_hinted_but_not_dated() -> None:
@@ -142,7 +145,8 @@ DELTA = """\
 #EXT-X-VERSION:9
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,PART-HOLD-BACK=1.21600,HOLD-BACK=6
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12,CAN-SKIP-DATERANGES=YES,PART-HOLD-BACK=1.21600,\
+HOLD-BACK=6
 #EXT-X-PART-INF:PART-TARGET=0.40533
 #EXT-X-MEDIA-SEQUENCE:10
 #EXT-X-SKIP:SKIPPED-SEGMENTS=3
@@ -184,7 +188,33 @@ DELTA = """\
 
 def test_a_delta_update_skips_what_lies_beyond_the_skip_boundary() -> None:
     # 11.989 s lie after segment 13, which is therefore kept.
-    assert render(media(*(Segment(msn, 5) for msn in range(10, 20)), upcoming=(20, 0)), skip=True) == DELTA
+    assert (
+        render(media(*(Segment(msn, 5) for msn in range(10, 20)), upcoming=(20, 0)), skip=Skip.YES) == DELTA
+    )
+
+
+def test_a_delta_update_keeps_all_date_ranges_unless_it_may_skip_them() -> None:
+    old, gone = TakeEvent(0, 0, "chapter", title="old"), TakeEvent(1, 0, "speakers")
+    new = TakeEvent(1_800_000, 3, "speakers", speakers=("Ann",))
+    playlist = media(
+        *(Segment(msn, 5) for msn in range(10, 20)),
+        upcoming=(20, 0),
+        events=(old, new),
+        added=(new,),
+        removed=(gone, old),
+    )
+    map_tag, one, two = (
+        '#EXT-X-MAP:URI="init.mp4"\n',
+        render_event(old, EPOCH_US),
+        render_event(new, EPOCH_US),
+    )
+    assert render(playlist, skip=Skip.YES) == DELTA.replace(map_tag, one + two + map_tag)
+    told = 'SKIPPED-SEGMENTS=3,RECENTLY-REMOVED-DATERANGES="speakers-1-0\tchapter-0-0"\n'
+    assert render(playlist, skip=Skip.V2) == (
+        DELTA.replace("VERSION:9", "VERSION:10")
+        .replace("SKIPPED-SEGMENTS=3\n", told)
+        .replace(map_tag, two + map_tag)
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,8 +234,10 @@ def test_only_segments_more_than_12_s_from_the_end_are_skipped(last: int, skippe
 
 
 def test_a_playlist_too_short_to_skip_anything_is_answered_in_full() -> None:
-    playlist = media(Segment(0, 5), Segment(1, 5), upcoming=(2, 1))
-    assert render(playlist, skip=True) == render(playlist)
+    event = TakeEvent(0, 0, "chapter", title="listed")
+    playlist = media(Segment(0, 5), Segment(1, 5), upcoming=(2, 1), events=(event,))
+    assert "X-TITLE" in render(playlist)
+    assert render(playlist, skip=Skip.YES) == render(playlist, skip=Skip.V2) == render(playlist)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.data())
@@ -215,7 +247,7 @@ def test_a_delta_update_put_onto_an_older_playlist_gives_the_full_one(
     parts = data.draw(st.lists(st.sampled_from([5, 5, 5, 0]), min_size=length, max_size=length))
     segments = [Segment(first + index, count) for index, count in enumerate(parts)]
     playlist = media(*segments, upcoming=(first + length, data.draw(st.integers(0, 4))))
-    full, delta = render(playlist), render(playlist, skip=True)
+    full, delta = render(playlist), render(playlist, skip=Skip.YES)
     assert _merged(full, delta) == full.replace("VERSION:6", "VERSION:9") if "SKIP:" in delta else full
 
 
@@ -235,7 +267,9 @@ _MAP = '#EXT-X-MAP:URI="init.mp4"\n'
 def test_a_playlist_that_is_rarely_asked_for_keeps_no_more_text() -> None:
     kept = MediaText()
     for msn in range(10, 2_010, 10):
-        kept.render(media(*(Segment(n, 5) for n in range(msn - 6, msn)), upcoming=(msn, 0)))
+        events = [TakeEvent(msn * SEGMENT + n, 0, "chapter", title=f"{n}") for n in range(10)]
+        segments = (Segment(n, 5) for n in range(msn - 6, msn))
+        kept.render(media(*segments, upcoming=(msn, 0), events=events))
     assert len(pickle.dumps(kept)) < 10_000
 
 
@@ -248,6 +282,6 @@ def test_kept_text_is_the_text_that_a_fresh_rendering_gives() -> None:
         segments = tuple(Segment(n, 0 if n % 4 == 2 else 5) for n in range(first, msn))
         if step % 7 == 0:
             events = (*events, TakeEvent(step * 19_000, 0, "chapter", title=f"{step}"))[-2:]
-        playlist = media(*segments, upcoming=(msn, part), events=events, ended=step == 59)
-        for skip in (True, False):
+        playlist = media(*segments, upcoming=(msn, part), events=events, added=events[1:], ended=step == 59)
+        for skip in (Skip.V2, Skip.YES, Skip.NO):
             assert kept.render(playlist, skip=skip) == render(playlist, skip=skip)

@@ -1,6 +1,6 @@
 import pytest
 
-from contracts.errors import BytesConflict, OverLimit
+from contracts.errors import BytesConflict, MalformedMedia, OverLimit
 from contracts.take import TakeEvent
 from pipeline.window import Put
 from pipeline.window.events import MAX_EVENTS, EventTimeline
@@ -104,3 +104,39 @@ def test_an_event_in_the_far_future_waits(timeline: EventTimeline) -> None:
     timeline.put(chapter(9 * 10**18))
     assert not timeline.advance(0, 10**9)
     assert timeline.listed == ()
+
+
+def test_a_range_is_new_for_twelve_seconds_from_the_part_that_brought_it(timeline: EventTimeline) -> None:
+    early, late = chapter(SECOND), speakers(SECOND + 48, "Ann")
+    timeline.put(late)
+    timeline.advance(0, 20 * SECOND)
+    timeline.put(early)  # it comes late: what counts is when it came, not when it happened
+    timeline.advance(0, 22 * SECOND)
+    assert [*timeline.added] == [early, late]
+    timeline.advance(0, 32 * SECOND)
+    assert [*timeline.added] == [early, late]
+    timeline.advance(0, 32 * SECOND + 1)
+    assert [*timeline.added] == [early]
+    timeline.advance(0, 34 * SECOND + 1)
+    assert not timeline.added
+    assert [*timeline.listed] == [early, late]
+
+
+def test_a_range_that_left_is_told_for_twelve_seconds(timeline: EventTimeline) -> None:
+    old, new = chapter(0), chapter(5 * SECOND)
+    for event in (old, new):
+        timeline.put(event)
+    timeline.advance(0, 10 * SECOND)
+    assert not timeline.removed
+    timeline.advance(5 * SECOND, 11 * SECOND)
+    assert [*timeline.removed] == [old]
+    assert [*timeline.added] == [new]
+    timeline.advance(5 * SECOND, 23 * SECOND)
+    assert [*timeline.removed] == [old]
+    assert not timeline.advance(5 * SECOND, 23 * SECOND + 1)
+    assert not timeline.removed
+
+
+def test_only_what_playlists_tell_is_a_date_range(timeline: EventTimeline) -> None:
+    with pytest.raises(MalformedMedia, match="join"):
+        timeline.put(TakeEvent(SECOND, 0, "join", speakers=("Ann",)))
