@@ -134,7 +134,7 @@ def parse_keys(text: str) -> dict[str, bytes]:
         kid, found, secret = pair.strip().partition("=")
         if not found or not _KID.fullmatch(kid):
             raise UsageError(
-                "keys: kid=secret, several separated by commas; a kid is 1 to 64 of A-Z a-z 0-9 . _ -"
+                "LONGWAVE_KEYS: kid=secret, several with commas between; a kid is 1 to 64 of A-Za-z0-9._-"
             )
         if kid in secrets:
             raise UsageError(f"LONGWAVE_KEYS: {kid} is there twice")
