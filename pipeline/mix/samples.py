@@ -1,0 +1,49 @@
+"""16-bit samples as floats and back, and a place to gather small blocks until they are worth a look."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FULL_SCALE: Final = np.float32(32_768)
+_TO_UNIT: Final = np.float32(1 / 32_768)
+
+
+def to_unit(pcm: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Samples with full scale 1.0: exact for 16 bits; floats are given back as they are."""
+    if pcm.dtype == np.float32:
+        return pcm.view(np.float32)
+    return np.multiply(pcm, _TO_UNIT, dtype=np.float32)
+
+
+def to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Floats rounded to 16 bits, and clipped. What `to_unit` made comes back exactly."""
+    scaled = pcm * _FULL_SCALE
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -32_768, 32_767, out=scaled)
+    return scaled.astype(np.int16)
+
+
+class Gathered:
+    """Blocks put together until they hold `size` samples: a call of numpy costs more than its samples."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._blocks: list[NDArray[np.int16]] = []
+        self._samples = 0
+
+    def add(self, pcm: NDArray[np.int16]) -> NDArray[np.float32] | None:
+        """Take (n, channels) in; all of it as floats as soon as it is enough."""
+        self._blocks.append(pcm)
+        self._samples += len(pcm)
+        return self.rest() if self._samples >= self._size else None
+
+    def rest(self) -> NDArray[np.float32] | None:
+        """Whatever there is, if there is something."""
+        if not self._blocks:
+            return None
+        together = to_unit(np.concatenate(self._blocks))
+        self._blocks, self._samples = [], 0
+        return together
