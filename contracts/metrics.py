@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # From a part's last sample on the bus to the release of its listeners: 42.7 ms of it are the codec's.
 _LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.045, 0.05, 0.055, 0.06, 0.065, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 
+# A voice waits for its jitter: 20 ms on a quiet line, 400 ms on the worst that is kept up with.
+_DELAY_BUCKETS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+
 
 class Metrics:
     """The process' metrics, registered with `registry`."""
@@ -33,6 +36,9 @@ class Metrics:
         self.window_bytes = Gauge("longwave_window_bytes", "Media held in memory", registry=registry)
         self.blocked_listeners = Gauge(
             "longwave_blocked_listeners", "Requests that wait for media", registry=registry
+        )
+        self.listeners = Gauge(
+            "longwave_listeners", "Listeners of live takes, as far as can be told", registry=registry
         )
         self.release = Histogram(
             "longwave_release_seconds",
@@ -64,6 +70,18 @@ class Metrics:
         self.whip_sessions = Counter(
             "longwave_whip_sessions",
             "WHIP sessions that are over, by how they ended",
+            ["outcome"],
+            registry=registry,
+        )
+        self.speaker_delay = Histogram(
+            "longwave_speaker_delay_seconds",
+            "From the arrival of a voice's packet to the bus, of each voice once a second",
+            buckets=_DELAY_BUCKETS,
+            registry=registry,
+        )
+        self.voice_packets = Counter(
+            "longwave_voice_packets",
+            "Packets of voices by what became of them",
             ["outcome"],
             registry=registry,
         )

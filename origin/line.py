@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from contracts.errors import BadDirective, NotFound, NotReady
 from contracts.position import Position
+from origin.audience import Audience
 from origin.cache_policy import Kind
 from origin.directives import Directives
 from origin.representation import Slot, Text, encode, media, playlist
@@ -61,6 +62,7 @@ class Line:
         self._gone = False
         self._opened = False
         self._filling_since: float | None = None
+        self._audience = Audience()
 
     # ---- what publishers do -----------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class Line:
             for slot in self._playlists.values():
                 slot.representation = None
             self._drop_old_media()
+        self._audience.observe(self._clock(), self._plain_answers)
         if self.window.ended:
             self.waiters.release_all()
         else:
@@ -119,8 +122,12 @@ class Line:
                 case Wait(target):
                     if deadline is None:
                         deadline = self._deadline()
-                    await self.waiters.wait(target, deadline)
+                    await self._wait_for(target, deadline)
         raise NotFound("this take is not here any more")
+
+    def listeners(self) -> int:
+        """How many listen, as far as can be told: see `audience`."""
+        return self._audience.size(self._clock(), self._plain_answers)
 
     def playlist(self, form: Form) -> Slot:
         """The current playlist."""
@@ -164,6 +171,17 @@ class Line:
         return self._parts.get(position) or self._parts.setdefault(position, Slot(media(Kind.PART, (data,))))
 
     # ---- inside -----------------------------------------------------------------------------------------
+
+    async def _wait_for(self, target: Position, deadline: float) -> None:
+        self._audience.waiting += 1
+        try:
+            await self.waiters.wait(target, deadline)
+        finally:
+            self._audience.waiting -= 1
+
+    @property
+    def _plain_answers(self) -> int:
+        return sum(slot.answers for form, slot in self._playlists.items() if not form.blocking)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._block_seconds

@@ -78,6 +78,10 @@ class LiveTake:
         """Whether a rendition is being filled."""
         return any(line.filling for line in self.lines.values())
 
+    def listeners(self) -> int:
+        """How many listen, as far as can be told."""
+        return 0 if self.window.ended else sum(line.listeners() for line in self.lines.values())
+
     def multivariant(self, *, gzipped: bool) -> Representation:
         """The multivariant playlist, with URIs relative to the room. Raises NotReady while being filled."""
         if self.filling:

@@ -55,4 +55,5 @@ def _entry(take: LiveTake, title: str) -> dict[str, object]:
         "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "listen": f"/listen/{room}",
         "playlist": f"/live/{room}/index.m3u8",
+        "listeners": take.listeners(),
     }

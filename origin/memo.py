@@ -52,6 +52,7 @@ class Memo:
         if counter is None:
             counter = self._counters[kind] = self._metrics.http_requests.labels(kind, 200)
         counter.inc()
+        slot.answers += 1
         return slot.representation
 
 

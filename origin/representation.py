@@ -51,12 +51,16 @@ class Text:
 
 
 class Slot:
-    """A place whose representation changes over time: None while the next one has not been made."""
+    """A place whose representation changes over time: None while the next one has not been made.
 
-    __slots__ = ("representation",)
+    `answers` is how many requests were answered from it.
+    """
+
+    __slots__ = ("answers", "representation")
 
     def __init__(self, representation: Representation | None = None) -> None:
         self.representation = representation
+        self.answers = 0
 
 
 def content_etag(chunks: Iterable[bytes], suffix: str = "") -> str:

@@ -26,6 +26,7 @@ def respond_slot(request: web.Request, slot: Slot) -> web.StreamResponse:
     if slot.representation is None:
         raise NotFound("this take is not here any more")
     request[SLOT] = slot
+    slot.answers += 1
     request[KIND] = slot.representation.kind
     return respond(request, slot.representation)
 

@@ -94,6 +94,7 @@ class Origin:
         self._crowd = Crowd(limits.max_blocked)
         metrics.blocked_listeners.set_function(lambda: self._crowd.blocked)
         metrics.window_bytes.set_function(self.size)
+        metrics.listeners.set_function(lambda: sum(take.listeners() for take in self._takes()))
         metrics.takes.labels("live").set_function(lambda: self._count(ended=False))
         metrics.takes.labels("ended").set_function(lambda: self._count(ended=True))
 
@@ -199,6 +200,11 @@ class Origin:
         """Each room's running take, for the lobby."""
         newest = (max(takes.values(), key=lambda take: take.order) for takes in self._rooms.values())
         return [take for take in newest if not take.window.ended]
+
+    def listeners(self, room: str) -> int:
+        """How many listen to the room's running take through this origin, as far as can be told."""
+        takes = self._rooms.get(room)
+        return max(takes.values(), key=lambda take: take.order).listeners() if takes else 0
 
     # ---- how it is --------------------------------------------------------------------------------------
 

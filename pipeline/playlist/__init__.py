@@ -5,11 +5,12 @@ grid until it is rendered.
 """
 
 from pipeline.playlist.media import MediaText, render
-from pipeline.playlist.model import MediaPlaylist, RenditionReport, Segment, Skip, Variant
+from pipeline.playlist.model import TARGET_DURATION, MediaPlaylist, RenditionReport, Segment, Skip, Variant
 from pipeline.playlist.multivariant import render_multivariant
 from pipeline.playlist.vod import render_vod
 
 __all__ = [
+    "TARGET_DURATION",
     "MediaPlaylist",
     "MediaText",
     "RenditionReport",

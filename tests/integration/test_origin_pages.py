@@ -154,6 +154,7 @@ async def test_live_rooms_are_listed(site: Path) -> None:
                     "started_at": "2026-01-01T00:00:00.000Z",
                     "listen": "/listen/room",
                     "playlist": "/live/room/index.m3u8",
+                    "listeners": 0,
                 }
             ]
         }

@@ -1,0 +1,61 @@
+"""How many listen to one rendition: an estimate from what is asked, without cookies, sessions or addresses.
+
+Low-latency players have one playlist request waiting nearly all the time; whoever waits when a part comes is
+one listener. Plain players ask for the playlist about once a target duration (rfc8216bis 6.3.4).
+
+How good it is. Low-latency listeners are counted exactly, but for those who were late for every part of the
+last `PEAK_SECONDS`; one who leaves, or changes to another rendition, is counted for so long after. Plain ones
+come within `PLAIN_SECONDS` to the number that they are, give or take a fifth. The first request of a
+low-latency player is plain too, and is a quarter of a listener for `PLAIN_SECONDS`. An edge that collapses
+requests is one listener: what it serves is in its own logs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from pipeline.playlist import TARGET_DURATION
+
+PEAK_SECONDS: Final = 3.0
+"""Longer than a segment: who waits for whole segments waits at one part in five."""
+PLAIN_SECONDS: Final = 4.0 * TARGET_DURATION
+"""Four reloads of a plain player."""
+
+
+class _Sample(NamedTuple):
+    at: float
+    waiting: int
+    answers: int
+
+
+class Audience:
+    """Counts one rendition's listeners. Times are in seconds, of any clock that is monotonic.
+
+    `waiting` is kept by whoever makes playlist requests wait; `answers` is how many plain ones were answered
+    since the rendition began.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._samples: deque[_Sample] = deque()
+
+    def observe(self, now: float, answers: int) -> None:
+        """A part has come, and nobody has been told yet."""
+        samples = self._samples
+        samples.append(_Sample(now, self.waiting, answers))
+        # The first one is where the count of plain requests starts from.
+        while len(samples) > 1 and samples[1].at <= now - PLAIN_SECONDS:
+            samples.popleft()
+
+    def size(self, now: float, answers: int) -> int:
+        """How many listen."""
+        recent = (sample.waiting for sample in self._samples if now - sample.at <= PEAK_SECONDS)
+        return max(self.waiting, *recent, 0) + self._plain(now, answers)
+
+    def _plain(self, now: float, answers: int) -> int:
+        if not self._samples:
+            return 0
+        first = self._samples[0]
+        reloads = max(PLAIN_SECONDS, now - first.at) / TARGET_DURATION
+        return int((answers - first.answers) / reloads + 0.5)
