@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from origin.service import OriginLimits
@@ -57,16 +58,19 @@ async def test_who_hangs_up_while_waiting_listens_no_more(room: RunningOrigin) -
 
 async def test_plain_players_are_counted_also_when_they_are_answered_from_memory() -> None:
     now = 1_000.0
-    async with running(clock=lambda: now) as room:
+    # A connection that has put something is not answered from memory: players have one of their own.
+    async with running(clock=lambda: now) as room, aiohttp.ClientSession() as player:
         await room.begin()
         await room.feed((2, 0))
         for msn in range(3, 13):
-            # Two players that reload once a segment; the second one's request is known byte for byte.
+            # Three players that reload once a segment; all but the first ask for what is known.
             now += 2.0
-            await room.playlist()
-            await room.playlist()
+            for _ in range(3):
+                async with player.get(f"{room.url}{room.line()}/index.m3u8") as answer:
+                    assert answer.status == 200
+                    await answer.read()
             await room.feed((msn, 0))
-        assert room.origin.listeners(ROOM) == 2
+        assert room.origin.listeners(ROOM) == 3
 
 
 async def test_nobody_listens_to_a_take_that_is_over_or_not_there(room: RunningOrigin) -> None:
