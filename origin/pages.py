@@ -41,6 +41,9 @@ _CONTENT_SECURITY_POLICY: Final = (
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+# The one page that hears. Neither the others, nor what might get into one of them, have use for a microphone.
+_HEARS: Final = "speak.html"
+_PERMISSIONS: Final = "camera=(), geolocation=(), microphone={microphone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ def _page(path: Path) -> Page:
     fields = {"Vary": "Accept-Encoding", **_SAFE}
     if path.suffix == ".html":
         fields["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        microphone = "(self)" if path.name == _HEARS else "()"
+        fields["Permissions-Policy"] = _PERMISSIONS.format(microphone=microphone)
     packed = gzip.compress(data, mtime=0)
     return Page(
         represent(Kind.PAGE, content_type, (data,), content_etag((data,)), fields),
@@ -86,7 +91,7 @@ def _page(path: Path) -> Page:
 
 
 class PageHandlers:
-    """`/`, `/listen/{room}` and `/assets/…`."""
+    """`/`, `/listen/{room}`, `/speak/{room}` and `/assets/…`."""
 
     def __init__(self, pages: dict[str, Page]) -> None:
         self._pages = pages
@@ -95,6 +100,7 @@ class PageHandlers:
         """The pages and what they load."""
         add_public(app, "/", self.lobby)
         add_public(app, "/listen/{room}", self.listen)
+        add_public(app, "/speak/{room}", self.speak)
         add_public(app, "/assets/{name:.+}", self.asset)
 
     async def lobby(self, request: web.Request) -> web.StreamResponse:
@@ -105,6 +111,11 @@ class PageHandlers:
         """The player; it finds out by itself whether the room is live."""
         check_room(request.match_info["room"])
         return self._respond(request, "listen.html")
+
+    async def speak(self, request: web.Request) -> web.StreamResponse:
+        """The speaker's page. Anybody may see it; what it asks of the server, a token has to allow."""
+        check_room(request.match_info["room"])
+        return self._respond(request, "speak.html")
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
         """What a page loads. Pages have addresses of their own."""

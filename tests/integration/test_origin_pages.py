@@ -54,6 +54,7 @@ def site(tmp_path: Path) -> Path:
     files = {
         "web/index.html": "<title>Lobby</title>",
         "web/listen.html": "<title>Player</title>",
+        "web/speak.html": "<title>Microphone</title>",
         "web/listen.js": "export {};",
         "web/icons/a.svg": "<svg/>",
         "web/package.json": "{}",
@@ -76,6 +77,7 @@ def site(tmp_path: Path) -> Path:
     [
         ("/", "text/html; charset=utf-8", "<title>Lobby</title>"),
         ("/listen/any-room", "text/html; charset=utf-8", "<title>Player</title>"),
+        ("/speak/any-room", "text/html; charset=utf-8", "<title>Microphone</title>"),
         ("/assets/listen.js", "text/javascript; charset=utf-8", "export {};"),
         ("/assets/icons/a.svg", "image/svg+xml", "<svg/>"),
         ("/assets/hls.mjs", "text/javascript; charset=utf-8", "export default 1;"),
@@ -99,6 +101,15 @@ async def test_a_page_loads_from_nowhere_else(site: Path) -> None:
         assert "unsafe" not in policy
 
 
+async def test_only_the_speakers_page_may_use_a_microphone(site: Path) -> None:
+    async with serving(site) as room:
+        allowed = {
+            path: "microphone=(self)" in (await room.get(path)).headers["Permissions-Policy"]
+            for path in ("/", "/listen/room", "/speak/room")
+        }
+        assert allowed == {"/": False, "/listen/room": False, "/speak/room": True}
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -112,6 +123,8 @@ async def test_a_page_loads_from_nowhere_else(site: Path) -> None:
         "/assets/index.html",
         "/assets/",
         "/listen/",
+        "/speak/",
+        "/assets/speak.html",
         "/nothing",
     ],
 )
@@ -131,7 +144,7 @@ async def test_without_hls_js_there_is_none(site: Path) -> None:
 
 async def test_the_pages_of_the_project_are_there() -> None:
     async with serving() as room:
-        for path in ("/", "/listen/room", "/assets/listen.js", "/assets/style.css"):
+        for path in ("/", "/listen/room", "/speak/room", "/assets/listen.js", "/assets/style.css"):
             assert (await room.get(path)).status == 200
 
 

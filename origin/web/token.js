@@ -1,0 +1,54 @@
+// The token that an invitation brings along: `/speak/ROOM#token=…`. A fragment is never sent to a server, nor
+// named in a Referer; out of the address bar, it is not in a screenshot or a copied link either.
+
+/**
+ * Take the token out of the address and keep it as long as this tab lives.
+ *
+ * @param {string} room tokens are good for one room
+ * @param {{location: Location, history: History, storage: Storage}} place `window`, but for its storage
+ * @returns {string | null}
+ */
+export function takeToken(room, { location, history, storage }) {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const brought = fragment.get("token");
+  if (brought !== null) {
+    fragment.delete("token");
+    const rest = String(fragment);
+    history.replaceState(null, "", location.pathname + location.search + (rest === "" ? "" : `#${rest}`));
+  }
+  const key = `longwave.token.${room}`;
+  try {
+    if (brought) storage.setItem(key, brought);
+    return brought || storage.getItem(key);
+  } catch {
+    return brought || null; // storage may be forbidden: the token then lives as long as the page
+  }
+}
+
+/**
+ * What a token says of itself (RFC 7519): only to show it. Whether it is true, the server knows.
+ *
+ * @param {string | null} token
+ * @returns {{role?: string, room?: string, name?: string, exp?: number}}
+ */
+export function claims(token) {
+  const payload = token?.split(".")[1] ?? "";
+  try {
+    const bytes = Uint8Array.from(atob(payload.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    const said = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof said === "object" && said !== null ? said : {};
+  } catch {
+    return {}; // a plain secret is a token too
+  }
+}
+
+/** @param {string | null} token @param {number} now milliseconds since 1970 */
+export function expired(token, now) {
+  const { exp } = claims(token);
+  return typeof exp === "number" && exp * 1000 <= now;
+}
+
+/** @param {string | null} token @returns {Record<string, string>} */
+export function authorization(token) {
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
+}
