@@ -1,0 +1,1 @@
+"""WHIP (RFC 9725): voices of browsers, OBS and ffmpeg come in over WebRTC."""
