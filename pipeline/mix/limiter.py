@@ -74,6 +74,13 @@ class Limiter:
             return pcm
         return pcm * self._gain(allowed).astype(np.float32)[:, None]
 
+    def foretell(self, following: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`following` as `process` will most probably give it back."""
+        if self.at_rest and self._peak(following) <= self._allowed:
+            return following
+        lower = following * np.float32(self._last_gain)
+        return np.clip(lower, -self._allowed, self._allowed, out=lower)
+
     def reset(self) -> None:
         """Back to rest, in a silence."""
         self.at_rest = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ _TO_UNIT: Final = np.float32(1 / 32_768)
 def to_unit(pcm: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Samples with full scale 1.0: exact for 16 bits; floats are given back as they are."""
     if pcm.dtype == np.float32:
-        return pcm.view(np.float32)
+        return cast("NDArray[np.float32]", pcm)
     return np.multiply(pcm, _TO_UNIT, dtype=np.float32)
 
 
