@@ -13,6 +13,9 @@ _ROOM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TAKE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z2-7]{6}")
 _RENDITION: Final = re.compile(r"[1-9][0-9]{0,2}k")
 MAX_SPEAKER_NAME: Final = 64
+MAX_TITLE: Final = 1024
+# Persian and Indic spelling and composed emoji need them, although they print nothing.
+_JOINERS: Final = re.compile("[\u200c\u200d]")
 
 
 def check_room(text: str) -> str:
@@ -38,9 +41,23 @@ def check_rendition(text: str) -> str:
 
 def check_speaker(text: str) -> str:
     """Return `text` if it can be a speaker's name: printable, 1 to 64 characters. Raises BadRequest."""
-    if not 1 <= len(text) <= MAX_SPEAKER_NAME or not text.isprintable():
+    # A path with `.` or `..` in it is rewritten by everything that handles addresses (RFC 3986 5.2.4).
+    if not 1 <= len(text) <= MAX_SPEAKER_NAME or not _printable(text) or text in {".", ".."}:
         raise BadRequest(f"a speaker's name is 1 to {MAX_SPEAKER_NAME} printable characters")
     return text
+
+
+def check_title(text: str) -> str:
+    """Return `text` if it can be a chapter's title: printable, 1 to 1024 characters. Raises BadRequest."""
+    if not 1 <= len(text) <= MAX_TITLE or not _printable(text):
+        raise BadRequest(f"a title is 1 to {MAX_TITLE} printable characters")
+    return text
+
+
+def _printable(text: str) -> bool:
+    """No control characters, line ends or halves of surrogate pairs; more than spaces."""
+    visible = _JOINERS.sub("", text)
+    return bool(visible.strip()) and visible.isprintable()
 
 
 def new_take_id(epoch_us: int, entropy: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from contracts.errors import BadRequest
-from contracts.ids import MAX_SPEAKER_NAME, check_rendition
+from contracts.ids import MAX_SPEAKER_NAME, MAX_TITLE, check_rendition
 from contracts.position import Position
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 MAX_RENDITIONS: Final = 8
 MAX_PARTS: Final = 10
-MAX_TITLE: Final = 1024
 MAX_SPEAKERS_IN_EVENT: Final = 64
 MAX_ENCODER: Final = 128
 # Past the year 9999 there is no ISO 8601 date to render.
