@@ -81,8 +81,14 @@ class Metrics:
         )
         self.voice_packets = Counter(
             "longwave_voice_packets",
-            "Packets of voices by what became of them",
+            "Packets of voices: all that arrived (packets), and what became of them",
             ["outcome"],
+            registry=registry,
+        )
+        self.voice_samples = Counter(
+            "longwave_voice_samples",
+            "Samples of voices that were made up (concealed) or left out (cut, skipped)",
+            ["fate"],
             registry=registry,
         )
         self.reservation_late = Counter(

@@ -11,23 +11,31 @@ from typing import Final, Literal, get_args
 import structlog
 
 from contracts.errors import BadRequest, DiskUnavailable, LongwaveError
-from contracts.take import MAX_TITLE, Rendition, TakeSettings
+from contracts.ids import MAX_TITLE
+from contracts.take import Rendition, TakeSettings
 from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
 
 log = structlog.get_logger()
 
 Visibility = Literal["public", "unlisted"]
 _VISIBILITIES: Final = get_args(Visibility)
-_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility")
+RoomSound = Literal["auto", "voice", "as-is"]
+"""Who is filtered and levelled: microphones (WHIP, WebSocket) but no programme (PUT); all; nobody."""
+SOUNDS: Final = get_args(RoomSound)
+_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility", "sound")
 
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
-    """A room as its host wants it. The settings are for the next take; a live take keeps its own."""
+    """A room as its host wants it. The settings are for the next take; a live take keeps its own.
+
+    `sound` is for speakers who connect from now on.
+    """
 
     title: str = ""
     settings: TakeSettings = field(default_factory=TakeSettings)
     visibility: Visibility = "public"
+    sound: RoomSound = "auto"
 
     def to_json(self) -> dict[str, object]:
         """The wire form, and the file's."""
@@ -37,6 +45,7 @@ class RoomRecord:
             "channels": self.settings.channels,
             "parts": self.settings.parts,
             "visibility": self.visibility,
+            "sound": self.sound,
         }
 
     @classmethod
@@ -50,7 +59,10 @@ class RoomRecord:
         visibility = obj.get("visibility", "public")
         if visibility not in _VISIBILITIES:
             raise BadRequest(f"visibility: {' or '.join(_VISIBILITIES)}")
-        return cls(title=_title(obj), settings=_settings(obj), visibility=visibility)
+        sound = obj.get("sound", "auto")
+        if sound not in SOUNDS:
+            raise BadRequest(f"sound: {', '.join(SOUNDS)}")
+        return cls(title=_title(obj), settings=_settings(obj), visibility=visibility, sound=sound)
 
 
 class RoomStore:

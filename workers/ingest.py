@@ -6,61 +6,41 @@ A room is here while somebody speaks into it or a take of it lives. What goes wr
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
-from contracts.errors import (
-    Busy,
-    DependencyError,
-    LongwaveError,
-    OverCapacity,
-    SenderTimeout,
-    UnknownRoom,
-)
-from contracts.ids import new_take_id
+from contracts.access import Grant
+from contracts.errors import LongwaveError, OverCapacity
 from contracts.metrics import Metrics
-from contracts.take import TakeHeader, TakeKey, TakeSettings
+from contracts.take import TakeEvent, TakeKey
 from pipeline.grid import SAMPLE_RATE
-from storage.rooms import RoomRecord, RoomStore
+from pipeline.mix.sound import Sound
+from pipeline.mix.strip import Strip
+from pipeline.voice.opus import BadOpus
+from pipeline.voice.packet import VoicePacket
+from storage.rooms import RoomRecord, RoomSound, RoomStore
 from workers.bus import BusHub
-from workers.owner import TakeOwner
+from workers.catch_up import Speakers, catch_up
+from workers.intake import Intake
+from workers.live import LiveTake
 from workers.recovery import recovered
-from workers.speaker import Speaker
-from workers.take_clock import Clocks, TakeClock, block_ns, real_samples
+from workers.speaker import PcmSpeaker, Speaker, VoiceSpeaker
+from workers.stage import Stage
+from workers.stages import IngestSettings, Stages
+from workers.take_clock import Clocks, block_ns, real_samples
 from workers.take_keeper import TakeKeeper
-from workers.ticker import CATCH_UP_NS, STALLED_NS, TURNS, ticks
+from workers.ticker import CATCH_UP_NS, STALLED_NS, ticks
+from workers.voice_source import VoiceSource
+from workers.wishes import treatment, wishes
+
+__all__ = ["ANYBODY", "Ingest", "IngestSettings"]
 
 log = structlog.get_logger()
 
-_SECOND_NS: Final = 1_000_000_000
-# What a sender waits for the disk to say what its room wants.
-_DISK_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class IngestSettings:
-    """`encoder` is the fingerprint for the headers of new takes; timeouts are in seconds."""
-
-    encoder: str
-    idle_timeout: float = 60.0
-    sender_timeout: float = 30.0
-    max_rooms: int = 200
-
-
-@dataclass(slots=True)
-class _Stage:
-    """A room that is in use: its take, if it has begun, and the connection that is there."""
-
-    room: str
-    settings: TakeSettings
-    owner: TakeOwner | None = None
-    speaker: Speaker | None = None
-    note_at: int = 0
+ANYBODY: Final = Grant("admin")
+"""Who asks on a server where everything is open."""
 
 
 class Ingest:
@@ -79,9 +59,8 @@ class Ingest:
         self._rooms = rooms
         self._keeper = keeper
         self._settings = settings
-        self._metrics = metrics
         self._clocks = clocks or Clocks()
-        self._stages: dict[str, _Stage] = {}
+        self._stages = Stages(hub, keeper, settings, metrics, self._clocks)
         self._tasks: list[asyncio.Task[None]] = []
         self._ticked_ns = self._clocks.monotonic_ns()
         self._closing = False
@@ -100,8 +79,7 @@ class Ingest:
         """Go on with the takes that were live when the last process stopped, and begin to tick."""
         idle_samples = int(self._settings.idle_timeout * SAMPLE_RATE)
         for owner in await recovered(self._keeper, self._hub, self._clocks, idle_samples):
-            room = owner.bus.key.room
-            self._stages[room] = _Stage(room, owner.bus.header.settings, owner)
+            self._stages.resume(owner)
         self._tasks = [
             asyncio.create_task(self._run(), name="ingest ticker"),
             asyncio.create_task(self._keeper.forget_published(self._hub), name="ingest published"),
@@ -110,153 +88,125 @@ class Ingest:
     async def stop(self) -> None:
         """Let every speaker go. The takes are not ended: the next process goes on with them."""
         self._closing = True
-        for stage in self._stages.values():
-            if stage.speaker is not None:
-                stage.speaker.close(OverCapacity("this server goes down: connect again in a moment"))
+        for stage in self._stages:
+            stage.close(OverCapacity("this server goes down: connect again in a moment"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._keeper.close()
 
-    async def connect(self, room: str, name: str | None, channels: int) -> Speaker:
-        """Let a sender in; before anything of it is read. Raises Busy or OverCapacity.
+    async def connect(
+        self,
+        room: str,
+        name: str | None,
+        channels: int,
+        *,
+        grant: Grant = ANYBODY,
+        sound: RoomSound | None = None,
+        live: bool = False,
+    ) -> PcmSpeaker:
+        """Let a sender of PCM in, before anything of it is read; `live` is a microphone, not a programme.
 
         Another connection under the same name is replaced: it is the same person on another network.
+        Raises Forbidden for who was removed from the take, OverCapacity.
         """
-        settings = await self._take_settings(room)
-        stage = self._stages.get(room)
-        if self._closing:
-            raise OverCapacity("this server goes down: connect again in a moment")
-        if stage is None:
-            if len(self._stages) >= self._settings.max_rooms:
-                raise OverCapacity(f"all {self._settings.max_rooms} rooms of this server are in use")
-            stage = self._stages[room] = _Stage(room, settings)
-        elif stage.speaker is not None:
-            if name is None or name != stage.speaker.name:
-                raise Busy("this room has a sender: wait until it leaves, or send into another room")
-            stage.speaker.close(Busy("a newer connection of the same speaker took over"))
-        stage.settings = settings
-        stage.speaker = speaker = Speaker(
-            room, name, channels, self._clocks.monotonic_ns(), self._clocks.block
-        )
-        if stage.owner is not None:
-            stage.owner.join(speaker)
-        self._metrics.speakers.inc()
+        stage, record = await self._admit(room, name, grant)
+        source = Intake(channels, self._clocks.block, stage.settings.channels)
+        strip = self._strip(stage, treatment(record.sound, sound, microphone=live))
+        speaker = PcmSpeaker(room, name, "ws" if live else "pcm", grant, source, strip)
+        speaker.heard_ns = self._clocks.monotonic_ns()
+        self._stages.enter(stage, speaker)
         return speaker
 
-    def feed(self, speaker: Speaker, data: bytes) -> None:
+    async def connect_voice(self, room: str, name: str | None, *, grant: Grant = ANYBODY) -> VoiceSpeaker:
+        """Let a voice in, as `connect` does; one without a name is called Guest 1, or 2.
+
+        The voice's timeout begins with its first sign of life, `hear` or `alive`: until then somebody else
+        watches over the connection's making.
+        """
+        stage, record = await self._admit(room, name, grant)
+        source = VoiceSource(stage.settings.channels, self._clocks.block)
+        strip = self._strip(stage, treatment(record.sound, None, microphone=True))
+        speaker = VoiceSpeaker(room, name or stage.guest_name(), "whip", grant, source, strip)
+        self._stages.enter(stage, speaker)
+        return speaker
+
+    def feed(self, speaker: PcmSpeaker, data: bytes) -> None:
         """Bytes from a connection. The take begins with the first of them once the start buffer is full."""
-        now_ns = self._clocks.monotonic_ns()
-        speaker.feed(data, now_ns, real_samples(now_ns))
-        self._begin_if_ready(speaker, now_ns)
+        speaker.heard_ns = now_ns = self._clocks.monotonic_ns()
+        speaker.feed(data, real_samples(now_ns))
+        self._stages.begin_if_ready(speaker, now_ns)
 
-    def finish(self, speaker: Speaker) -> None:
-        """The connection has sent all it had; what was sent will be played."""
-        speaker.intake.finish()
-        self._begin_if_ready(speaker, self._clocks.monotonic_ns())
-
-    def leave(self, speaker: Speaker) -> None:
-        """The connection is gone; said exactly once for each that `connect` gave."""
-        self._metrics.speakers.dec()
-        self._metrics.late_samples.inc(speaker.intake.dropped)
-        stage = self._stages.get(speaker.room)
-        if stage is None or stage.speaker is not speaker:
-            return
-        stage.speaker = None
-        if stage.owner is None:
-            del self._stages[speaker.room]
+    def hear(self, speaker: VoiceSpeaker, packet: VoicePacket) -> None:
+        """A packet of a voice. One that sends nothing but garbage is closed, and the take goes on."""
+        speaker.heard_ns = now_ns = self._clocks.monotonic_ns()
+        try:
+            speaker.source.push(packet, real_samples(now_ns))
+        except BadOpus as error:
+            self._stages.headcount.drop(speaker, "garbage", error)
         else:
-            stage.owner.leave(speaker, self._clocks.monotonic_ns())
+            self._stages.begin_if_ready(speaker, now_ns)
+
+    def alive(self, speaker: VoiceSpeaker) -> None:
+        """The other end is there, although it may say nothing: DTX and a muted track send no packets."""
+        speaker.heard_ns = self._clocks.monotonic_ns()
+
+    def finish(self, speaker: PcmSpeaker) -> None:
+        """The connection has sent all it had; what was sent will be played."""
+        speaker.source.finish()
+        self._stages.begin_if_ready(speaker, self._clocks.monotonic_ns())
+
+    def leave(self, speaker: Speaker[Any]) -> None:
+        """The connection is gone; said exactly once for each that came in."""
+        self._stages.leave(speaker)
+
+    def drop(self, speaker: Speaker[Any], reason: str, error: LongwaveError) -> None:
+        """Let a speaker go who sends what cannot be taken; `error` is what they are told."""
+        self._stages.headcount.drop(speaker, reason, error)
 
     def end(self, room: str) -> tuple[TakeKey, int]:
-        """End the room's take where it is and close its speaker's connection; the take and its samples.
+        """End the room's take where it is and close its connections; the take and its samples.
 
-        Raises UnknownRoom where no take is live.
+        Raises UnknownRoom where no take is live, as do all that a host may do to one.
         """
-        stage = self._stages.get(room)
-        if stage is None or stage.owner is None:
-            raise UnknownRoom("no take of this room is live")
-        return stage.owner.bus.key, self._end(stage, stage.owner)
+        stage = self._stages.live(room)
+        return self._stages.end(stage, stage.live)
 
-    def live_take(self, room: str) -> tuple[TakeOwner | None, Speaker | None]:
-        """The take that lives in `room`, and the connection that is there, if any."""
+    def mute(self, room: str, name: str) -> None:
+        """Nobody hears `name` in this take, from here on."""
+        self._stages.live(room).live.mute(name)
+
+    def unmute(self, room: str, name: str) -> None:
+        """`name` is heard again."""
+        self._stages.live(room).live.unmute(name)
+
+    def remove(self, room: str, name: str) -> None:
+        """Close the connection of `name`; neither the name nor its token comes back in this take."""
+        self._stages.live(room).remove(name)
+
+    def chapter(self, room: str, title: str) -> TakeEvent:
+        """A chapter called `title` begins at the current instant."""
+        return self._stages.live(room).live.chapter(title)
+
+    def live(self, room: str) -> LiveTake | None:
+        """The take that lives in `room`, if any, and who is in it."""
         stage = self._stages.get(room)
-        return (None, None) if stage is None else (stage.owner, stage.speaker)
+        return None if stage is None or stage.owner is None else stage.owner.live()
 
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
+        self._stages.tick(now_ns)
         self._ticked_ns = now_ns
-        for stage in list(self._stages.values()):
-            self._guarded(self._tick_room, stage, now_ns)
 
-    def _tick_room(self, stage: _Stage, now_ns: int) -> bool:
-        speaker, owner = stage.speaker, stage.owner
-        if speaker is not None:
-            self._check_alive(speaker, now_ns)
-        if owner is None:
-            return False
-        owner.tick(now_ns)
-        if owner.bus.top >= stage.note_at:
-            self._count(owner)
-            stage.note_at = self._keeper.note(owner.bus.key, owner.bus.top, named=owner.named)
-        if speaker is None and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS:
-            self._end(stage, owner)
-        return True
+    async def _admit(self, room: str, name: str | None, grant: Grant) -> tuple[Stage, RoomRecord]:
+        """The room for somebody who wants to come in, if they may, and what its host wants."""
+        record = await wishes(self._rooms, room)
+        if self._closing:
+            raise OverCapacity("this server goes down: connect again in a moment")
+        return self._stages.admit(room, record.settings, name, grant), record
 
-    def _check_alive(self, speaker: Speaker, now_ns: int) -> None:
-        if speaker.waits_for_room or speaker.intake.muted:
-            speaker.heard_ns = now_ns
-        elif now_ns - speaker.heard_ns >= self._settings.sender_timeout * _SECOND_NS and not speaker.closed:
-            seconds = f"{self._settings.sender_timeout:g}"
-            speaker.close(
-                SenderTimeout(f"nothing arrived for {seconds} seconds: send silence, or connect again")
-            )
-            self._metrics.speakers_dropped.labels("timeout").inc()
-
-    def _begin_if_ready(self, speaker: Speaker, now_ns: int) -> None:
-        stage = self._stages.get(speaker.room)
-        if (
-            stage is None
-            or stage.speaker is not speaker
-            or stage.owner is not None
-            or not speaker.intake.ready
-        ):
-            return
-        # In step with the ticker: block 0 is over exactly when it looks next.
-        zero_ns = self._ticked_ns if now_ns - self._ticked_ns < block_ns(self._clocks.block) else now_ns
-        epoch_us = self._clocks.wall_us() - (now_ns - zero_ns) // 1000
-        key = TakeKey(stage.room, new_take_id(epoch_us, os.urandom(4)))
-        header = TakeHeader(epoch_us, stage.settings, self._settings.encoder)
-        owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns, self._clocks.block), now_ns)
-        self._keeper.keep(key, header)
-        owner.join(speaker)
-        stage.owner = owner
-        log.info("take begins", room=key.room, take=key.take)
-
-    def _end(self, stage: _Stage, owner: TakeOwner) -> int:
-        key = owner.bus.key
-        samples = owner.end()
-        self._count(owner)
-        self._keeper.ended(key, samples)
-        self._close_stage(stage, Busy("the take was ended: connect again to start another"))
-        log.info("take ends", room=key.room, take=key.take, samples=samples)
-        return samples
-
-    def _close_stage(self, stage: _Stage, reason: LongwaveError) -> None:
-        self._stages.pop(stage.room, None)
-        if stage.speaker is not None:
-            stage.speaker.close(reason)
-
-    async def _take_settings(self, room: str) -> TakeSettings:
-        """What the room's host wants for the next take; the defaults where the disk does not say in time."""
-        record = self._rooms.known(room)
-        if record is None:
-            try:
-                async with asyncio.timeout(_DISK_SECONDS):
-                    record = await asyncio.to_thread(self._rooms.get, room)
-            except (DependencyError, TimeoutError) as error:
-                log.warning("room record cannot be read", room=room, reason=str(error) or "the disk hangs")
-        return (record or RoomRecord()).settings
+    def _strip(self, stage: Stage, sound: Sound) -> Strip:
+        return Strip(stage.settings.channels, sound, self._clocks.block)
 
     async def _run(self) -> None:
         async for now_ns, late_ns in ticks(self._clocks.monotonic_ns, block_ns(self._clocks.block)):
@@ -265,39 +215,14 @@ class Ingest:
             self.tick(self._clocks.monotonic_ns())
 
     async def _catch_up(self, now_ns: int) -> None:
-        """After a stall: what waits in the sockets is played before anything is called silence."""
         log.debug("the process stood still", milliseconds=(now_ns - self._ticked_ns) // 1_000_000)
-        hungry = [stage for stage in self._stages.values() if stage.owner is not None]
-        while hungry:
-            hungry = [stage for stage in hungry if self._guarded(_eat, stage, now_ns)]
-            before = [_received(stage) for stage in hungry]
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            hungry = [stage for stage, was in zip(hungry, before, strict=True) if _received(stage) != was]
 
-    def _guarded(self, work: Callable[[_Stage, int], bool], stage: _Stage, now_ns: int) -> bool:
-        """An error of ours in one room ends that room's take, and no other's."""
-        try:
-            return work(stage, now_ns)
-        except Exception:
-            log.exception("room failed", room=stage.room)
-            self._metrics.unexpected_errors.labels("owner").inc()
-            self._close_stage(stage, LongwaveError("an error of this server's own: connect again"))
-            if stage.owner is not None:
-                with contextlib.suppress(Exception):
-                    self._keeper.ended(stage.owner.bus.key, stage.owner.end())
-            return False
+        def eat(stage: Stage, unread: Speakers) -> Speakers:
+            return self._stages.guarded(partial(_eat, unread), stage, now_ns) or ()
 
-    def _count(self, owner: TakeOwner) -> None:
-        self._metrics.samples.labels("sound").inc(owner.sound)
-        self._metrics.samples.labels("silence").inc(owner.silence)
-        owner.sound = owner.silence = 0
+        await catch_up([stage for stage in self._stages if stage.owner is not None], eat)
 
 
-def _eat(stage: _Stage, now_ns: int) -> bool:
-    """Write what is here; True if the sender should be read once more."""
-    return stage.owner is not None and stage.owner.tick(now_ns, patient=True)
-
-
-def _received(stage: _Stage) -> int:
-    return 0 if stage.speaker is None else stage.speaker.intake.received
+def _eat(unread: Speakers, stage: Stage, now_ns: int) -> Speakers:
+    """Write what is here; those whose connections should be read once more."""
+    return () if stage.owner is None else stage.owner.tick(now_ns, unread)

@@ -19,7 +19,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+from pipeline import pcm as arrays
 from pipeline.grid import BLOCK, SAMPLE_RATE
+from pipeline.pcm import Pcm
 
 START_BUFFER: Final = SAMPLE_RATE // 5
 """Samples that are there before the first one is played; late sound is dropped back to as many."""
@@ -41,11 +43,13 @@ class _Phase(Enum):
 class Intake:
     """The buffer of a sender of `channels` interleaved s16 channels, played `block` samples at a time.
 
+    What is played has `out_channels`, by default as many as are sent.
     `taken`, `silence` and `dropped` count samples: played, missing while it should have spoken, thrown away.
     """
 
-    def __init__(self, channels: int, block: int = BLOCK) -> None:
+    def __init__(self, channels: int, block: int = BLOCK, out_channels: int | None = None) -> None:
         self.channels = channels
+        self._out_channels = out_channels or channels
         self._block = block
         self._blocks_a_look = SAMPLE_RATE // block
         self.fast = False
@@ -80,15 +84,15 @@ class Intake:
 
     @property
     def ready(self) -> bool:
-        """The next block has sound in it."""
-        if self._phase is _Phase.PLAYING:
-            return bool(self._buffer)
-        return self.held >= START_BUFFER or (self.finished and bool(self._buffer))
+        """The next block has sound in it: a whole block of it, until the sender has no more to say."""
+        if self.held >= (self._block if self._phase is _Phase.PLAYING else START_BUFFER):
+            return True
+        return bool(self._buffer) and (self.finished or self.muted)
 
     @property
     def prompt(self) -> bool:
-        """The next block is here as a whole: waiting for more of the sender would not change it."""
-        return self.finished or (self.ready and self.held >= self._block)
+        """The next block is here: waiting for more of the sender would not change it."""
+        return self.finished or self.ready
 
     @property
     def drained(self) -> bool:
@@ -120,24 +124,25 @@ class Intake:
         """Sound is expected again."""
         self.muted = False
 
-    def pull(self) -> bytes | None:
-        """The block that is due now: `block` samples, or None for silence."""
+    def pull(self, _now: int = 0, /) -> Pcm | None:
+        """The block that is due now: (block, out_channels) samples, or None for silence.
+
+        The last one of a sender that is done may be shorter. Of one that breaks off, what is less than a
+        block is kept for when it comes back.
+        """
         if not self.ready:
-            self._run_dry(self._block)
+            self._run_dry()
             return None
         self._phase = _Phase.PLAYING
         self._spoke = True
         self._look()
         size = self._block * self._bytes_a_sample
-        block = bytes(self._buffer[:size])
+        block = self._buffer[:size]
         del self._buffer[:size]
         self.taken += len(block) // self._bytes_a_sample
-        if len(block) == size:
-            return block
-        self._run_dry((size - len(block)) // self._bytes_a_sample)
-        return block.ljust(size, b"\0")
+        return arrays.remix(arrays.from_bytes(block, self.channels), self._out_channels)
 
-    def discard(self) -> None:
+    def discard(self, _now: int = 0, /) -> None:
         """The block that would be due now is played to nobody: the take's clock stands still.
 
         Only a live sender loses it; a fast one waits.
@@ -148,13 +153,17 @@ class Intake:
             self.dropped += self.taken - before
             self.taken = before
 
-    def _run_dry(self, missing: int) -> None:
+    def counts(self) -> dict[str, int]:
+        """What became of what was sent, in samples."""
+        return {"samples": self.taken, "silence": self.silence, "dropped": self.dropped}
+
+    def _run_dry(self) -> None:
         """Silence where the sender should have spoken; one that is muted or has finished owes nothing."""
         self._phase = _Phase.BUFFERING
         self._reset_look()
         if self._spoke and not self.muted and not self.finished:
-            self.silence += missing
-            self._debt += missing
+            self.silence += self._block
+            self._debt += self._block
 
     def _look(self) -> None:
         """Watch the lowest level. What was always held for a second is more than the sender needs: late."""

@@ -2,103 +2,233 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
+from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
-from pipeline.grid import SAMPLE_RATE
+from pipeline import pcm
+from pipeline.mix.mixer import Mixer
 from workers.bus import TakeBus
+from workers.guest_list import NO_ORDERS, GuestList, HostOrders
+from workers.live import LiveTake
+from workers.seat import Seat
+from workers.source import SoundBlock
 from workers.speaker import Speaker
-from workers.take_clock import TakeClock
+from workers.story import Story
+from workers.take_clock import TakeClock, real_samples
 
 
 class TakeOwner:
-    """Writes `bus` by `clock`. At most one speaker at a time, until rooms can mix.
+    """Mixes its speakers onto `bus` by `clock`.
 
-    `speaker` is the connection that is there. One that was replaced or cut off is heard to the end of what
-    it had sent, unless the next one is ready to speak before.
+    Sources are pulled one block ahead of the bus: the mixer takes in block k + 1 and gives out block k. So it
+    knows what comes, and can lead a sound that breaks off to silence. A connection that was cut is heard to
+    the end of what it had sent, unless the next one of the same name is ready before.
+
+    `named` and `orders` are what a take that goes on after a restart had before.
     """
 
-    def __init__(self, bus: TakeBus, clock: TakeClock, now_ns: int, *, named: bool = False) -> None:
+    def __init__(
+        self,
+        bus: TakeBus,
+        clock: TakeClock,
+        now_ns: int,
+        *,
+        named: bool = False,
+        orders: HostOrders = NO_ORDERS,
+    ) -> None:
         self.bus = bus
         self.clock = clock
-        self.speaker: Speaker | None = None
         self.alone_ns = now_ns
-        self._leaving: Speaker | None = None
-        self._block = clock.block
-        self._channels = bus.header.settings.channels
-        # Names that were said before a restart are not known here, only that there were some.
-        self._names: tuple[str, ...] | None = None if named else ()
-        self._speaking: tuple[str, ...] = ()
-        self._say_from = 0
-        self._stood_until = clock.blocks_over(now_ns)
+        self.guests = GuestList(orders)
+        self.mixer = Mixer(bus.header.settings.channels, clock.block, resumed=bus.top > 0)
         self.sound = 0
         self.silence = 0
+        self._story = Story(bus, named=named)
+        self._seats: list[Seat] = []
+        self._failed: list[tuple[Speaker[Any], Exception]] = []
+        self._block = clock.block
+        self._zero = real_samples(clock.zero_ns)
+        # Sample 0 of a take is the first of its sound; later, what comes in waits behind the silence before.
+        self._begun = bus.top > 0
+        self._stood_until = clock.blocks_over(now_ns)
 
     @property
     def named(self) -> bool:
         """Listeners are being told that somebody speaks."""
-        return self._names != ()
+        return self._story.named
 
-    def join(self, speaker: Speaker) -> None:
-        """`speaker` is heard as soon as its buffer is full."""
-        if self.speaker is not None:
-            self._leaving = self.speaker
-            self._leaving.intake.finish()
-        self.speaker = speaker
+    def live(self) -> LiveTake:
+        """The take as it is at this moment, with whoever is in its mix."""
+        return LiveTake(
+            key=self.bus.key,
+            epoch_us=self.bus.header.epoch_us,
+            sample=self.bus.top,
+            speakers=tuple(seat.live() for seat in self._seats),
+            integrated=self.mixer.loudness.integrated,
+            short_term=self.mixer.loudness.short_term,
+        )
+
+    def join(self, speaker: Speaker[Any]) -> None:
+        """`speaker` is heard as soon as its source is ready, in place of who had its name until then."""
         speaker.take = self.bus.key.take
+        speaker.strip.muted = self.guests.is_muted(speaker.name)
+        elders = [] if speaker.name is None else [seat for seat in self._seats if seat.name == speaker.name]
+        for elder in elders:
+            elder.leave()
+        self._seats.append(Seat(speaker, elders))
 
-    def leave(self, speaker: Speaker, now_ns: int) -> None:
-        """The connection is gone."""
-        if speaker is self.speaker:
-            speaker.intake.finish()
-            self.speaker, self._leaving = None, speaker
-            self.alone_ns = now_ns
+    def leave(self, speaker: Speaker[Any]) -> None:
+        """The connection is gone; what it had sent is played."""
+        for seat in self._seats:
+            if seat.speaker is speaker:
+                seat.leave()
 
-    def tick(self, now_ns: int, *, patient: bool = False) -> bool:
+    def tick(self, now_ns: int, patient: Collection[Speaker[Any]] = ()) -> list[Speaker[Any]]:
         """Write every block that is over by `now_ns`.
 
-        With `patient`, stop before a block that is not whole here yet; True says that it did.
+        Stops before a block that one of `patient` may still have a part in, and gives those it waits for.
         """
         over = self.clock.blocks_over(now_ns)
         block = self.bus.top // self._block
         if over <= block:
             self._stand_still(over)
-            return False
+            return []
         while block < over:
-            source = self._source()
-            if source is None:
-                self._say(())
+            if not self._seats and self.mixer.idle:
+                self._begun = True
+                self._story.say()
                 self._be_silent(over - block)
                 break
-            if patient and not source.intake.prompt:
-                return True
-            self._write(source)
+            if patient and (waits := self._not_prompt(patient)):
+                return waits
+            self._write(block)
             block += 1
         self._stood_until = over
-        return False
+        return []
+
+    def take_failed(self) -> list[tuple[Speaker[Any], Exception]]:
+        """Speakers whose sound broke since this was asked last, and how; the take went on without them."""
+        failed, self._failed = self._failed, []
+        return failed
 
     def end(self) -> int:
         """Finish the take where it is; the number of its samples."""
+        for seat in [*self._seats]:
+            self._depart(seat)
         self.bus.end(self.bus.top)
         return self.bus.top
 
-    def _source(self) -> Speaker | None:
-        """Who is heard in the next block."""
-        leaving = self._leaving
-        if leaving is not None:
-            if not leaving.intake.drained and not (self.speaker and self.speaker.intake.ready):
-                return leaving
-            self._leaving = None
-        return self.speaker
+    def mute(self, name: str) -> None:
+        """Nobody hears `name` from here on. Raises UnknownRoom where there is nobody of that name."""
+        seats = self._known(name)
+        if self.guests.mute(name):
+            self._story.tell("mute", name)
+        for seat in seats:
+            seat.speaker.strip.muted = True
 
-    def _write(self, source: Speaker) -> None:
-        pcm = source.pull(self._channels)
-        if pcm is None:
-            self._say(self._speaking)
+    def unmute(self, name: str) -> None:
+        """`name` is heard again. Raises UnknownRoom where there is nobody of that name, nor was muted."""
+        seats = self._known(name)
+        if self.guests.unmute(name):
+            self._story.tell("unmute", name)
+        for seat in seats:
+            seat.speaker.strip.muted = False
+
+    def remove(self, name: str) -> None:
+        """`name` is out of the mix at once, and does not come back. Raises UnknownRoom where nobody is."""
+        seats = self._known(name)
+        self.guests.remove(name, [seat.speaker.grant for seat in seats])
+        for seat in seats:
+            self._depart(seat)
+
+    def chapter(self, title: str) -> TakeEvent:
+        """A chapter called `title` begins now."""
+        return self._story.chapter(title)
+
+    def _known(self, name: str) -> list[Seat]:
+        seats = [seat for seat in self._seats if seat.name == name]
+        if not seats and not self.guests.is_muted(name):
+            raise UnknownRoom("nobody of this name is in the take")
+        return seats
+
+    def _not_prompt(self, patient: Collection[Speaker[Any]]) -> list[Speaker[Any]]:
+        speakers = [seat.speaker for seat in self._seats]
+        return [speaker for speaker in speakers if speaker in patient and not speaker.source.prompt]
+
+    def _write(self, block: int) -> None:
+        """Put `block` on the bus, and what happens after it."""
+        if not self._begun:
+            self._begun = True
+            self._mix(0)
+            self._tell()
+        mixed = self._mix(block + 1)
+        if mixed is None:
             self._be_silent(1)
         else:
-            self._say(() if source.name is None else (source.name,))
-            self.bus.append(self.bus.top, pcm)
+            self.bus.append(self.bus.top, pcm.to_bytes(mixed))
             self.sound += self._block
-        source.stir()
+        self._tell()
+
+    def _mix(self, block: int) -> pcm.Pcm | None:
+        """Take in `block`, give out the one before it."""
+        due = self._zero + block * self._block
+        for seat in [*self._seats]:
+            if seat.over:
+                self._depart(seat)
+            elif seat.elders and seat.speaker.source.ready:
+                for elder in seat.elders:
+                    self._depart(elder)
+        return self.mixer.mix([(seat.strip, self._pull(seat, due)) for seat in self._seats])
+
+    def _pull(self, seat: Seat, due: int) -> SoundBlock | None:
+        speaker = seat.speaker
+        seat.strip.finished = speaker.source.finished
+        try:
+            sound: SoundBlock | None = speaker.source.pull(due)
+        except Exception as error:  # noqa: BLE001 - whatever one speaker's source does, the others are heard
+            self._failed.append((speaker, error))
+            seat.broken = True
+            sound = None
+        speaker.held = sound is not None
+        speaker.stir()
+        return sound
+
+    def _tell(self) -> None:
+        """Tell of the block that was just taken in: its first sample is the next one of the bus."""
+        for seat in self._seats:
+            if seat.name is not None:
+                self._follow(seat, seat.name)
+        self._story.say()
+
+    def _follow(self, seat: Seat, name: str) -> None:
+        if seat.joined is None and seat.speaker.held:
+            seat.joined = self.bus.top
+            self._story.tell("join", name)
+        if seat.strip.speaking != seat.speaking:
+            seat.speaking = seat.strip.speaking
+            if seat.speaking:
+                self._story.speaks(name)
+            else:
+                self._story.quiet(name, self.bus.top - seat.strip.quiet_for)
+
+    def _depart(self, seat: Seat) -> None:
+        """`seat` is heard no more; another connection of the same name goes on with its story."""
+        if seat not in self._seats:
+            return
+        self._seats.remove(seat)
+        seat.speaker.held = False
+        seat.speaker.stir()
+        if seat.name is None:
+            return
+        if seat.speaking:
+            self._story.quiet(seat.name, self.bus.top - seat.strip.quiet_for)
+        heirs = [other for other in self._seats if other.name == seat.name]
+        for heir in heirs:
+            heir.joined = seat.joined if heir.joined is None else heir.joined
+        if not heirs and seat.joined is not None:
+            self._story.tell("leave", seat.name)
 
     def _be_silent(self, blocks: int) -> None:
         self.bus.append_silence(self.bus.top, blocks * self._block)
@@ -106,21 +236,8 @@ class TakeOwner:
 
     def _stand_still(self, over: int) -> None:
         """A resumed take begins above every number that was reserved; its clock gets there in seconds."""
-        source = self._source()
-        if source is not None:
-            for _ in range(over - self._stood_until):
-                source.intake.discard()
-            source.stir()
+        for block in range(self._stood_until + 1, over + 1):
+            for seat in self._seats:
+                seat.speaker.source.discard(self._zero + block * self._block)
+                seat.speaker.stir()
         self._stood_until = max(over, self._stood_until)
-
-    def _say(self, names: tuple[str, ...]) -> None:
-        """Put an event on the bus if others speak from here on; it precedes the sound that it is about.
-
-        Who speaks stays said for at least a second: a sender that breaks off and comes back changes nothing.
-        """
-        self._speaking, top = names, self.bus.top
-        if names == self._names or top < self._say_from:
-            return
-        self.bus.append_event(TakeEvent(top, 0, "speakers", speakers=names))
-        self._names = names
-        self._say_from = top + SAMPLE_RATE

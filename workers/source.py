@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SoundBlock = NDArray[np.int16] | NDArray[np.float32]
-"""One block, (block, channels): int16 as PCM was sent, or float32 with full scale 1.0 as a voice was decoded."""
+"""(block, channels): int16 as PCM was sent, or float32 with full scale 1.0 as a voice was decoded.
+
+A shorter block says that the sound ends inside it."""
 
 
 class Source(Protocol):

@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 
 from contracts.position import Position
+from contracts.take import PUBLISHED_KINDS
 from pipeline.grid import (
     FRAME,
     LOOKAHEAD_FRAMES,
@@ -202,8 +203,9 @@ class Transcoder:
     def _take_events(self, log: TakeLog) -> None:
         events = self._bus.events_from(self._event_cursor)
         self._event_cursor += len(events)
-        if events:
-            log.add_events(events)
+        published = [event for event in events if event.kind in PUBLISHED_KINDS]
+        if published:
+            log.add_events(published)
 
     def _give_up_lost(self, log: TakeLog) -> None:
         """Declare gaps for the segments whose own samples the bus has lost."""

@@ -34,7 +34,9 @@ class Line:
     def tick(self, times: int = 1) -> None:
         for _ in range(times):
             self.now += BLOCK
-            self.out.append(self.intake.pull())
+            block = self.intake.pull()
+            size = BLOCK * 2 * self.intake.channels
+            self.out.append(None if block is None else block.tobytes().ljust(size, b"\0"))
 
     def steady(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -103,17 +105,27 @@ def test_a_sender_without_a_sample_is_drained_at_once() -> None:
     assert not line.intake.ready
 
 
-def test_an_exhausted_buffer_pads_with_silence_and_fills_again() -> None:
+def test_an_exhausted_buffer_is_silent_and_fills_again() -> None:
     line = Line()
     line.arrive(START_BUFFER + 100)
     line.tick(11)
-    line.arrive(START_BUFFER - 1)
+    line.arrive(START_BUFFER - 101)
     line.tick()
     line.arrive(1)
     line.tick()
-    assert [block is not None for block in line.out[-3:]] == [True, False, True]
-    assert line.intake.silence == BLOCK - 100 + BLOCK
-    assert line.sound == ramp(0, START_BUFFER + 100 + BLOCK)
+    assert [block is not None for block in line.out[-4:]] == [True, False, False, True]
+    assert line.intake.silence == 2 * BLOCK
+
+
+def test_a_sender_that_breaks_off_ends_with_a_whole_block() -> None:
+    """The rest is heard when it goes on: padded now, it would be a step from sound to silence."""
+    line = Line()
+    line.arrive(START_BUFFER + 100)
+    line.tick(12)
+    assert line.played == [*ramp(0, START_BUFFER), *[0] * (2 * BLOCK)]
+    line.arrive(START_BUFFER)
+    line.tick()
+    assert line.sound == ramp(0, START_BUFFER + BLOCK)
 
 
 def test_after_a_stall_what_is_late_is_dropped_and_time_fits_again() -> None:
@@ -216,17 +228,19 @@ def test_mute_is_silence_that_nobody_owes() -> None:
     line = Line()
     line.arrive(START_BUFFER)
     line.steady(10)
+    line.arrive(7)
     line.intake.mute()
     line.arrive(BLOCK)  # said behind the hand: not heard
     line.tick(300)
-    assert line.sound == ramp(0, 20 * BLOCK)  # said before: heard
+    said = ramp(0, 20 * BLOCK + 7)
+    assert line.sound == said  # said before: heard, to the last sample
     assert line.intake.silence == 0
     line.intake.unmute()
     line.sent = 0
     line.arrive(START_BUFFER)
     line.steady(100)
     assert line.intake.dropped == BLOCK
-    assert line.sound == [*ramp(0, 20 * BLOCK), *ramp(0, 100 * BLOCK)]
+    assert line.sound == [*said, *ramp(0, 100 * BLOCK)]
 
 
 def test_a_clock_that_stands_still_costs_a_live_sender_its_sound_and_a_fast_one_nothing() -> None:

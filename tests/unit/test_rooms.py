@@ -18,6 +18,7 @@ NEWS = RoomRecord(
     title="Nachrichten ö <&>",
     settings=TakeSettings(channels=2, parts=10, renditions=(Rendition("32k"), Rendition("128k"))),
     visibility="unlisted",
+    sound="as-is",
 )
 
 
@@ -44,6 +45,9 @@ def test_a_record_survives_its_wire_form() -> None:
         ({"renditions": ["loud"]}, "rendition"),
         ({"visibility": "secret"}, "visibility"),
         ({"visibility": ["public"]}, "visibility"),
+        ({"sound": "loud"}, "sound"),
+        ({"sound": None}, "sound"),
+        ({"sound": ["voice"]}, "sound"),
         ([], "JSON object"),
     ],
 )

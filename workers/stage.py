@@ -1,0 +1,93 @@
+"""A room that is in use: the connections into it, and its take once that has begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.access import Grant
+from contracts.errors import Busy, Forbidden, LongwaveError, OverCapacity, UnknownRoom
+from contracts.take import TakeSettings
+from workers.guest_list import GuestList
+from workers.owner import TakeOwner
+from workers.speaker import Speaker
+
+
+@dataclass(slots=True)
+class Stage:
+    """Somebody is connected, or a take lives. `settings` are those that the room had when it came into use.
+
+    `note_at` and `count_at` are the samples at which there is something to note and to count again.
+    """
+
+    room: str
+    settings: TakeSettings
+    owner: TakeOwner | None = None
+    speakers: list[Speaker[Any]] = field(default_factory=list)
+    note_at: int = 0
+    count_at: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is connected and no take lives."""
+        return self.owner is None and not self.speakers
+
+    @property
+    def live(self) -> TakeOwner:
+        """The owner of its take. Raises UnknownRoom where none is live."""
+        if self.owner is None:
+            raise UnknownRoom("no take of this room is live")
+        return self.owner
+
+    def named(self, name: str | None) -> Speaker[Any] | None:
+        """The connection of that name; those without a name are each somebody of their own."""
+        return next((speaker for speaker in self.speakers if name is not None and speaker.name == name), None)
+
+    def check(self, name: str | None, grant: Grant, most: int) -> None:
+        """Raises Forbidden for who was removed, OverCapacity where `most` speakers are there already."""
+        if self.owner is not None:
+            self.owner.guests.check(name, grant)
+        if len(self.speakers) >= most and self.named(name) is None:
+            raise OverCapacity(f"all {most} places for speakers in this room are taken")
+
+    def guest_name(self) -> str:
+        """A name for a voice that came without one."""
+        guests = GuestList() if self.owner is None else self.owner.guests
+        return guests.free_name({speaker.name for speaker in self.speakers})
+
+    def enter(self, speaker: Speaker[Any]) -> None:
+        """Somebody connected. Another connection of the same name is the same person on another network."""
+        old = self.named(speaker.name)
+        if old is not None:
+            self.speakers.remove(old)
+            old.close(Busy("a newer connection of the same speaker took over"))
+        self.speakers.append(speaker)
+        if self.owner is not None:
+            self.owner.join(speaker)
+
+    def leave(self, speaker: Speaker[Any], now_ns: int) -> None:
+        """The connection is gone; nothing happens where it was replaced before."""
+        if speaker not in self.speakers:
+            return
+        self.speakers.remove(speaker)
+        if self.owner is not None:
+            self.owner.leave(speaker)
+            self.owner.alone_ns = now_ns
+
+    def begin(self, owner: TakeOwner) -> None:
+        """The take begins with everybody who is connected."""
+        self.owner = owner
+        for speaker in self.speakers:
+            owner.join(speaker)
+
+    def remove(self, name: str) -> None:
+        """The host puts `name` out of the take. Raises UnknownRoom where nobody of that name is in it."""
+        self.live.remove(name)
+        speaker = self.named(name)
+        if speaker is not None:
+            speaker.close(Forbidden("the host has removed you from this take"))
+
+    def close(self, reason: LongwaveError) -> None:
+        """Break off every connection."""
+        for speaker in self.speakers:
+            speaker.close(reason)
