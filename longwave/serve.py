@@ -25,6 +25,7 @@ from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import BLOCK, SAMPLE_RATE
 from samples import DEMO
 from storage.rooms import RoomRecord, RoomStore
+from storage.takes import TakeRecords
 from workers.http_origin import HttpOrigin
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
@@ -33,6 +34,7 @@ from workers.take_clock import Clocks
 from workers.take_keeper import TakeKeeper
 from workers.take_store import TakeStore
 from workers.transcoder_pool import TranscoderPool
+from workers.whip.http_whip import add_whip_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,12 +71,14 @@ async def _run(settings: ServeSettings) -> None:
         here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
         ingest, pool = await stack.enter_async_context(_working(settings, metrics, rooms, here, keys))
         app = make_app(metrics, TokenGate(settings.token_text, keys))
-        workers.http_app.add_routes(app, ingest, rooms)
+        workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)
+        add_whip_routes(app, ingest, settings.whip(), metrics)
         origin.app.add_routes(
             app,
             here,
             title_of=_titles(rooms),
             degraded=lambda: [ingest.degraded] if ingest.degraded else [],
+            record_of=TakeRecords(settings.data_dir / "rooms").read,
         )
         url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
@@ -105,6 +109,7 @@ async def _working(
         idle_timeout=settings.idle_timeout,
         sender_timeout=settings.sender_timeout,
         max_rooms=settings.max_rooms,
+        max_speakers=settings.max_speakers,
     )
     ingest = Ingest(hub, rooms, keeper, ingest_settings, metrics, Clocks(block=_BLOCK))
     await ingest.start()

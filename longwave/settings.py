@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import UsageError
 from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
+from workers.whip.settings import IceServer, WhipSettings, parse_address, parse_ice_servers, parse_udp_ports
 
 
 class SecretSettings(BaseSettings):
@@ -113,6 +114,14 @@ class ServeSettings(OriginSettings):
     idle_timeout: float = Field(60.0, ge=1, le=3600, description="seconds without a speaker that end a take")
     sender_timeout: float = Field(30.0, ge=1, le=3600, description="seconds without audio that drop a sender")
     max_rooms: int = Field(200, ge=1, le=10_000, description="rooms that may be live at once")
+    max_speakers: int = Field(16, ge=1, le=100, description="speakers that may be in a room at once")
+    ice_servers: Annotated[tuple[IceServer, ...], NoDecode] = Field(
+        (), description="STUN and TURN servers that browsers are told of"
+    )
+    whip_address: str | None = Field(None, description="address that NAT maps to this machine, for WebRTC")
+    whip_udp_ports: Annotated[tuple[int, int] | None, NoDecode] = Field(
+        None, description="LOW-HIGH: UDP ports that a firewall lets through, for WebRTC"
+    )
     encoder_threads: int | None = Field(
         None, ge=1, le=256, description="threads that encode; default: the cores"
     )
@@ -121,6 +130,31 @@ class ServeSettings(OriginSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
+
+    @field_validator("ice_servers", mode="before")
+    @classmethod
+    def _servers(cls, value: object) -> object:
+        return parse_ice_servers(value) if isinstance(value, str) else value
+
+    @field_validator("whip_address")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        return parse_address(value) if value else None
+
+    @field_validator("whip_udp_ports", mode="before")
+    @classmethod
+    def _ports(cls, value: object) -> object:
+        return (parse_udp_ports(value) if value else None) if isinstance(value, str) else value
+
+    def whip(self) -> WhipSettings:
+        """What WebRTC needs. Pages of other sites may send only where a token tells who they are."""
+        return WhipSettings(
+            host=self.host,
+            address=self.whip_address,
+            udp_ports=self.whip_udp_ports,
+            ice_servers=self.ice_servers,
+            other_sites=self.token is not None or self.keys is not None,
+        )
 
 
 S = TypeVar("S", bound=BaseSettings)
@@ -138,4 +172,4 @@ def load_settings(kind: type[S], given: dict[str, Any]) -> S:
         name = str(first["loc"][0]) if first["loc"] else ""
         flagged = given.get(name) is not None
         option = "--" + name.replace("_", "-") if flagged else "LONGWAVE_" + name.upper()
-        raise UsageError(f"{option}: {first['msg']}") from None
+        raise UsageError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -1,7 +1,7 @@
 """PCM in: `PUT /pcm/{room}` with a chunked body, and `GET /pcm/{room}/ws` with one message after another.
 
-Both take s16le at 48 kHz. A sender that is faster than time is paced by not being read; everything about a
-request is decided before its body is read.
+Both take s16le at 48 kHz; the second in the shape in which LiveKit's track egress sends it. A sender that is
+faster than time is paced by not being read; everything about a request is decided before its body is read.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from aiohttp import ClientPayloadError, WSMsgType, hdrs, web
+from aiohttp import ClientPayloadError, WebSocketError, WSMsgType, hdrs, web
 
+from contracts.access import GRANT
 from contracts.errors import BadRequest, Forbidden, LongwaveError, http_status
-from contracts.http import go_on, json_line, refuse_encoding
+from contracts.http import expect_later, go_on, json_line, refuse_encoding
 from contracts.ids import check_room, check_speaker
+from storage.rooms import RoomSound
 from workers.ingest import Ingest
-from workers.speaker import Speaker
+from workers.speaker import PcmSpeaker
 
 # More than a second of stereo in one message is no live sender.
 MAX_MESSAGE_BYTES: Final = 256 * 1024
@@ -34,10 +36,15 @@ class PcmHandlers:
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
 
+    def add_routes(self, app: web.Application) -> None:
+        """Both."""
+        app.router.add_route("PUT", "/pcm/{room}", self.put, expect_handler=expect_later)
+        app.router.add_route("GET", "/pcm/{room}/ws", self.websocket)
+
     async def put(self, request: web.Request) -> web.StreamResponse:
         """`PUT /pcm/{room}?channels=1&speaker=NAME`: answered when all of it is on the bus."""
         refuse_encoding(request)
-        speaker = await self._connect(request)
+        speaker = await self._connect(request, live=False)
         try:
             with speaker.attached():
                 await go_on(request)
@@ -57,26 +64,32 @@ class PcmHandlers:
         if not socket.can_prepare(request):
             raise BadRequest("this address speaks WebSocket: send PCM in a body with PUT /pcm/{room}")
         refuse_other_sites(request)
-        speaker = await self._connect(request)
+        speaker = await self._connect(request, live=True)
         try:
             await socket.prepare(request)
             with speaker.attached():
                 await self._listen(socket, speaker)
+        except _BadMessage as error:
+            self._ingest.drop(speaker, "garbage", error)
+            await _close(socket, error)
         except LongwaveError as error:
             await _close(socket, error)
         finally:
             self._ingest.leave(speaker)
         return socket
 
-    async def _connect(self, request: web.Request) -> Speaker:
+    async def _connect(self, request: web.Request, *, live: bool) -> PcmSpeaker:
         room = check_room(request.match_info["room"])
         channels = request.query.get("channels", "1")
         if channels not in {"1", "2"}:
             raise BadRequest("channels: 1 or 2")
-        name = request.query.get("speaker")
-        return await self._ingest.connect(room, None if name is None else check_speaker(name), int(channels))
+        asked, grant = request.query.get("speaker"), request[GRANT]
+        name = grant.speaks_as(None if asked is None else check_speaker(asked))
+        return await self._ingest.connect(
+            room, name, int(channels), grant=grant, sound=_sound(request), live=live
+        )
 
-    async def _read(self, request: web.Request, speaker: Speaker) -> None:
+    async def _read(self, request: web.Request, speaker: PcmSpeaker) -> None:
         try:
             while data := await request.content.readany():
                 self._ingest.feed(speaker, data)
@@ -84,7 +97,7 @@ class PcmHandlers:
         except (ClientPayloadError, ConnectionError):
             raise BadRequest("the body stopped half way") from None
 
-    async def _listen(self, socket: web.WebSocketResponse, speaker: Speaker) -> None:
+    async def _listen(self, socket: web.WebSocketResponse, speaker: PcmSpeaker) -> None:
         async for message in socket:
             match message.type:
                 case WSMsgType.BINARY:
@@ -94,21 +107,34 @@ class PcmHandlers:
                     await speaker.paced()
                 case WSMsgType.TEXT:
                     _obey(message.data, speaker)
+                case WSMsgType.ERROR if isinstance(message.data, WebSocketError):
+                    raise _BadMessage(f"not a message that can be read: {message.data}")
                 case _:
                     break
+
+
+def _sound(request: web.Request) -> RoomSound | None:
+    """What is to be done to this one's sound, whatever the room says."""
+    match request.query.get("sound"):
+        case None:
+            return None
+        case "voice" | "as-is" as sound:
+            return sound
+        case _:
+            raise BadRequest("sound: voice (filtered and levelled) or as-is")
 
 
 class _BadMessage(BadRequest):
     """A message that is neither PCM nor a known JSON object."""
 
 
-def report(speaker: Speaker) -> dict[str, object]:
+def report(speaker: PcmSpeaker) -> dict[str, object]:
     """What became of a sender's samples."""
     intake = speaker.intake
     return {"samples": intake.taken, "silence": intake.silence, "dropped": intake.dropped}
 
 
-def _check_body(speaker: Speaker) -> None:
+def _check_body(speaker: PcmSpeaker) -> None:
     if speaker.odd_bytes:
         raise BadRequest(
             f"the body ends inside a sample, {speaker.odd_bytes} bytes over; what came before was taken: "
@@ -118,7 +144,7 @@ def _check_body(speaker: Speaker) -> None:
         raise BadRequest("the body was empty: send s16le PCM at 48 kHz")
 
 
-def _obey(text: str, speaker: Speaker) -> None:
+def _obey(text: str, speaker: PcmSpeaker) -> None:
     """`{"muted": bool}`; other members of the object are for others."""
     try:
         words = json.loads(text)

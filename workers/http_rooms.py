@@ -1,75 +1,137 @@
-"""Rooms over HTTP: `PUT`, `GET`, `DELETE /rooms/{room}` and `POST /rooms/{room}/end`."""
+"""Rooms over HTTP, and the host's hand: what is in a room, who is heard, chapters, and the end."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import Busy, UnknownRoom
-from contracts.http import json_line, read_json
-from contracts.ids import check_room
+from contracts.access import GRANT, Grant
+from contracts.errors import BadRequest, Busy, UnknownRoom
+from contracts.http import expect_later, json_line, read_json
+from contracts.ids import check_room, check_speaker, check_title
 from storage.rooms import RoomRecord, RoomStore
-from workers.http_pcm import refuse_other_sites, report
+from workers.http_pcm import refuse_other_sites
 from workers.ingest import Ingest
 
 _MAX_BODY: Final = 16 * 1024
+_SPEAKER: Final = "/rooms/{room}/speakers/{name}"
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 
 class RoomHandlers:
-    """What a host does with rooms."""
+    """What hosts do with rooms, and speakers may see of theirs. `listeners_of` counts who listens to one."""
 
-    def __init__(self, ingest: Ingest, rooms: RoomStore) -> None:
+    def __init__(self, ingest: Ingest, rooms: RoomStore, listeners_of: Callable[[str], int]) -> None:
         self._ingest = ingest
         self._rooms = rooms
+        self._listeners_of = listeners_of
+
+    def add_routes(self, app: web.Application) -> None:
+        """All under `/rooms/{room}`."""
+        add = partial(app.router.add_route, expect_handler=expect_later)
+        add("PUT", "/rooms/{room}", self.put)
+        add("GET", "/rooms/{room}", self.get)
+        add("DELETE", "/rooms/{room}", self.delete)
+        add("POST", "/rooms/{room}/end", self.end)
+        add("POST", "/rooms/{room}/chapters", self.chapter)
+        add("POST", f"{_SPEAKER}/mute", self.mute)
+        add("POST", f"{_SPEAKER}/unmute", self.unmute)
+        add("DELETE", _SPEAKER, self.remove)
 
     async def put(self, request: web.Request) -> web.Response:
         """Create a room or change it, for the next take: 201 or 200, and the record."""
-        room = self._admit(request)
+        room = _room(request)
         record = RoomRecord.from_json(await read_json(request, _MAX_BODY))
         new = await asyncio.to_thread(self._rooms.put, room, record)
         return json_line({"room": room, **record.to_json()}, 201 if new else 200)
 
     async def get(self, request: web.Request) -> web.Response:
-        """The record, and the live take if there is one."""
-        room = self._admit(request)
+        """The record, the live take if there is one, how many listen, and who is asking."""
+        room = _room(request)
         record = await asyncio.to_thread(self._rooms.get, room)
-        live = self._live(room)
+        live = self._ingest.live(room)
         if record is None and live is None:
-            raise UnknownRoom("no such room: create it with PUT /rooms/{room}, or send into it")
-        answer = {"room": room, **(record or RoomRecord()).to_json(), "live": live}
-        return json_line(answer, headers={"Cache-Control": "no-store"})
+            raise _NoRoomYet(request[GRANT])
+        answer = {
+            "room": room,
+            **(record or RoomRecord()).to_json(),
+            "live": None if live is None else live.to_json(),
+            "listeners": self._listeners_of(room),
+            "you": _you(request[GRANT]),
+        }
+        return json_line(answer, headers=_NOT_KEPT)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a room that is not live."""
-        room = self._admit(request)
-        if self._live(room) is not None:
+        room = _room(request)
+        if self._ingest.live(room) is not None:
             raise Busy("this room is live: end it first, with POST /rooms/{room}/end")
         if not await asyncio.to_thread(self._rooms.delete, room):
             raise UnknownRoom("no such room")
         return web.Response(status=204)
 
     async def end(self, request: web.Request) -> web.Response:
-        """End the take; its speaker's connection is closed."""
-        room = self._admit(request)
-        key, samples = self._ingest.end(room)
+        """End the take; its speakers' connections are closed."""
+        key, samples = self._ingest.end(_room(request))
         return json_line({"room": key.room, "take": key.take, "samples": samples})
 
-    @staticmethod
-    def _admit(request: web.Request) -> str:
-        refuse_other_sites(request)
-        return check_room(request.match_info["room"])
+    async def chapter(self, request: web.Request) -> web.Response:
+        """`{"title": …}`: a chapter begins at the current instant. 201 with its sample."""
+        room = _room(request)
+        title = _title(await read_json(request, _MAX_BODY))
+        event = self._ingest.chapter(room, title)
+        return json_line({"room": room, "sample": event.sample, "title": event.title}, 201)
 
-    def _live(self, room: str) -> dict[str, object] | None:
-        owner, speaker = self._ingest.live_take(room)
-        if owner is None:
-            return None
-        speakers = [] if speaker is None else [{"speaker": speaker.name, **report(speaker)}]
-        bus = owner.bus
-        return {
-            "take": bus.key.take,
-            "epoch_us": bus.header.epoch_us,
-            "sample": bus.top,
-            "speakers": speakers,
-        }
+    async def mute(self, request: web.Request) -> web.Response:
+        """Nobody hears the speaker in this take, until `unmute`; also not after connecting again."""
+        room, name = _speaker(request)
+        self._ingest.mute(room, name)
+        return json_line({"room": room, "name": name, "muted": True})
+
+    async def unmute(self, request: web.Request) -> web.Response:
+        """The speaker is heard again."""
+        room, name = _speaker(request)
+        self._ingest.unmute(room, name)
+        return json_line({"room": room, "name": name, "muted": False})
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Close the speaker's connection; neither the name nor the token comes back in this take."""
+        self._ingest.remove(*_speaker(request))
+        return web.Response(status=204)
+
+
+class _NoRoomYet(UnknownRoom):
+    """Nobody has made this room or spoken in it; who asks may be the first, and is told who they are."""
+
+    def __init__(self, grant: Grant) -> None:
+        super().__init__("no such room: create it with PUT /rooms/{room}, or send into it")
+        self._grant = grant
+
+    def details(self) -> dict[str, object]:
+        """`{"you": …}`, as with a room."""
+        return {"you": _you(self._grant)}
+
+
+def _you(grant: Grant) -> dict[str, object]:
+    return {"role": grant.role, "name": grant.name}
+
+
+def _room(request: web.Request) -> str:
+    refuse_other_sites(request)
+    return check_room(request.match_info["room"])
+
+
+def _speaker(request: web.Request) -> tuple[str, str]:
+    return _room(request), check_speaker(request.match_info["name"])
+
+
+def _title(body: object) -> str:
+    match body:
+        case {"title": str(title), **others} if not others:
+            return check_title(title)
+        case _:
+            raise BadRequest('a chapter is {"title": "…"}')
