@@ -30,7 +30,7 @@ class LiveSpeaker:
     def to_json(self) -> dict[str, object]:
         """As `GET /rooms/{room}` tells it."""
         return {
-            "speaker": self.name,
+            "name": self.name,
             "kind": self.kind,
             "speaking": self.speaking,
             "muted": self.muted,

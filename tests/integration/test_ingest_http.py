@@ -428,7 +428,7 @@ async def test_a_live_room_tells_of_its_take_and_is_not_deleted(server: Server) 
     bus = server.bus()
     assert (live["take"], live["epoch_us"]) == (bus.key.take, bus.header.epoch_us)
     assert 0 < live["sample"] <= bus.top
-    assert live["speakers"][0]["speaker"] == "Ada"
+    assert live["speakers"][0]["name"] == "Ada"
     assert (await server.ask("DELETE", "/rooms/room"))[0] == 409
     line.close()
 
