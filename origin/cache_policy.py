@@ -23,6 +23,7 @@ class Kind(StrEnum):
     PLAYLIST = "playlist"
     MULTIVARIANT = "multivariant"
     ENDED_PLAYLIST = "ended_playlist"
+    RECORD = "record"
     LOBBY = "lobby"
     PAGE = "page"
     STATUS = "status"
@@ -45,6 +46,8 @@ CACHE_CONTROL: Final[Mapping[Kind, str]] = {
     Kind.PLAYLIST: _BRIEFLY,
     Kind.MULTIVARIANT: _BRIEFLY,
     Kind.ENDED_PLAYLIST: "public, max-age=60",
+    # Never written again, but a host may delete the take.
+    Kind.RECORD: "public, max-age=60",
     Kind.LOBBY: _BRIEFLY,
     # Pages change with a release: kept, but asked about (ETag).
     Kind.PAGE: "no-cache",

@@ -19,6 +19,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
         (Kind.PLAYLIST, "public, max-age=1"),
         (Kind.MULTIVARIANT, "public, max-age=1"),
         (Kind.ENDED_PLAYLIST, "public, max-age=60"),
+        (Kind.RECORD, "public, max-age=60"),
     ],
 )
 def test_what_may_be_kept_for_how_long(kind: Kind, header: str) -> None:

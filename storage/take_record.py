@@ -1,0 +1,164 @@
+"""What happened in a take, told once it is over: `take.json`. Pure: events in, a value out.
+
+    {"room", "take", "epoch_us", "started_at", "samples", "seconds",
+     "channels", "parts", "renditions", "encoder",
+     "speakers": [{"name", "joined": [[from, to], …], "spoke": [[from, to], …], "muted": [[from, to], …]}],
+     "chapters": [{"sample", "title"}],
+     "loudness": {"integrated", "true_peak"} or null,
+     "events": [{"sample", "n", "kind", …}]}
+
+`from`, `to` (which is left out) and `sample` count samples at 48 kHz from the take's epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Final, Literal
+
+from contracts.take import EventKind, TakeEvent, TakeHeader, TakeKey
+
+_SAMPLE_RATE: Final = 48_000
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Span = tuple[int, int]
+"""From a sample up to another, which is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerRecord:
+    """When one speaker was connected, was heard, and was muted by a host; spans in the order of time."""
+
+    name: str
+    joined: tuple[Span, ...] = ()
+    spoke: tuple[Span, ...] = ()
+    muted: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """How loud the whole take was (EBU R128): `integrated` in LUFS, `true_peak` in dBTP where it is known."""
+
+    integrated: float
+    true_peak: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeRecord:
+    """One take that is over. `samples` is its length; `events` is all that was said of it, in order."""
+
+    key: TakeKey
+    header: TakeHeader
+    samples: int
+    speakers: tuple[SpeakerRecord, ...]
+    chapters: tuple[TakeEvent, ...]
+    loudness: Loudness | None
+    events: tuple[TakeEvent, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The file's form."""
+        started = _UNIX_EPOCH + timedelta(microseconds=self.header.epoch_us)
+        return {
+            "room": self.key.room,
+            "take": self.key.take,
+            "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "samples": self.samples,
+            "seconds": round(self.samples / _SAMPLE_RATE, 5),
+            **self.header.to_json(),
+            "speakers": [_speaker(speaker) for speaker in self.speakers],
+            "chapters": [{"sample": event.sample, "title": event.title} for event in self.chapters],
+            "loudness": _loudness(self.loudness),
+            "events": [{"sample": event.sample, "n": event.n, **event.to_json()} for event in self.events],
+        }
+
+
+def take_record(
+    key: TakeKey,
+    header: TakeHeader,
+    samples: int,
+    events: Iterable[TakeEvent],
+    loudness: Loudness | None = None,
+) -> TakeRecord:
+    """The record of a take of `samples`. `events` may come in any order, and twice.
+
+    What was open at the end ends there. Who leaves speaks no more, also where nobody said so; who joins again
+    without having left (the server was killed in between) was there all the time.
+    """
+    unique = {(event.sample, event.n): event for event in events}
+    ordered = tuple(unique[name] for name in sorted(unique))
+    return TakeRecord(
+        key=key,
+        header=header,
+        samples=samples,
+        speakers=_speakers(ordered, samples),
+        chapters=tuple(event for event in ordered if event.kind == "chapter" and event.sample < samples),
+        loudness=loudness,
+        events=ordered,
+    )
+
+
+# ---- who, and when -----------------------------------------------------------------------------------------
+
+_What = Literal["joined", "spoke", "muted"]
+_BEGINS: Final[Mapping[EventKind, _What]] = MappingProxyType(
+    {"join": "joined", "start": "spoke", "mute": "muted"}
+)
+_ENDS: Final[Mapping[EventKind, tuple[_What, ...]]] = MappingProxyType(
+    {"leave": ("joined", "spoke"), "stop": ("spoke",), "unmute": ("muted",)}
+)
+
+
+@dataclass
+class _Spans:
+    """One speaker's spans while they are put together."""
+
+    done: dict[_What, list[Span]] = field(default_factory=lambda: {"joined": [], "spoke": [], "muted": []})
+    open: dict[_What, int] = field(default_factory=dict)
+
+    def begin(self, what: _What, sample: int) -> None:
+        self.open.setdefault(what, sample)
+
+    def end(self, what: _What, sample: int) -> None:
+        start = self.open.pop(what, None)
+        if start is not None and start < sample:
+            self.done[what].append((start, sample))
+
+
+def _speakers(events: Sequence[TakeEvent], samples: int) -> tuple[SpeakerRecord, ...]:
+    """Everybody of whom anything was said, in the order of their first appearance."""
+    spans: dict[str, _Spans] = {}
+    for event in events:
+        begins, ends = _BEGINS.get(event.kind), _ENDS.get(event.kind, ())
+        if begins is None and not ends:
+            continue
+        sample = min(event.sample, samples)
+        for name in event.speakers:
+            speaker = spans.setdefault(name, _Spans())
+            if begins is not None:
+                speaker.begin(begins, sample)
+            for what in ends:
+                speaker.end(what, sample)
+    for speaker in spans.values():
+        for what in tuple(speaker.open):
+            speaker.end(what, samples)
+    return tuple(
+        SpeakerRecord(name, **{what: tuple(done) for what, done in speaker.done.items()})
+        for name, speaker in spans.items()
+    )
+
+
+def _speaker(speaker: SpeakerRecord) -> dict[str, object]:
+    spans = {"joined": speaker.joined, "spoke": speaker.spoke, "muted": speaker.muted}
+    return {"name": speaker.name, **{what: [[*span] for span in found] for what, found in spans.items()}}
+
+
+def _loudness(loudness: Loudness | None) -> dict[str, object] | None:
+    if loudness is None:
+        return None
+    peak = loudness.true_peak
+    return {
+        "integrated": round(loudness.integrated, 2),
+        "true_peak": None if peak is None else round(peak, 2),
+    }
