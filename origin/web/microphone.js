@@ -110,10 +110,18 @@ export class Microphone extends EventTarget {
     }
   }
 
+  /** Let it go: the browser's sign that the page listens goes out. */
+  close() {
+    this.#turn += 1;
+    this.#drop();
+    this.#muted = false;
+    this.#become("closed");
+  }
+
   async choose(id) {
     this.#chosen = id;
     remember("microphone", id);
-    await this.open();
+    if (this.#state !== "closed") await this.open();
   }
 
   async setOriginal(on) {

@@ -45,9 +45,9 @@ export class People {
     text.append(who, doing);
     const hand = document.createElement("span");
     hand.className = "hand";
-    const mute = button("Mute");
-    const remove = button("Remove");
-    remove.setAttribute("aria-label", `Remove ${name}`);
+    const mute = button();
+    const remove = button();
+    label(remove, "remove", `Remove ${name}`);
     mute.addEventListener("click", () => {
       if (mute.dataset.muted === "true") this.#commands.unmute(name);
       else this.#commands.mute(name);
@@ -70,16 +70,21 @@ function fill({ item, who, doing, hand, mute }, { name, kind, speaking, muted },
   // The host's hand reaches by name.
   hand.hidden = !host || name === null;
   mute.dataset.muted = String(muted);
-  put(mute, muted ? "Unmute" : "Mute");
-  mute.setAttribute("aria-label", `${muted ? "Unmute" : "Mute"} ${name}`);
+  label(mute, muted ? "microphone-off" : "microphone", `${muted ? "Unmute" : "Mute"} ${name}`);
 }
 
-function button(text) {
+function button() {
   const made = document.createElement("button");
   made.type = "button";
-  made.className = "pill";
-  made.textContent = text;
+  made.className = "round";
   return made;
+}
+
+function label(made, icon, words) {
+  if (made.title === words) return;
+  made.dataset.icon = icon;
+  made.title = words;
+  made.setAttribute("aria-label", words);
 }
 
 function put(element, text) {

@@ -24,7 +24,7 @@ export function readRoom(room, said) {
     since: typeof live?.epoch_us === "number" ? live.epoch_us / 1000 : null,
     listeners: said.listeners ?? live?.listeners ?? null,
     speakers: (live?.speakers ?? []).map((speaker) => ({
-      name: speaker.speaker ?? null,
+      name: speaker.name ?? null,
       kind: speaker.kind ?? "pcm",
       speaking: speaker.speaking === true,
       muted: speaker.muted === true,
@@ -55,7 +55,7 @@ export class RoomApi {
       const said = await response.json().catch(() => ({}));
       if (response.ok) return { kind: "known", room: readRoom(this.#room, said) };
       // Nobody has made this room or spoken in it yet: whoever speaks first opens it.
-      if (response.status === 404) return { kind: "known", room: readRoom(this.#room, {}) };
+      if (response.status === 404) return { kind: "known", room: readRoom(this.#room, { you: said.you }) };
       if (response.status >= 500) return { kind: "unreachable" };
       return { kind: "refused", status: response.status, message: said.error ?? "" };
     } catch {

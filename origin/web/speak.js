@@ -217,10 +217,16 @@ function toggleMute() {
 
 function leave() {
   speaking.stop();
-  // Off air, the level is to be seen, and nobody shall wonder later why nothing is heard.
-  microphone.muted = false;
   $("go").focus();
 }
+
+/** Off the air, by whoever's wish, the page does not listen either. */
+function letGo() {
+  if (wasWanted && !speaking.facts.wanted) microphone.close();
+  wasWanted = speaking.facts.wanted;
+}
+
+let wasWanted = false;
 
 let followed = null;
 
@@ -234,7 +240,10 @@ microphone.addEventListener("change", () => {
   }
   show();
 });
-speaking.addEventListener("change", show);
+speaking.addEventListener("change", () => {
+  letGo();
+  show();
+});
 
 function bind() {
   $("listen").href = `/listen/${encodeURIComponent(id)}`;

@@ -10,7 +10,7 @@ export const WORDS = Object.freeze({
   expired: ["The invitation has run out", "Ask the host for a new link."],
   forbidden: ["This invitation is not for speaking here", "Ask the host for a link to this room."],
   rejected: ["The server does not take this connection", "Trying the same again will not help."],
-  off: ["Off air", "First let the page use the microphone. Nobody hears you yet."],
+  off: ["Off air", "Nobody hears you. Let the page use the microphone to see whether it works."],
   asking: ["Waiting for your permission", "The browser asks whether this page may use the microphone."],
   denied: ["The microphone is not allowed",
     "Allow it for this page: by the symbol beside the address, or in the settings of the browser or the system."],

@@ -101,6 +101,7 @@ test("a choice is taken at once, and the next time too; the old microphone is le
 test("a microphone that is unplugged is replaced, and taken again when it is back", async () => {
   const devices = new Devices("plain", "usb");
   const microphone = new Microphone(devices);
+  await microphone.open();
   await microphone.choose("usb");
   const { track } = microphone;
   await devices.plug("plain");
@@ -161,4 +162,19 @@ test("of two requests at once the later counts", async () => {
   await Promise.all([microphone.open(), microphone.choose("usb")]);
   assert.equal(microphone.id, "usb");
   assert.equal(microphone.track.stopped, false);
+});
+
+test("a microphone that is let go is let go, and not taken again by a choice", async () => {
+  const devices = new Devices("plain", "usb");
+  const microphone = new Microphone(devices);
+  await microphone.open();
+  microphone.muted = true;
+  const { track } = microphone;
+  microphone.close();
+  assert.ok(track.stopped);
+  assert.deepEqual([microphone.state, microphone.track, microphone.muted], ["closed", null, false]);
+  await microphone.choose("usb");
+  assert.equal(microphone.track, null);
+  await microphone.open();
+  assert.equal(microphone.id, "usb");
 });

@@ -23,8 +23,8 @@ const LIVE = {
     epoch_us: 1_700_000_000_000_000,
     sample: 48_000,
     speakers: [
-      { speaker: "Ann", kind: "whip", speaking: true, muted: false, joined: 0 },
-      { speaker: null, kind: "pcm", speaking: false, muted: false, joined: null },
+      { name: "Ann", kind: "whip", speaking: true, muted: false, joined: 0 },
+      { name: null, kind: "pcm", speaking: false, muted: false, joined: null },
     ],
   },
 };
@@ -44,8 +44,9 @@ test("a live room is read", () => {
 });
 
 test("a room that nobody has opened yet is an empty one, under its id", async () => {
-  const answer = await new RoomApi("r", null, server(404, { error: "no such room" }).get).ask();
+  const answer = await new RoomApi("r", null, server(404, { error: "no such room", you: { role: "host" } }).get).ask();
   assert.equal(answer.kind, "known");
+  assert.equal(answer.room.you.role, "host");
   assert.deepEqual([answer.room.title, answer.room.take, answer.room.speakers], ["r", null, []]);
 });
 
