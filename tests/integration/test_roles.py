@@ -1,0 +1,292 @@
+"""Every route with every role, on the app that `longwave serve` runs; and tokens in and out of a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+import origin.app
+import workers.http_app
+from contracts.access import ACCESS, Grant
+from contracts.metrics import Metrics
+from contracts.tokens import Keys, TokenGate
+from longwave.serve_origin import make_app
+from origin.connection import OriginRunner
+from origin.service import Origin, OriginLimits
+from storage.rooms import RoomStore
+from tests.server import Server
+from workers.ingest import Ingest, IngestSettings
+from workers.memory_bus import MemoryHub
+from workers.take_keeper import TakeKeeper
+from workers.take_store import TakeStore
+from workers.whip.http_whip import add_whip_routes
+from workers.whip.settings import WhipSettings
+
+TOKEN = "the-admins-s3cret"
+SECRET = "of-thirty-two-bytes-at-the-least"
+KEYS = Keys({"k": SECRET.encode()})
+PAST, FAR = 1_700_000_000, 4_000_000_000
+TAKE = "20260101T000000Z-abc234"
+
+ADMIN, HOST, SPEAKER, WORKER = "admin", "host", "speaker", "publish"
+# Written down a second time on purpose: who changes the one table is asked whether it was meant.
+GUARDED: Final = {
+    "PUT /pcm/{room}": {ADMIN, HOST, SPEAKER},
+    "GET /pcm/{room}/ws": {ADMIN, HOST, SPEAKER},
+    "POST /whip/{room}": {ADMIN, HOST, SPEAKER},
+    "PATCH /whip/{room}/{session}": {ADMIN, HOST, SPEAKER},
+    "DELETE /whip/{room}/{session}": {ADMIN, HOST, SPEAKER},
+    "GET /rooms/{room}": {ADMIN, HOST, SPEAKER},
+    "PUT /rooms/{room}": {ADMIN, HOST},
+    "DELETE /rooms/{room}": {ADMIN, HOST},
+    "POST /rooms/{room}/end": {ADMIN, HOST},
+    "POST /rooms/{room}/chapters": {ADMIN, HOST},
+    "POST /rooms/{room}/speakers/{name}/mute": {ADMIN, HOST},
+    "POST /rooms/{room}/speakers/{name}/unmute": {ADMIN, HOST},
+    "DELETE /rooms/{room}/speakers/{name}": {ADMIN, HOST},
+    "PUT /publish/{room}/{take}/{rendition}/{msn}.{part}.m4s": {ADMIN, WORKER},
+    "PUT /publish/{room}/{take}/{rendition}/{msn}.m4s": {ADMIN, WORKER},
+    "PUT /publish/{room}/{take}/{rendition}/{msn}.gap": {ADMIN, WORKER},
+    "PUT /publish/{room}/{take}/{rendition}/init.mp4": {ADMIN, WORKER},
+    "PUT /publish/{room}/{take}/events/{event}.json": {ADMIN, WORKER},
+    "PUT /publish/{room}/{take}/take.json": {ADMIN, WORKER},
+    "POST /publish/{room}/{take}/end": {ADMIN, WORKER},
+    "GET /publish/{room}/{take}": {ADMIN, WORKER},
+    "HEAD /publish/{room}/{take}": {ADMIN, WORKER},
+}
+OPEN: Final = {
+    "OPTIONS /whip/{room}",
+    "OPTIONS /whip/{room}/{session}",
+    *(
+        f"{method} {path}"
+        for method in ("GET", "HEAD", "OPTIONS")
+        for path in (
+            "/live/{room}/{take}/{rendition}/index.m3u8",
+            "/live/{room}/{take}/{rendition}/{msn}.{part}.m4s",
+            "/live/{room}/{take}/{rendition}/{msn}.m4s",
+            "/live/{room}/{take}/{rendition}/init.mp4",
+            "/live/{room}/index.m3u8",
+            "/replay/{room}/{take}/take.json",
+            "/rooms.json",
+            "/",
+            "/listen/{room}",
+            "/speak/{room}",
+            "/assets/{name}",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+        )
+    ),
+}
+# A body that a route takes, so that what comes back is not about the body.
+WANTED_BODY: Final = {
+    "PUT /rooms/{room}": b"{}",
+    "POST /rooms/{room}/chapters": b'{"title": "One"}',
+}
+
+
+def jwt(role: str, room: str | None = None, expires: int = FAR) -> str:
+    return KEYS.sign(Grant(role, room), expires)  # type: ignore[arg-type]
+
+
+# Who asks: the token, the roles it has in the room `room`, and the status of those whom it does not let in.
+PEOPLE: Final[dict[str, tuple[str | None, set[str], int]]] = {
+    "nobody": (None, set(), 401),
+    "a guess": ("guess", set(), 403),
+    "nearly the token": (TOKEN + "x", set(), 403),
+    "the token": (TOKEN, {ADMIN}, 403),
+    "admin": (jwt("admin"), {ADMIN}, 403),
+    "admin of this room": (jwt("admin", "room"), {ADMIN}, 403),
+    "admin of another room": (jwt("admin", "other"), set(), 403),
+    "host": (jwt("host", "room"), {HOST}, 403),
+    "host of another room": (jwt("host", "other"), set(), 403),
+    "host of yesterday": (jwt("host", "room", PAST), set(), 403),
+    "speaker": (jwt("speaker", "room"), {SPEAKER}, 403),
+    "speaker of another room": (jwt("speaker", "other"), set(), 403),
+    "speaker of yesterday": (jwt("speaker", "room", PAST), set(), 403),
+    "worker": (jwt("publish"), {WORKER}, 403),
+    "worker of this room": (jwt("publish", "room"), {WORKER}, 403),
+    "worker of another room": (jwt("publish", "other"), set(), 403),
+    "worker of yesterday": (jwt("publish", None, PAST), set(), 403),
+    "somebody with another key": (Keys({"k": b"x" * 32}).sign(Grant("admin"), FAR), set(), 403),
+}
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
+    """The app that `longwave serve` makes, on a free port."""
+    metrics = Metrics(CollectorRegistry())
+    rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
+    keeper = TakeKeeper(TakeStore(data / "takes"), metrics)
+    ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
+    app = make_app(metrics, TokenGate(TOKEN, KEYS))
+    workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)
+    add_whip_routes(app, ingest, WhipSettings(), metrics)
+    origin.app.add_routes(app, here)
+    runner = OriginRunner(app, metrics, access_log=None, shutdown_timeout=0.1)
+    await ingest.start()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield app, runner.addresses[0][1]
+    finally:
+        here.drain()
+        await ingest.stop()
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[int]:
+    async with serving(tmp_path) as (_, found):
+        yield found
+
+
+def filled(route: str) -> tuple[str, str]:
+    """Method and path, with something in the place of every name."""
+    method, path = route.split()
+    name = "listen.js" if path.startswith("/assets") else "Ada"
+    places = {"room": "room", "take": TAKE, "rendition": "64k", "msn": "0", "part": "0"}
+    return method, path.format(**places, event="0-0", session="s", name=name)
+
+
+async def test_the_app_has_the_routes_of_the_table_and_no_others(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (app, _):
+        routes = {f"{r.method} {r.resource.canonical}" for r in app.router.routes() if r.resource}
+    assert routes == GUARDED.keys() | OPEN
+    assert {f"{method} {path}" for method, path in ACCESS} == GUARDED.keys() | OPEN
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+async def test_every_route_with_every_role(port: int, who: str) -> None:
+    token, roles, refusal = PEOPLE[who]
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    wrong = []
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        for route in sorted(GUARDED.keys() | OPEN):
+            method, path = filled(route)
+            body = WANTED_BODY.get(route)
+            async with http.request(method, path, headers=headers, data=body) as answer:
+                got = answer.status if answer.status in {401, 403} else 200
+                assert answer.status < 500, route
+                if got != 200:
+                    assert answer.headers["Cache-Control"] == "no-store"
+            wanted = 200 if route in OPEN or roles & GUARDED[route] else refusal
+            if got != wanted:
+                wrong.append(f"{route}: {answer.status}, not {wanted}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"], ids=["at once", "asks first"])
+@pytest.mark.parametrize("shown", ["", "Authorization: Bearer guess\r\n"], ids=["nobody", "a guess"])
+async def test_nothing_of_a_body_is_wanted_from_who_may_not(port: int, expect: str, shown: str) -> None:
+    for route in GUARDED:
+        method, path = filled(route)
+        if method not in {"PUT", "POST", "PATCH"}:
+            continue
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        # A body is promised and never sent: who waits for it does not answer.
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n{expect}{shown}\r\n".encode()
+        )
+        line = await asyncio.wait_for(reader.readline(), 20)
+        assert line.split()[1] == (b"403" if shown else b"401"), route
+        writer.transport.abort()
+
+
+# ------------------------------------------------------------ a real server
+
+
+def command(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGWAVE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "longwave", *args],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    env = {"LONGWAVE_TOKEN": TOKEN, "LONGWAVE_KEYS": f"k={SECRET}", "LONGWAVE_LOG_LEVEL": "debug"}
+    with Server(tmp_path / "data", env=env) as running:
+        yield running
+
+
+def test_tokens_of_the_command_open_what_they_are_for(server: Server) -> None:
+    made = {
+        "keys": command("token", "--role", "host", "--room", "room", LONGWAVE_KEYS=f"k={SECRET}"),
+        "token": command("token", "--role", "host", "--room", "room", LONGWAVE_TOKEN=TOKEN),
+    }
+    for result in made.values():
+        assert result.returncode == 0, result.stderr
+        token = result.stdout.strip()
+        assert result.stdout == token + "\n"
+        auth = {"Authorization": f"Bearer {token}"}
+        assert server.request("PUT", "/rooms/room", b"{}", auth).status in {200, 201}
+        assert server.request("PUT", "/rooms/other", b"{}", auth).status == 403
+        assert server.get("/rooms/room", auth).json["you"] == {"role": "host", "name": None}
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--role", "host"], "--room"),
+        (["--role", "root"], "--role"),
+        (["--role", "admin", "--for", "soon"], "--for"),
+    ],
+)
+def test_the_token_command_says_what_is_wrong_in_one_line(args: list[str], says: str) -> None:
+    result = command("token", *args, LONGWAVE_TOKEN=TOKEN)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_without_a_key_no_token_can_be_made() -> None:
+    result = command("token", "--role", "admin")
+    assert result.returncode == 2
+    assert "LONGWAVE_KEYS or LONGWAVE_TOKEN" in result.stderr
+
+
+async def test_no_token_gets_into_the_log(server: Server) -> None:
+    speaker = jwt("speaker", "room")
+    async with aiohttp.ClientSession(server.url) as http:
+        for token in (TOKEN, speaker, "guess-me-not"):
+            auth = {"Authorization": f"Bearer {token}"}
+            for method, path in [("PUT", "/rooms/room"), ("GET", "/nowhere"), ("POST", "/whip/room")]:
+                async with http.request(method, f"{path}?token={token}", data=b"{", headers=auth):
+                    pass
+        for token in (TOKEN, speaker):
+            async with http.ws_connect(f"/pcm/room/ws?speaker=Ada&token={token}") as ears:
+                await ears.send_bytes(bytes(19_200))
+                await ears.send_str("rubbish")
+                assert (await asyncio.wait_for(ears.receive(), 20)).data == 1007
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await http.ws_connect("/pcm/room/ws?token=guess-me-not")
+    for line in (f"GET /pcm/room/ws?token={TOKEN} HTTP/9\r\n\r\n", f"GET / HTTP/1.1\r\nX {TOKEN}\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
+            raw.sendall(line.encode())
+            assert b" 400 " in raw.recv(4096)
+    assert server.stop() == 0
+    log = server.log_path.read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    # It was logged: who was dropped and why, but not with what they came.
+    assert {event["reason"] for event in events if event["event"] == "speaker dropped"} == {"garbage"}
+    for secret in (TOKEN, SECRET, speaker, speaker.rpartition(".")[2], "guess-me-not"):
+        assert secret not in log
