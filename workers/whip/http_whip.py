@@ -79,7 +79,8 @@ class WhipHandlers:
         name = grant.speaks_as(None if asked is None else check_speaker(asked))
         session, answer = await self._sessions.open(room, name, grant, offer)
         response = web.Response(
-            text=answer,
+            # As bytes: aiohttp adds a charset to text, and some encoders compare the whole header.
+            body=answer.encode(),
             status=201,
             content_type=_SDP,
             headers={

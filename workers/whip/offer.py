@@ -72,6 +72,9 @@ def read_offer(text: str) -> Offer:
     bundled = mid is not None and mid in group
     # The transport of a bundle stands in its first section, for the others too (RFC 9143 7.1.3).
     tagged = next((i for i, line in enumerate(media) if bundled and line.mid == group[0]), audio)
+    if tagged != audio and voice[0].split()[1] == "0":
+        # Its transport is that of a section which is turned down, and with it the bundle (RFC 9143 7.3.3).
+        raise UnprocessableOffer("the audio depends on another m-line, which is not taken: offer it first")
     _check_audio(media[audio], voice, session)
     payload_type = _opus(media[audio], voice)
     transport = [*voice, *sections[tagged], *session]

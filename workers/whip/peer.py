@@ -25,6 +25,9 @@ from workers.whip.transport import DtlsServer, IcePath
 log = structlog.get_logger()
 
 _SAMPLE_RATE: Final = 48_000
+# A peer that can reach us does at once. Checks of ours that it cannot answer before it has the answer would
+# only hold it up for half a second, until they are repeated.
+_ITS_OWN_CHECKS_SECONDS: Final = 1.0
 # The shortest Opus frames are 400 a second; what piles up while the process stands still comes at once.
 _PACKETS_A_SECOND: Final = 500
 _MAX_BURST: Final = 2000
@@ -46,6 +49,8 @@ class Peer:
         self._dtls = DtlsServer(self._path, self._rtp, self._rtcp)
         self.over: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.connected = False
+        self._candidates = list(offer.candidates)
+        self._seeks = False
         self._ssrc = secrets.randbits(32)
         self._name = secrets.token_hex(8)
         self._sources: set[int] = set()
@@ -70,15 +75,24 @@ class Peer:
 
     async def connect(self) -> None:
         """Wait for the peer's checks and its handshake. Raises ConnectionError where they fail."""
-        await self._path.add(self._offer.candidates)
-        await self._path.reach(self._offer.credentials)
+        reached = asyncio.create_task(self._path.reach(self._offer.credentials), name="ICE")
+        try:
+            await asyncio.wait({reached}, timeout=_ITS_OWN_CHECKS_SECONDS)
+            if not reached.done():
+                self._seeks = True
+                await self._path.add(self._candidates)
+            await reached
+        finally:
+            reached.cancel()
         await self._dtls.shake_hands(self._offer.fingerprints)
         self.connected = True
         self._dtls.on("statechange", self._state_changed)
 
     async def add(self, candidates: Sequence[Candidate]) -> None:
         """Further addresses that the peer may be reached at."""
-        await self._path.add(candidates)
+        self._candidates += candidates
+        if self._seeks:
+            await self._path.add(candidates)
 
     async def report(self) -> None:
         """Tell the sender how well its packets arrive. Called about once a second."""

@@ -1,7 +1,7 @@
 """RTCP, as far as a receiver of one voice needs it: sender reports in, receiver reports out (RFC 3550 6).
 
-What is truncated ends the reading; nothing in here raises on what a peer sends. Goodbyes are not read:
-Chromium says one when a track is taken away (`replaceTrack(null)`), and stays. Who leaves ends DTLS.
+What is truncated ends the reading; nothing in here raises on what a peer sends. Goodbyes are not read: they
+are about a source, and the peer may go on with another one or come back to it. Who leaves ends DTLS.
 """
 
 from __future__ import annotations

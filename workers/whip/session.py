@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 # RFC 3550 6.2: reports go out every second or so, varied so that no two servers fall into step.
 _REPORT_SECONDS: Final = (0.5, 1.5)
+_LAST_LOOK_SECONDS: Final = 0.05
 
 
 class VoiceIngest(Protocol):
@@ -129,8 +130,8 @@ class Session:
             handshake = asyncio.create_task(self._connect(peer), name="WHIP handshake")
             try:
                 while not peer.over.done():
-                    await asyncio.wait({peer.over}, timeout=random.uniform(*_REPORT_SECONDS))  # noqa: S311 - out of step
-                    self._look_after(peer)
+                    await asyncio.wait({peer.over}, timeout=self._pause(peer))
+                    await self._look_after(peer)
                     await peer.report()
                 return peer.over.result()
             finally:
@@ -152,10 +153,22 @@ class Session:
         else:
             log.debug("WHIP connected", room=self.room, speaker=self.speaker.name)
 
-    def _look_after(self, peer: Peer) -> None:
+    def _pause(self, peer: Peer) -> float:
+        """Seconds until the next look: when a report is due, or when a silence has lasted too long."""
+        report = random.uniform(*_REPORT_SECONDS)  # noqa: S311 - out of step, not secret
+        patience = self._settings.media_timeout - (_now() - peer.heard)
+        return min(report, max(_LAST_LOOK_SECONDS, patience))
+
+    async def _look_after(self, peer: Peer) -> None:
         """Tell the room that the peer is there, or notice that it is not: while it connects, it is."""
-        silence = asyncio.get_running_loop().time() - peer.heard
-        if not peer.connected or silence < _REPORT_SECONDS[1]:
+        if not peer.connected or _now() - peer.heard < _REPORT_SECONDS[1]:
             self._ingest.alive(self.speaker)
-        elif silence >= self._settings.media_timeout:
-            peer.end(vanished(self._settings.media_timeout))
+        elif _now() - peer.heard >= self._settings.media_timeout:
+            # After a standstill of this process, timers come before the datagrams that wait in the sockets.
+            await asyncio.sleep(_LAST_LOOK_SECONDS)
+            if _now() - peer.heard >= self._settings.media_timeout:
+                peer.end(vanished(self._settings.media_timeout))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
