@@ -127,6 +127,11 @@ export class HlsEngine extends EventTarget {
     return last.programDateTime + (this.#media.currentTime - last.start) * 1000;
   }
 
+  /** The date ranges of the playlist, in any order. */
+  get ranges() {
+    return Object.values(this.#hls.latestLevelDetails?.dateRanges ?? {});
+  }
+
   get bitRate() {
     return this.#hls.levels[this.#hls.currentLevel]?.bitrate ?? null;
   }

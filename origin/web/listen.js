@@ -1,5 +1,7 @@
 // The player page: binds a Session to what people see, hear and press.
 
+import { Announcer } from "./announcer.js";
+import { listed } from "./happening.js";
 import { HlsEngine } from "./hls_engine.js";
 import { Listening, Meter } from "./meter.js";
 import { NativeEngine } from "./native_engine.js";
@@ -31,6 +33,7 @@ function mayPlay() {
 
 const session = new Session(room, media, await chooseEngine(), (...request) => fetch(...request));
 const listening = new Listening(media);
+const announcer = new Announcer();
 const meter = new Meter($("meter"), () => listening.level());
 // For tests and for the curious: a snapshot of what the player knows. Nothing here can be changed.
 Object.defineProperty(window, "longwave", { get: () => Object.freeze(session.diagnostics) });
@@ -48,6 +51,7 @@ function show() {
   say($("hint"), hint);
   showPlay();
   showTimes(state);
+  showHappening();
   meter.run((state === "live" || state === "behind") && !document.hidden);
   if (!$("debug").hidden) showDebug();
 }
@@ -76,6 +80,18 @@ function showTimes(state) {
     say($("behind"), `${spell(behind)} behind live`);
   }
   showTimeline(behind);
+}
+
+/** What is heard is shown at once, and told to a screen reader now and then. */
+function showHappening() {
+  const { happening } = session;
+  const names = listed(happening.speakers);
+  // The last names stay in their place, unseen, so that nothing jumps.
+  $("voices").parentElement.classList.toggle("empty", names === "");
+  if (names !== "") say($("voices"), names);
+  say($("chapter"), happening.chapter ?? "");
+  const news = announcer.step(happening, performance.now() / 1000);
+  if (news !== "") say($("news"), news);
 }
 
 let scrubbing = false;

@@ -5,6 +5,9 @@
 export class NativeEngine extends EventTarget {
   name = "native";
   part = 0;
+  // Safari gives date ranges as text track cues, one for each attribute, that begin with the sound they are
+  // about but do not say which of them belong together.
+  ranges = [];
   bitRate = null;
   #media;
   #stop = new AbortController();

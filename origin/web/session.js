@@ -4,6 +4,7 @@
 // the engine's own playlist requests tell all there is to know.
 
 import { Follower, bufferAhead } from "./follower.js";
+import { NOTHING, happeningAt } from "./happening.js";
 import { pause, probe } from "./probe.js";
 import { LIVE_WITHIN, stateOf } from "./words.js";
 
@@ -138,6 +139,12 @@ export class Session extends EventTarget {
     return this.#facts.started ? (this.#engine?.date ?? null) : null;
   }
 
+  /** Who speaks and in which chapter, in what is heard now. */
+  get happening() {
+    const { date } = this;
+    return date === null ? NOTHING : happeningAt(this.#engine.ranges, date);
+  }
+
   /** Everything that a test or a curious listener may want to know. Only to be read. */
   get diagnostics() {
     const part = this.#engine?.part ?? 0;
@@ -160,6 +167,7 @@ export class Session extends EventTarget {
       position: this.#media.currentTime,
       date: this.date,
       bitRate: this.#engine?.bitRate ?? null,
+      ...this.happening,
       ...bufferAhead(this.#media),
       troubles: [...this.#troubles],
     };
