@@ -15,8 +15,9 @@ import { publisher } from "./whip.js";
 import { clock } from "./words.js";
 
 const LOOK_MS = 1500;
-// A page in the background that is not on air has time.
-const LOOK_IDLE_MS = 8000;
+// Who is not on air has time, and who does not even look has more.
+const LOOK_OFF_AIR_MS = 3000;
+const LOOK_HIDDEN_MS = 8000;
 const TICK_MS = 100;
 
 const $ = (id) => document.getElementById(id);
@@ -168,8 +169,8 @@ async function look() {
   connection = await speaking.session?.stats().catch(() => null) ?? null;
   showRoom();
   show();
-  const idle = document.hidden && !speaking.facts.wanted;
-  setTimeout(look, (idle ? LOOK_IDLE_MS : LOOK_MS) * (0.8 + 0.4 * Math.random()));
+  const off = document.hidden ? LOOK_HIDDEN_MS : LOOK_OFF_AIR_MS;
+  setTimeout(look, (speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
 }
 
 async function command(done, success) {

@@ -117,6 +117,8 @@ export class WhipSession extends EventTarget {
   #token;
   #get;
   #over = false;
+  // The server itself has ended it: there is nothing to delete any more.
+  #ended = false;
   #hole = null;
 
   /** @param {RTCPeerConnection} peer @param {URL} place the session's resource, for DELETE */
@@ -185,6 +187,7 @@ export class WhipSession extends EventTarget {
     this.#over = true;
     clearTimeout(this.#hole);
     this.#peer.close();
+    if (this.#ended) return;
     // The token is for the server that the page came from, whatever a Location says.
     const headers = this.#place.origin === location.origin ? authorization(this.#token) : {};
     this.#get(this.#place.href, { method: "DELETE", keepalive: true, headers }).catch(() => {});
@@ -206,6 +209,7 @@ export class WhipSession extends EventTarget {
 
   #lose(closed) {
     if (this.#over) return;
+    this.#ended = closed;
     this.dispatchEvent(new CustomEvent("lost", { detail: { closed } }));
   }
 }
