@@ -102,7 +102,10 @@ async def _working(
     publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
     keeper = TakeKeeper(
-        TakeStore(settings.data_dir / "takes"), metrics, remembered=lambda: not here.degraded()
+        TakeStore(settings.data_dir / "takes"),
+        TakeRecords(settings.data_dir / "rooms"),
+        metrics,
+        remembered=lambda: not here.degraded(),
     )
     ingest_settings = IngestSettings(
         encoder=await asyncio.to_thread(encoder_fingerprint),

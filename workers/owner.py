@@ -9,6 +9,7 @@ from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
 from pipeline import pcm
 from pipeline.mix.mixer import Mixer
+from storage.take_record import Loudness
 from workers.bus import TakeBus
 from workers.guest_list import NO_ORDERS, GuestList, HostOrders
 from workers.live import LiveTake
@@ -26,7 +27,7 @@ class TakeOwner:
     knows what comes, and can lead a sound that breaks off to silence. A connection that was cut is heard to
     the end of what it had sent, unless the next one of the same name is ready before.
 
-    `named` and `orders` are what a take that goes on after a restart had before.
+    `named` and `orders` are what a take that goes on after a restart had before; `gone` were connected then.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TakeOwner:
         *,
         named: bool = False,
         orders: HostOrders = NO_ORDERS,
+        gone: Collection[str] = (),
     ) -> None:
         self.bus = bus
         self.clock = clock
@@ -46,18 +48,29 @@ class TakeOwner:
         self.sound = 0
         self.silence = 0
         self._story = Story(bus, named=named)
+        self._story.gone(gone)
         self._seats: list[Seat] = []
         self._failed: list[tuple[Speaker[Any], Exception]] = []
         self._block = clock.block
         self._zero = real_samples(clock.zero_ns)
         # Sample 0 of a take is the first of its sound; later, what comes in waits behind the silence before.
-        self._begun = bus.top > 0
+        self._begun = self._resumed = bus.top > 0
         self._stood_until = clock.blocks_over(now_ns)
 
     @property
     def named(self) -> bool:
         """Listeners are being told that somebody speaks."""
         return self._story.named
+
+    @property
+    def loudness(self) -> Loudness | None:
+        """How loud the take was so far; None where nothing was heard, or not all of it by this process."""
+        integrated = self.mixer.loudness.integrated
+        return None if self._resumed or integrated is None else Loudness(integrated)
+
+    def fresh_events(self) -> list[TakeEvent]:
+        """What has happened since this was asked last."""
+        return self._story.fresh()
 
     def live(self) -> LiveTake:
         """The take as it is at this moment, with whoever is in its mix."""

@@ -126,7 +126,8 @@ class Stages:
         key = owner.bus.key
         samples = owner.end()
         self.headcount.count(owner, stage.speakers)
-        self._keeper.ended(key, samples)
+        self._keeper.tell(key, owner.fresh_events(), owner.guests.orders)
+        self._keeper.ended(key, samples, owner.loudness)
         self._stages.pop(stage.room, None)
         stage.close(Busy("the take was ended: connect again to start another"))
         log.info("take ends", room=key.room, take=key.take, samples=samples)
@@ -163,6 +164,7 @@ class Stages:
             self.headcount.drop_broken(speaker, error)
         if owner.bus.top >= stage.count_at:
             self.headcount.count(owner, stage.speakers)
+            self._keeper.tell(owner.bus.key, owner.fresh_events(), owner.guests.orders)
             stage.count_at = owner.bus.top + SAMPLE_RATE
         if owner.bus.top >= stage.note_at:
             stage.note_at = self._keeper.note(owner.bus.key, owner.bus.top, named=owner.named)

@@ -7,6 +7,7 @@ second at least, because players show it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from contracts.take import EventKind, TakeEvent
@@ -30,11 +31,22 @@ class Story:
         self._speaking: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
         self._numbers: dict[int, int] = {}
+        self._fresh: list[TakeEvent] = []
 
     @property
     def named(self) -> bool:
         """Listeners are being told that somebody speaks."""
         return self._said != ()
+
+    def fresh(self) -> list[TakeEvent]:
+        """What has happened since this was asked last."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def gone(self, names: Iterable[str]) -> None:
+        """Who was connected when a restart cut all connections; they may join again."""
+        for name in names:
+            self.tell("leave", name)
 
     def tell(self, kind: EventKind, name: str) -> None:
         """Something happened to `name` where the bus is."""
@@ -74,7 +86,20 @@ class Story:
         self._numbers[sample] = number + 1
         event = TakeEvent(sample, number, kind, title, speakers)
         self._bus.append_event(event)
+        self._fresh.append(event)
         if len(self._numbers) > _NUMBERS_HELD:
             oldest = self._bus.top - _BACK_AT_MOST
             self._numbers = {at: count for at, count in self._numbers.items() if at >= oldest}
         return event
+
+
+def connected(events: Iterable[TakeEvent]) -> list[str]:
+    """The names that have joined and not left, after all of `events`."""
+    names: dict[str, None] = {}
+    for event in events:
+        if event.kind == "join":
+            names.update(dict.fromkeys(event.speakers))
+        elif event.kind == "leave":
+            for name in event.speakers:
+                names.pop(name, None)
+    return [*names]

@@ -1,5 +1,8 @@
 """Keeps live takes on disk without ever making one wait: a task a take writes what is newest, in a thread.
 
+What happens in a take is appended as it happens; when the take is over, its record is written (`take.json` of
+the storage layout), and only then is it forgotten here.
+
 A number is reserved 0.8 s before its segment begins. If the disk does not manage it in time, the segment
 begins all the same; that is counted, and `degraded` says so for as long as it lasts.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, TypeVarTuple
@@ -17,9 +20,13 @@ import structlog
 
 from contracts.errors import DiskUnavailable
 from contracts.metrics import Metrics
-from contracts.take import TakeHeader, TakeKey
+from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
+from storage.event_log import EventLog
+from storage.take_record import Loudness, take_record
+from storage.takes import TakeRecords
 from workers.bus import BusHub
+from workers.guest_list import NO_ORDERS, HostOrders
 from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
 
 log = structlog.get_logger()
@@ -52,15 +59,26 @@ class _Kept:
         self.late_msn = -1
         self.trouble: str | None = None
         self.stored = stored is not None
+        self.events: list[TakeEvent] = []
+        self.event_log: EventLog | None = None
+        self.orders = self.safe_orders = NO_ORDERS
+        self.loudness: Loudness | None = None
+        self.recorded = False
         self.news = asyncio.Event()
         self.written = asyncio.Event()
         self.done = False
         self.closing = False
         self.task: asyncio.Task[None]
 
+    def close(self) -> None:
+        """Give its files back."""
+        for file in (self.file, self.event_log):
+            if file is not None:
+                file.close()
+
 
 class TakeKeeper:
-    """The live takes of a process, kept in `store`.
+    """The live takes of a process, kept in `store`, and in `records` when they are over.
 
     A take that is published to its end is forgotten `linger` seconds later, and not while `remembered` says
     that origins have trouble with their disks: an origin that a crash robs of an end would wait for ever.
@@ -69,12 +87,14 @@ class TakeKeeper:
     def __init__(
         self,
         store: TakeStore,
+        records: TakeRecords,
         metrics: Metrics,
         *,
         linger: float = _LINGER_SECONDS,
         remembered: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
+        self._records = records
         self._metrics = metrics
         self._linger = linger
         self._remembered = remembered
@@ -130,10 +150,19 @@ class TakeKeeper:
         late_at = max(safe, SEGMENT * (kept.late_msn + 1)) + 1
         return min(kept.wanted.heartbeat + HEARTBEAT, SEGMENT * kept.wanted.reserved - LEAD, late_at)
 
-    def ended(self, key: TakeKey, sample: int) -> None:
+    def tell(self, key: TakeKey, events: Collection[TakeEvent], orders: HostOrders) -> None:
+        """`events` have happened since this was said last, and these are the host's `orders` now."""
+        kept = self._takes.get(key)
+        if kept is not None and (events or orders != kept.orders):
+            kept.events.extend(events)
+            kept.orders = orders
+            kept.news.set()
+
+    def ended(self, key: TakeKey, sample: int, loudness: Loudness | None = None) -> None:
         """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
         kept = self._takes.get(key)
         if kept is not None:
+            kept.loudness = loudness
             self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
 
     def forget(self, key: TakeKey) -> None:
@@ -187,17 +216,20 @@ class TakeKeeper:
             await kept.news.wait()
             kept.news.clear()
             try:
-                if kept.done:
+                if kept.done and (kept.recorded or not kept.wanted.ended):
                     await self._in_thread(self._remove, kept)
                     self._takes.pop(kept.key, None)
                     return
                 await self._write(kept)
+                await self._write_story(kept)
+                self._recovered(kept)
+                if kept.done:
+                    kept.news.set()
             except DiskUnavailable as error:
                 self._say(kept, f"takes: {error.message}")
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, kept.news.set)
             if kept.closing and not kept.news.is_set():
-                if kept.file is not None:
-                    kept.file.close()
+                kept.close()
                 return
 
     async def _write(self, kept: _Kept) -> None:
@@ -207,6 +239,22 @@ class TakeKeeper:
         await self._in_thread(self._put, kept, wanted, sync)
         kept.safe = wanted.reserved
         kept.written.set()
+
+    async def _write_story(self, kept: _Kept) -> None:
+        """What has happened, what the host ordered, and once the take is over its record."""
+        if kept.events:
+            events = tuple(kept.events)
+            await self._in_thread(self._append, kept, events)
+            del kept.events[: len(events)]
+        if kept.orders != kept.safe_orders:
+            orders = kept.orders
+            await self._in_thread(self._store.put_orders, kept.key, orders)
+            kept.safe_orders = orders
+        if kept.wanted.ended and not kept.recorded:
+            await self._in_thread(self._record, kept, kept.wanted.heartbeat)
+            kept.recorded = True
+
+    def _recovered(self, kept: _Kept) -> None:
         if kept.trouble is not None:
             log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
             kept.trouble = None
@@ -221,10 +269,18 @@ class TakeKeeper:
         else:
             kept.file = self._store.create(kept.key, kept.header, wanted)
 
+    def _append(self, kept: _Kept, events: tuple[TakeEvent, ...]) -> None:
+        if kept.event_log is None:
+            kept.event_log = self._store.event_log(kept.key)
+        kept.event_log.append(events)
+
+    def _record(self, kept: _Kept, samples: int) -> None:
+        events = self._store.events(kept.key)
+        self._records.put(take_record(kept.key, kept.header, samples, events, kept.loudness))
+
     def _remove(self, kept: _Kept) -> None:
         self._store.forget(kept.key)
-        if kept.file is not None:
-            kept.file.close()
+        kept.close()
 
     async def _in_thread(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)

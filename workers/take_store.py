@@ -1,6 +1,7 @@
 """Live takes on disk, so that a killed server goes on with them: `DATA/takes/{room}/{take}/`.
 
-`take.json` is the header, immutable. `reserved` is a record of fixed size that is overwritten in place, which
+`take.json` is the header, immutable; `events.jsonl` is what happened so far, `orders.json` what the host has
+ordered. `reserved` is a record of fixed size that is overwritten in place, which
 needs no new space on a full disk: two slots, a block of the disk apart, written in turn. A write that is torn
 by a crash leaves the other slot, and what it says was true when it was written.
 
@@ -25,9 +26,11 @@ import structlog
 
 from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.ids import check_room, check_take
-from contracts.take import TakeHeader, TakeKey
+from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT, sample_at
+from storage.event_log import EventLog, read_events
 from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+from workers.guest_list import NO_ORDERS, HostOrders
 
 log = structlog.get_logger()
 
@@ -63,6 +66,8 @@ class StoredTake:
     key: TakeKey
     header: TakeHeader
     reservation: Reservation
+    events: tuple[TakeEvent, ...] = ()
+    orders: HostOrders = NO_ORDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,18 @@ class TakeStore:
             except (LongwaveError, ValueError, KeyError, RecursionError) as error:
                 log.warning("a stored take cannot be read", path=str(path.parent), reason=str(error))
         return takes
+
+    def event_log(self, key: TakeKey) -> EventLog:
+        """What happens in a take that is there, to be appended to."""
+        return EventLog(self._directory(key) / "events.jsonl")
+
+    def events(self, key: TakeKey) -> tuple[TakeEvent, ...]:
+        """All that has happened in a take so far."""
+        return read_events(self._directory(key) / "events.jsonl")
+
+    def put_orders(self, key: TakeKey, orders: HostOrders) -> None:
+        """Keep what the host has ordered in a take that is there, in place of what was ordered before."""
+        write_atomic(self._directory(key) / "orders.json", json.dumps(orders.to_json()).encode() + b"\n")
 
     def forget(self, key: TakeKey) -> None:
         """Remove a take that is published to its end; one that is not there is fine."""
@@ -197,4 +214,16 @@ def _load(directory: Path) -> StoredTake:
     with disk_errors(directory):
         header_json = (directory / "take.json").read_bytes()
     header = TakeHeader.from_json(json.loads(header_json))
-    return StoredTake(key, header, _newest(directory / "reserved")[1])
+    reservation = _newest(directory / "reserved")[1]
+    return StoredTake(key, header, reservation, read_events(directory / "events.jsonl"), _orders(directory))
+
+
+def _orders(directory: Path) -> HostOrders:
+    """What the host had ordered; nothing where that cannot be read: a take goes on all the same."""
+    path = directory / "orders.json"
+    data = read_if_there(path)
+    try:
+        return NO_ORDERS if data is None else HostOrders.from_json(json.loads(data))
+    except (LongwaveError, ValueError, RecursionError) as error:
+        log.warning("the host's orders cannot be read", path=str(path), reason=str(error))
+        return NO_ORDERS

@@ -20,6 +20,7 @@ from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
+from storage.takes import TakeRecords
 from storage.rooms import RoomStore
 from workers.bus import TakeBus
 from workers.http_app import add_routes
@@ -38,7 +39,7 @@ class Server:
         metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
         rooms = RoomStore(data / "rooms")
-        keeper = TakeKeeper(TakeStore(data / "takes"), metrics)
+        keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(token))

@@ -26,6 +26,7 @@ from contracts.tokens import Keys, TokenGate
 from longwave.serve_origin import make_app
 from origin.connection import OriginRunner
 from origin.service import Origin, OriginLimits
+from storage.takes import TakeRecords
 from storage.rooms import RoomStore
 from tests.server import Server
 from workers.ingest import Ingest, IngestSettings
@@ -130,7 +131,7 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     """The app that `longwave serve` makes, on a free port."""
     metrics = Metrics(CollectorRegistry())
     rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
-    keeper = TakeKeeper(TakeStore(data / "takes"), metrics)
+    keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
     ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
     app = make_app(metrics, TokenGate(TOKEN, KEYS))
     workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)
