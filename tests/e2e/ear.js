@@ -1,4 +1,5 @@
-// Runs in the page before its own scripts: hears what the page plays, and notes every media body it loads.
+// Runs in the page before its own scripts: hears what the page plays or its microphone, and notes every media body
+// that it loads.
 "use strict";
 
 (() => {
@@ -25,18 +26,34 @@
   const bodies = [];
   let context = null;
 
+  async function listenTo(source) {
+    context = source.context;
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
+    const ear = new AudioWorkletNode(context, "ear", { channelCount: 1, channelCountMode: "explicit" });
+    ear.port.onmessage = ({ data }) => chunks.push(data);
+    source.connect(ear).connect(context.destination); // it puts out silence; connected, it is kept running
+  }
+
   const connect = AudioContext.prototype.createMediaElementSource;
   AudioContext.prototype.createMediaElementSource = function hooked(element) {
     const source = connect.call(this, element);
-    context = this;
-    const module = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
-    this.audioWorklet.addModule(module).then(() => {
-      const ear = new AudioWorkletNode(this, "ear", { channelCount: 1, channelCountMode: "explicit" });
-      ear.port.onmessage = ({ data }) => chunks.push(data);
-      source.connect(ear).connect(this.destination); // it puts out silence; connected, it is kept running
-    });
+    listenTo(source);
     return source;
   };
+
+  // On a page to speak from it hears the microphone: the first that the page opens.
+  const devices = navigator.mediaDevices;
+  const open = devices?.getUserMedia.bind(devices);
+  if (open) {
+    devices.getUserMedia = async (...wishes) => {
+      const stream = await open(...wishes);
+      if (context === null) {
+        context = new AudioContext();
+        listenTo(context.createMediaStreamSource(stream));
+      }
+      return stream;
+    };
+  }
 
   const send = XMLHttpRequest.prototype.send;
   XMLHttpRequest.prototype.send = function noted(...body) {
