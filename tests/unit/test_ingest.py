@@ -3,89 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
-from contracts.errors import Busy, DiskUnavailable, LongwaveError, OverCapacity, SenderTimeout, UnknownRoom
-from contracts.metrics import Metrics
+from contracts.access import Grant
+from contracts.errors import (
+    Busy,
+    DiskUnavailable,
+    Forbidden,
+    LongwaveError,
+    OverCapacity,
+    SenderTimeout,
+    UnknownRoom,
+)
 from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
-from storage.rooms import RoomRecord, RoomStore
-from workers.ingest import Ingest, IngestSettings
+from storage.rooms import RoomRecord, RoomSound
+from tests.world import BLOCK, SECOND, WALL_US, World, until
 from workers.intake import START_BUFFER
-from workers.memory_bus import MemoryHub, MemoryTakeBus
-from workers.speaker import PcmSpeaker
-from workers.take_clock import Clocks
-from workers.take_keeper import TakeKeeper
 from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
 from workers.ticker import ticks
-
-BLOCK = 960
-TICK = 20_000_000
-SECOND = 1_000_000_000
-WALL_US = 1_769_889_600_000_000
-
-
-class World:
-    """An ingest whose ticker is the test."""
-
-    def __init__(
-        self,
-        data: Path,
-        store: TakeStore | None = None,
-        remembered: Callable[[], bool] = lambda: True,
-        **settings: float,
-    ) -> None:
-        self.now = 10 * SECOND
-        self.data = data
-        self.registry = CollectorRegistry()
-        self.hub = MemoryHub()
-        self.rooms = RoomStore(data / "rooms")
-        self.store = store or TakeStore(data / "takes")
-        metrics = Metrics(self.registry)
-        self.keeper = TakeKeeper(self.store, metrics, linger=0.02, remembered=remembered)
-        clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000)
-        options = IngestSettings("f", **settings)  # type: ignore[arg-type]
-        self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)
-
-    async def resume(self) -> None:
-        """Start, with a ticker that never ticks by itself: the clock stands still."""
-        await self.ingest.start()
-
-    def say(self, speaker: PcmSpeaker, samples: int, value: int = 7) -> None:
-        pcm = np.full((samples, speaker.intake.channels), value, "<i2")
-        self.ingest.feed(speaker, pcm.tobytes())
-
-    def tick(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.now += TICK
-            self.ingest.tick(self.now)
-
-    async def live(self, room: str = "room", name: str | None = None) -> tuple[PcmSpeaker, MemoryTakeBus]:
-        """A take with a speaker, one tick old."""
-        speaker = await self.ingest.connect(room, name, 1)
-        self.say(speaker, START_BUFFER)
-        self.tick()
-        (bus,) = [bus for bus in self.hub.live() if bus.key.room == room and bus.ended is None]
-        return speaker, bus
-
-    def present(self, room: str = "room") -> list[str | None]:
-        """The names of all who are in the take."""
-        live = self.ingest.live(room)
-        return [] if live is None else [speaker.name for speaker in live.speakers]
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def on_disk(self) -> list[Reservation]:
-        while True:
-            with contextlib.suppress(DiskUnavailable):  # a take left while its directory was looked through
-                return [take.reservation for take in TakeStore(self.data / "takes").stored()]
 
 
 @pytest.fixture
@@ -93,12 +32,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
     yield made
     await made.ingest.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let threads and tasks go on until it holds; the test's own timeout ends it otherwise."""
-    while not condition():  # noqa: ASYNC110 - threads and disks are looked at, they tell nobody
-        await asyncio.sleep(0.005)
 
 
 async def test_the_first_full_buffer_begins_a_take_with_the_rooms_settings(world: World) -> None:
@@ -173,6 +106,122 @@ async def test_a_room_has_so_many_places_and_no_more(tmp_path: Path) -> None:
     world.ingest.leave(again)
     await world.ingest.connect("room", "three", 1)
     await world.ingest.stop()
+
+
+async def test_the_host_mutes_a_speaker_also_on_the_next_connection(world: World) -> None:
+    _, bus = await world.live(name="Ada")
+    world.ingest.mute("room", "Ada")
+    again = await world.ingest.connect("room", "Ada", 1)
+    world.say(again, START_BUFFER)
+    world.tick(5)
+    assert not bus.read(4 * BLOCK, 6 * BLOCK).any()
+    world.ingest.unmute("room", "Ada")
+    world.tick(4)
+    assert bus.read(bus.top - BLOCK, bus.top).all()
+
+
+async def test_who_is_removed_is_told_and_refused_until_the_take_ends(world: World) -> None:
+    token = Grant("speaker", "room", None, "t1")
+    speaker = await world.ingest.connect("room", "Ada", 1, grant=token)
+    world.say(speaker, START_BUFFER)
+    world.tick()
+    world.ingest.remove("room", "Ada")
+    assert isinstance(speaker.closed, Forbidden)
+    world.ingest.leave(speaker)
+    for name, grant in (("Ada", Grant("admin")), ("Eve", token)):
+        with pytest.raises(Forbidden, match="removed"):
+            await world.ingest.connect("room", name, 1, grant=grant)
+        with pytest.raises(Forbidden, match="removed"):
+            await world.ingest.connect_voice("room", name, grant=grant)
+    await world.ingest.connect("other", "Ada", 1, grant=token)
+    world.ingest.end("room")
+    await world.ingest.connect("room", "Ada", 1, grant=token)
+
+
+async def test_a_chapter_is_on_the_bus_at_the_current_instant(world: World) -> None:
+    _, bus = await world.live()
+    world.tick(4)
+    event = world.ingest.chapter("room", "Weather")
+    assert (event.sample, event.title) == (5 * BLOCK, "Weather")
+    assert event in bus.events_from(0)
+
+
+async def test_a_host_can_do_nothing_to_a_room_that_is_not_live(world: World) -> None:
+    await world.ingest.connect("room", "Ada", 1)  # there, and no sound yet
+    for room in ("room", "nobody"):
+        for order in (world.ingest.mute, world.ingest.unmute, world.ingest.remove, world.ingest.chapter):
+            with pytest.raises(UnknownRoom, match="no take"):
+                order(room, "Ada")
+        with pytest.raises(UnknownRoom, match="no take"):
+            world.ingest.end(room)
+
+
+@pytest.mark.parametrize(
+    ("room", "asked", "live", "filtered"),
+    [
+        ("auto", None, False, False),
+        ("auto", None, True, True),
+        ("auto", "voice", False, True),
+        ("auto", "as-is", True, False),
+        ("voice", None, False, True),
+        ("as-is", None, True, False),
+        ("as-is", "voice", True, True),
+    ],
+)
+async def test_microphones_are_filtered_and_programmes_are_not_unless_otherwise_wanted(
+    world: World, room: RoomSound, asked: RoomSound | None, live: bool, filtered: bool
+) -> None:
+    world.rooms.put("room", RoomRecord(sound=room))
+    speaker = await world.ingest.connect("room", None, 1, sound=asked, live=live)
+    assert speaker.kind == ("ws" if live else "pcm")
+    world.say(speaker, START_BUFFER, 500)
+    world.tick(8)
+    (bus,) = world.hub.live()
+    assert bus.read(0, BLOCK).any()
+    assert int(abs(bus.read(5 * BLOCK, 6 * BLOCK)).max()) == (0 if filtered else 500)  # DC is rumble
+
+
+async def test_a_speaker_that_breaks_is_dropped_and_the_room_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, bus = await world.live(name="Ada")
+    other = await world.ingest.connect("room", "Bo", 1)
+    world.say(other, START_BUFFER, 100)
+
+    def fail(_now: int) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(broken.source, "pull", fail)
+    world.tick(5)
+    assert type(broken.closed) is LongwaveError
+    assert bus.ended is None
+    assert bus.read(bus.top - BLOCK, bus.top).min() == 100
+    assert world.present() == ["Bo"]
+    assert world.metric("longwave_speakers_dropped_total", reason="error") == 1
+    assert world.metric("longwave_unexpected_errors_total", where="speaker") == 1
+
+
+async def test_after_a_stall_everybody_is_read_to_the_end_before_anything_is_silence(world: World) -> None:
+    """One has nothing more to say; the other's bytes come out of its socket a little at a time."""
+    dry, bus = await world.live(name="dry")
+    full = await world.ingest.connect("room", "full", 1)
+    world.say(dry, 15 * BLOCK, 7)
+    world.say(full, START_BUFFER, 100)
+    world.tick(8)
+
+    async def read() -> None:
+        for _ in range(60):
+            await asyncio.sleep(0)
+            world.say(full, BLOCK // 2, 100)
+
+    world.now += 25 * world.tick_ns
+    reading = asyncio.create_task(read())
+    await world.ingest._catch_up(world.now)
+    await reading
+    world.ingest.tick(world.now)
+    assert bus.top == 34 * BLOCK
+    assert bus.read(4 * BLOCK, bus.top).min() == 100  # of both, then of the one
+    assert bus.read(10 * BLOCK, 11 * BLOCK).min() == 107
 
 
 async def test_all_who_wait_are_in_the_take_that_the_first_sound_begins(world: World) -> None:
