@@ -7,6 +7,7 @@ late, garbage or never made: ``async with WhipClient(url, "room") as client: awa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, cast
@@ -14,6 +15,7 @@ from unittest.mock import patch
 
 import aiohttp
 import numpy as np
+import pylibsrtp
 from aioice import Connection
 from aiortc import (
     MediaStreamTrack,
@@ -22,7 +24,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSdesPacket, RtpPacket, is_rtcp
 
 OPUS = 96
 CONNECT_SECONDS = 20.0
@@ -146,12 +148,47 @@ class WhipClient:
         packet = RtpPacket(OPUS, 0, self.sequence, self.timestamp, self.ssrc, payload)
         self.sequence = (self.sequence + 1) % 2**16
         for data in self._network(self.sent, packet.serialize()):
-            await self.dtls._send_rtp(data)
+            # libsrtp sends no packet that is too broken to find where its payload begins.
+            with contextlib.suppress(pylibsrtp.Error):
+                await self.dtls._send_rtp(data)
         self.sent += 1
 
     async def throw(self, datagram: bytes) -> None:
         """A datagram past SRTP, from the socket of the connection."""
         await self.dtls.transport._send(datagram)
+
+    def reports(self) -> list[RtcpReceiverInfo]:
+        """What the server reports of the packets it gets, growing from now on."""
+        found: list[RtcpReceiverInfo] = []
+
+        async def read(data: bytes) -> None:
+            packets = RtcpPacket.parse(data)
+            assert [type(packet) for packet in packets] == [RtcpRrPacket, RtcpSdesPacket]
+            found.extend(
+                report for packet in packets if isinstance(packet, RtcpRrPacket) for report in packet.reports
+            )
+
+        self.dtls._handle_rtcp_data = read  # type: ignore[method-assign]
+        return found
+
+    def fragment(self) -> str:
+        """The body of a PATCH with all of its candidates."""
+        wanted = ("a=ice-ufrag:", "a=ice-pwd:", "m=", "a=mid:", "a=candidate:", "a=end-of-candidates")
+        lines = self.peer.localDescription.sdp.splitlines(keepends=True)
+        return "".join(line for line in lines if line.startswith(wanted))
+
+    def hush(self) -> None:
+        """Say nothing unasked: no reports, no checks of consent. Checks of the server's are answered."""
+        send = self.dtls._send_rtp
+
+        async def rtp_only(data: bytes) -> None:
+            if not is_rtcp(data):
+                await send(data)
+
+        self.dtls._send_rtp = rtp_only  # type: ignore[method-assign]
+        consent = self.dtls.transport._connection._query_consent_task
+        assert consent is not None
+        consent.cancel()
 
     async def delete(self) -> int:
         return (await self.request("DELETE", self.location)).status

@@ -70,8 +70,9 @@ class ListeningIngest:
 class WhipServer:
     """`url`, the `ingest` behind it, its `metrics`."""
 
-    def __init__(self, url: str, ingest: ListeningIngest, metrics: Metrics) -> None:
+    def __init__(self, url: str, ingest: ListeningIngest, metrics: Metrics, runner: web.AppRunner) -> None:
         self.url, self.ingest, self.metrics = url, ingest, metrics
+        self.stop = runner.cleanup
 
     def ends(self) -> dict[str, int]:
         """How sessions ended so far, by outcome."""
@@ -97,6 +98,6 @@ async def whip_server(
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield WhipServer(f"http://127.0.0.1:{runner.addresses[0][1]}", ingest, metrics)
+        yield WhipServer(f"http://127.0.0.1:{runner.addresses[0][1]}", ingest, metrics, runner)
     finally:
         await runner.cleanup()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.errors import LongwaveError, SenderTimeout
+from pipeline.voice.opus import BadOpus
+
 Outcome = Literal["left", "vanished", "handshake", "closed", "garbage", "failed"]
 """By the peer's own will; without a word; never connected; closed by us (a host, a successor under the same
 name, the end of the take or of the server); sent what nobody can use; an error of ours."""
@@ -36,6 +39,16 @@ def no_handshake(reason: str) -> End:
 def garbage(reason: str) -> End:
     """What it sends is no voice."""
     return End("garbage", reason)
+
+
+def closed(error: LongwaveError) -> End:
+    """The room broke it off, with `error`."""
+    outcome: Outcome = "closed"
+    if isinstance(error, BadOpus):
+        outcome = "garbage"
+    elif isinstance(error, SenderTimeout):
+        outcome = "vanished"
+    return End(outcome, error.message)
 
 
 def failed() -> End:

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 import structlog
 
 from contracts.access import Grant
-from contracts.errors import LongwaveError
+from contracts.errors import LongwaveError, OverCapacity
 from contracts.metrics import Metrics
 from pipeline.voice.packet import VoicePacket
 from workers.speaker import VoiceSpeaker
 from workers.whip.answer import write_answer
 from workers.whip.candidates import MAX_CANDIDATES, Candidate
-from workers.whip.ends import End, failed, left, no_handshake, vanished
+from workers.whip.ends import End, closed, failed, left, no_handshake, vanished
 from workers.whip.offer import Offer
 from workers.whip.peer import Peer
 from workers.whip.ports import Door
@@ -61,6 +61,7 @@ class Session:
         self._metrics = metrics
         self._peer: Peer | None = None
         self._candidates = 0
+        self._heard = 0.0
 
     @property
     def room(self) -> str:
@@ -98,9 +99,9 @@ class Session:
         try:
             end = await self._serve()
         except LongwaveError as error:
-            end = End("closed", error.message)
+            end = closed(error)
         except asyncio.CancelledError:
-            end = End("closed", "this server goes down")
+            end = closed(OverCapacity("this server goes down"))
             raise
         except Exception:
             log.exception("WHIP session failed", room=self.room)
@@ -161,7 +162,8 @@ class Session:
 
     async def _look_after(self, peer: Peer) -> None:
         """Tell the room that the peer is there, or notice that it is not: while it connects, it is."""
-        if not peer.connected or _now() - peer.heard < _REPORT_SECONDS[1]:
+        if not peer.connected or peer.heard != self._heard:
+            self._heard = peer.heard
             self._ingest.alive(self.speaker)
         elif _now() - peer.heard >= self._settings.media_timeout:
             # After a standstill of this process, timers come before the datagrams that wait in the sockets.
