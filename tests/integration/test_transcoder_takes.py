@@ -161,6 +161,19 @@ async def test_events_are_listed_with_the_parts_they_belong_to(process: Callable
     assert "events/50000-0.json" in origin.requests
 
 
+async def test_what_is_for_the_record_alone_is_not_published(process: Callable[..., Process]) -> None:
+    origin = MemoryOrigin()
+    running = process(origin)
+    bus = running.open(KEY, MONO)
+    for number, kind in enumerate(("join", "mute", "start", "stop", "unmute", "leave")):
+        bus.append_event(TakeEvent(0, number, kind, speakers=("Ada",)))  # type: ignore[arg-type]
+    bus.append_event(TakeEvent(0, 6, "speakers", speakers=("Bo",)))
+    bus.append(0, noise(SEGMENT).tobytes())
+    bus.end(SEGMENT)
+    await until(lambda: running.ended == [KEY])
+    assert [request for request in origin.requests if "events/" in request] == ["events/0-6.json"]
+
+
 async def test_a_take_that_was_lost_with_its_process_goes_on_with_gaps_and_then_right_bytes(
     process: Callable[..., Process],
 ) -> None:
