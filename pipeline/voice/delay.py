@@ -20,8 +20,8 @@ HIGHEST: Final = 2 * SAMPLE_RATE // 5
 _STRETCH: Final = SAMPLE_RATE // 2
 _STRETCHES: Final = 20
 _FORGIVEN: Final = 2
-# 5 ms a second, which a resampler makes up for unheard; a step down would have to be cut out of the voice.
-_FALL: Final = 120
+# 3 ms a second, which a resampler makes up for unheard; a step down would have to be cut out of the voice.
+_FALL: Final = 72
 
 
 class _Stretch(NamedTuple):

@@ -12,8 +12,8 @@ from pipeline.voice.splice import shorten
 
 _FARTHEST: Final = 0.005
 """What the ratio differs from 1 by at most: a twelfth of a semitone."""
-_TIME_CONSTANT: Final = 10 * SAMPLE_RATE
-# A clock that is off by 200 ppm is followed at a distance of 2 ms, beyond those that are let be.
+_TIME_CONSTANT: Final = 4 * SAMPLE_RATE
+# A clock that is off by 200 ppm is followed at a distance of 0.8 ms, beyond this one that is let be.
 _LET_BE: Final = 48
 _SLOPE: Final = 0.001 / SAMPLE_RATE
 """Change of the ratio a sample: no ear hears a pitch move by a cent and a half in a second."""
@@ -56,12 +56,12 @@ class CatchUp:
     def cut(self, pcm: NDArray[np.float32], surplus: int) -> NDArray[np.float32]:
         """`pcm`, (n, channels), shorter by at most `surplus`.
 
-        One pitch period of what is said; of a pause all but a splinter. Sound that repeats nothing for half a
+        One pitch period of what is said, half of a pause. Sound that repeats nothing for half a
         second is cut all the same, as there is nothing in it that a joint could break.
         """
         shorter = shorten(pcm, surplus)
         if float(np.mean(np.square(pcm))) < self._QUIET:
-            shorter = _shortest(shorter, surplus - len(pcm) + len(shorter))
+            shorter = _shortest(pcm, min(surplus, len(pcm) // 2))
         self._in_vain = self._in_vain + len(pcm) if len(shorter) == len(pcm) else 0
         if self._in_vain >= self._PATIENCE:
             self._in_vain = 0

@@ -152,7 +152,7 @@ class Playout:
             if 0 < missing <= _LONGEST_LOSS and not self._made_up:
                 self._recover(first, -(-missing // GRAIN) * GRAIN)
             self._lose(first.order - self._packets.next)
-            self._packets.next, self._position, self._made_up = first.order, first.start, 0
+            self._packets.next, self._position = first.order, first.start
 
     def _recover(self, first: Waiting, missing: int) -> None:
         """The last lost packet is in the FEC of the one after it; the others are concealed."""
@@ -168,7 +168,6 @@ class Playout:
     def _make_up(self) -> None:
         """More of the same for want of a packet, until it fades away; the voice's time stands still."""
         self._made_up += _MADE_UP
-        self._stats.concealed += _MADE_UP
         left = max(0, _LONGEST_LOSS - self._made_up) / (_LONGEST_LOSS - _AS_LOUD)
         level = min(self._fader.level, left)
         self._resampler.push(self._fader.move(self._decoder.conceal(_MADE_UP), level, _MADE_UP))
@@ -186,7 +185,7 @@ class Playout:
         if packet.stream != self._stream:
             self._fade_out()
             self._decoder, self._stream = OpusDecoder(self._channels), packet.stream
-        self._stats.delay = at - packet.arrived
+        self._stats.delay = max(0, at - packet.arrived)
         surplus = self._surplus(packet, at - self._arrivals.due(packet.start))
         pcm = self._decode(packet)
         if self._catch_up.wanted(surplus):
@@ -203,6 +202,7 @@ class Playout:
         return shorter
 
     def _decode(self, packet: Waiting) -> NDArray[np.float32]:
+        self._stats.concealed += self._made_up
         self._position, self._made_up = packet.end, 0
         try:
             return self._decoder.decode(packet.payload)

@@ -24,7 +24,7 @@ class VoiceStats:
     jumps: int = 0
     """Leaps of RTP time, sequence or source that were bridged."""
     concealed: int = 0
-    """Samples that were made up for want of a packet."""
+    """Samples that were made up between packets; not those after which the voice rested."""
     cut: int = 0
     """Samples that were spliced out because the voice was late."""
     skipped: int = 0
