@@ -87,7 +87,7 @@ def test_a_stereo_take_asks_for_stereo() -> None:
 
 
 def test_pictures_are_turned_down_in_their_place_and_leave_the_bundle() -> None:
-    session = [*SESSION[:-1], "a=group:BUNDLE 1 0"]
+    session = [*SESSION[:-1], "a=group:BUNDLE 0 1"]
     answer = write_answer(read_offer(sdp(*session, *VIDEO, *AUDIO)), LOCAL, 1)
     lines = answer.splitlines()
     assert [line for line in lines if line.startswith("m=")] == [
@@ -117,12 +117,13 @@ def test_bundled_audio_takes_the_transport_of_the_bundle() -> None:
     assert read_offer(sdp(*session, *VIDEO, *TRANSPORT, *bare)).credentials.ufrag == "EsAw"
 
 
-def test_audio_that_hangs_on_rejected_pictures_is_refused_with_advice() -> None:
+def test_pictures_that_carry_the_bundle_stay_in_it_idle() -> None:
     session = [*SESSION[:-1], "a=group:BUNDLE 1 0"]
-    bare = [line for line in AUDIO if line not in TRANSPORT]
-    bare = ["m=audio 0 UDP/TLS/RTP/SAVPF 111", *bare[1:], "a=bundle-only"]
-    with pytest.raises(UnprocessableOffer, match="offer it first"):
-        read_offer(sdp(*session, *VIDEO, *TRANSPORT, *bare))
+    answer = write_answer(read_offer(sdp(*session, *VIDEO, *TRANSPORT, *AUDIO)), LOCAL, 1)
+    video = answer.partition("m=video ")[2].partition("m=audio")[0].splitlines()
+    assert "a=group:BUNDLE 1 0" in answer
+    assert video[0] == "9 UDP/TLS/RTP/SAVPF 96"
+    assert {"a=inactive", "a=rtpmap:96 VP8/90000", "a=ice-ufrag:abcd", "a=setup:passive"} <= set(video)
 
 
 @pytest.mark.parametrize(("fmtp", "dtx"), [("usedtx=1;minptime=10", True), ("minptime=10;usedtx=0", False)])

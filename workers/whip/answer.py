@@ -26,11 +26,14 @@ class Local:
 def write_answer(offer: Offer, local: Local, channels: int) -> str:
     """`fingerprint` is (algorithm and value) as in SDP; `channels` is what the take can make use of."""
     lines = ["v=0", f"o=- {local.session} 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
-    voice = offer.media[offer.audio]
     if offer.bundled:
-        lines.append(f"a=group:BUNDLE {voice.mid}")
+        mids = [offer.media[index].mid for index in dict.fromkeys((offer.carrier, offer.audio))]
+        lines.append(f"a=group:BUNDLE {' '.join(map(str, mids))}")
     for index, line in enumerate(offer.media):
-        lines += _accepted(offer, local, channels) if index == offer.audio else _rejected(line)
+        if index == offer.audio:
+            lines += _accepted(offer, local, channels)
+        else:
+            lines += _idle(line, local) if index == offer.carrier else _rejected(line)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -46,6 +49,26 @@ def _accepted(offer: Offer, local: Local, channels: int) -> list[str]:
         *(["a=rtcp-rsize"] if offer.reduced_rtcp else []),
         f"a=rtpmap:{opus} opus/48000/2",
         f"a=fmtp:{opus} {_opus(offer, channels)}",
+        *_transport(local),
+    ]
+
+
+def _idle(line: MediaLine, local: Local) -> list[str]:
+    """The first m-line of a bundle carries the voice, so that it cannot be rejected (RFC 9143 7.3.3)."""
+    form = line.formats[0]
+    return [
+        f"m={line.kind} 9 {line.protocol} {form}",
+        "c=IN IP4 0.0.0.0",
+        *_mid(line),
+        "a=inactive",
+        "a=rtcp-mux",
+        *([] if line.codec is None else [f"a=rtpmap:{form} {line.codec}"]),
+        *_transport(local),
+    ]
+
+
+def _transport(local: Local) -> list[str]:
+    return [
         f"a=ice-ufrag:{local.credentials.ufrag}",
         f"a=ice-pwd:{local.credentials.password}",
         "a=ice-options:trickle",

@@ -29,24 +29,27 @@ _DIRECTIONS: Final = ("sendonly", "sendrecv", "recvonly", "inactive")
 
 @dataclass(frozen=True, slots=True)
 class MediaLine:
-    """One `m=` line, to be answered in its place."""
+    """One `m=` line, to be answered in its place. `codec` is what its first format is, as in `a=rtpmap`."""
 
     kind: str
     protocol: str
     formats: tuple[str, ...]
     mid: str | None
+    codec: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a peer offers. `media[audio]` is the voice; `payload_type` is what its Opus packets carry.
 
+    `carrier` is the m-line whose transport the voice goes over: its own, or the first of its bundle.
     `fingerprints` are (algorithm, value) of the certificate that it will show. `dtx`: it would like to send
     nothing while nobody speaks.
     """
 
     media: tuple[MediaLine, ...]
     audio: int
+    carrier: int
     payload_type: int
     bundled: bool
     credentials: Credentials
@@ -71,17 +74,15 @@ def read_offer(text: str) -> Offer:
     voice, mid = sections[audio], media[audio].mid
     bundled = mid is not None and mid in group
     # The transport of a bundle stands in its first section, for the others too (RFC 9143 7.1.3).
-    tagged = next((i for i, line in enumerate(media) if bundled and line.mid == group[0]), audio)
-    if tagged != audio and voice[0].split()[1] == "0":
-        # Its transport is that of a section which is turned down, and with it the bundle (RFC 9143 7.3.3).
-        raise UnprocessableOffer("the audio depends on another m-line, which is not taken: offer it first")
+    carrier = next((i for i, line in enumerate(media) if bundled and line.mid == group[0]), audio)
     _check_audio(media[audio], voice, session)
     payload_type = _opus(media[audio], voice)
-    transport = [*voice, *sections[tagged], *session]
+    transport = [*voice, *sections[carrier], *session]
     _check_setup(transport)
     return Offer(
         media=media,
         audio=audio,
+        carrier=carrier,
         payload_type=payload_type,
         bundled=bundled,
         credentials=_credentials(transport),
@@ -112,7 +113,13 @@ def _media_line(section: Sequence[str]) -> MediaLine:
     for word in [*words, *([] if mid is None else [mid])]:
         if not _TOKEN.fullmatch(word):
             raise BadRequest(f"this is no SDP: {word[:40]!r} is no token")
-    return MediaLine(words[0], words[2], tuple(words[3:]), mid)
+    return MediaLine(words[0], words[2], tuple(words[3:]), mid, _codec(words[3], section))
+
+
+def _codec(form: str, section: Sequence[str]) -> str | None:
+    start = f"a=rtpmap:{form} "
+    codec = next((line[len(start) :] for line in section if line.startswith(start)), "")
+    return codec if _TOKEN.fullmatch(codec) else None
 
 
 def _bundle(session: Sequence[str]) -> list[str]:
