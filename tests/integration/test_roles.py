@@ -26,8 +26,8 @@ from contracts.tokens import Keys, TokenGate
 from longwave.serve_origin import make_app
 from origin.connection import OriginRunner
 from origin.service import Origin, OriginLimits
-from storage.takes import TakeRecords
 from storage.rooms import RoomStore
+from storage.takes import TakeRecords
 from tests.server import Server
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
