@@ -54,7 +54,7 @@ class PcmHandlers:
         finally:
             self._ingest.leave(speaker)
         _check_body(speaker)
-        return json_line({"room": speaker.room, "take": speaker.take, **report(speaker)})
+        return json_line({"room": speaker.room, "take": speaker.take, **_report(speaker)})
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """`GET /pcm/{room}/ws?channels=1&speaker=NAME`: binary s16le, text such as `{"muted": true}`."""
@@ -128,7 +128,7 @@ class _BadMessage(BadRequest):
     """A message that is neither PCM nor a known JSON object."""
 
 
-def report(speaker: PcmSpeaker) -> dict[str, object]:
+def _report(speaker: PcmSpeaker) -> dict[str, object]:
     """What became of a sender's samples."""
     intake = speaker.intake
     return {"samples": intake.taken, "silence": intake.silence, "dropped": intake.dropped}
