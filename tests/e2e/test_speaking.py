@@ -1,0 +1,210 @@
+"""The speaker's page in a real Chromium on a real server: who speaks is heard, whatever happens."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.latency import lost_and_doubled
+from tests.e2e.listener import Listener, listening
+from tests.e2e.microphone import beeping, speaking, with_microphone
+from tests.server import Server
+
+pytestmark = [pytest.mark.needs("chromium", "hls.js"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def microphone(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with with_microphone(browser, beeping(tmp_path_factory.mktemp("sound") / "beeps.wav")) as running:
+        yield running
+
+
+def people(server: Server, room: str) -> dict[str, dict[str, object]]:
+    """Who is in the room, by name, as the server says."""
+    live = server.get(f"/rooms/{room}").json.get("live")
+    return {} if live is None else {speaker["name"]: speaker for speaker in live["speakers"]}
+
+
+def hear_in_order(listener: Listener, at_least: int) -> None:
+    """Beeps come, and count up. A machine too busy to play them gets two more chances, not a green test."""
+    for _ in range(3):
+        listener.forget()
+        listener.hear(at_least / 2 + 1.5)
+        tones = [beep.tone for beep in listener.beeps()]
+        if len(tones) >= at_least and lost_and_doubled(tones) == (0, 0):
+            return
+    raise AssertionError(f"tones {tones}; {listener.knows}")
+
+
+def test_who_goes_on_air_is_heard_and_listed_and_who_leaves_is_not(
+    shared_server: Server, browser: Browser, microphone: Browser
+) -> None:
+    with speaking(microphone, f"{shared_server.url}/speak/heard") as ann:
+        knows = ann.go_on_air("Ann Example")
+        assert knows["role"] == "admin", "on loopback, without a token, everything is open"
+        assert people(shared_server, "heard")["Ann Example"]["kind"] == "whip"
+        with listening(browser, f"{shared_server.url}/listen/heard") as listener:
+            listener.wait_for_playback()
+            hear_in_order(listener, at_least=8)
+            ann.wait_until(lambda knows: knows["listeners"] == 1, "told that somebody listens")
+            expect(ann.page.get_by_text("1 person is listening")).to_be_visible()
+        row = ann.page.get_by_role("listitem").filter(has_text="Ann Example (you)")
+        expect(row).to_contain_text("speaking")
+        ann.page.get_by_role("button", name="Leave").click()
+        shared_server.wait_for(lambda: not people(shared_server, "heard"))
+        assert ann.knows["microphone"] == "closed", "off air, the page does not listen"
+        assert ann.errors == []
+
+
+def test_mute_is_silence_in_the_room_and_the_space_bar_ends_it(
+    shared_server: Server, browser: Browser, microphone: Browser
+) -> None:
+    with speaking(microphone, f"{shared_server.url}/speak/quiet") as ann:
+        ann.go_on_air("Ann")
+        mute = ann.page.get_by_role("button", name="Mute", exact=True)
+        with listening(browser, f"{shared_server.url}/listen/quiet") as listener:
+            listener.wait_for_playback()
+            mute.click()
+            ann.wait_for_state("muted")
+            expect(mute).to_have_attribute("aria-pressed", "true")
+            listener.hear(4.0)  # what is still on its way
+            listener.forget()
+            before = listener.knows["position"]
+            listener.hear(3.0)
+            assert listener.beeps() == []
+            assert listener.knows["position"] > before, "the take goes on in silence"
+            ann.page.get_by_role("heading", level=1).click()
+            ann.page.keyboard.press("Space")
+            ann.wait_for_state("onair")
+            listener.wait_for_playback(3.0)
+            hear_in_order(listener, at_least=4)
+
+
+def test_a_server_that_is_killed_and_started_again_gets_the_speaker_back_in_the_same_take(
+    server: Server, browser: Browser, microphone: Browser
+) -> None:
+    with speaking(microphone, f"{server.url}/speak/back") as ann:
+        take = ann.go_on_air("Ann")["take"]
+        ann.page.evaluate("window.sameDocument = true")
+        with listening(browser, f"{server.url}/listen/back") as listener:
+            listener.wait_for_playback()
+            server.kill()
+            ann.wait_for_state("returning")
+            server.start()
+            knows = ann.wait_until(
+                lambda knows: knows["state"] == "onair" and knows["reconnects"] == 1, "back", 60
+            )
+            assert knows["take"] == take
+            server.wait_for(lambda: "Ann" in people(server, "back"))
+            listener.wait_for_playback(3.0, 60)
+            hear_in_order(listener, at_least=4)
+        assert ann.page.evaluate("window.sameDocument")
+        assert ann.errors == []
+
+
+def test_who_is_removed_is_told_and_stays_away(shared_server: Server, microphone: Browser) -> None:
+    with speaking(microphone, f"{shared_server.url}/speak/removed") as ann:
+        ann.go_on_air("Ann")
+        assert shared_server.request("DELETE", "/rooms/removed/speakers/Ann").status == 204
+        ann.wait_for_state("removed")
+        expect(ann.page.get_by_role("status").first).to_have_text("The host has removed you")
+        expect(ann.page.get_by_role("button", name="Go on air")).to_be_hidden()
+        ann.page.wait_for_timeout(2000)
+        assert people(shared_server, "removed") == {}
+
+
+def test_a_take_that_the_host_ends_is_not_begun_anew_by_those_who_were_in_it(
+    shared_server: Server, microphone: Browser
+) -> None:
+    with (
+        speaking(microphone, f"{shared_server.url}/speak/ended") as ann,
+        speaking(microphone, f"{shared_server.url}/speak/ended") as ben,
+    ):
+        first = ann.go_on_air("Ann")["take"]
+        ben.go_on_air("Ben")
+        ann.page.get_by_role("button", name="End the room for everybody").click()
+        ann.page.get_by_role("dialog").get_by_role("button", name="End the room").click()
+        for guest in (ann, ben):
+            guest.wait_for_state("ended")
+        ann.page.wait_for_timeout(2000)
+        assert people(shared_server, "ended") == {}
+        ben.page.get_by_role("button", name="Go on air again").click()
+        ben.wait_until(
+            lambda knows: knows["state"] == "onair" and knows["take"] not in {None, first}, "in a new take"
+        )
+        assert ann.knows["state"] == "ended"
+
+
+def test_the_later_window_of_one_person_takes_over_and_the_earlier_says_so(
+    shared_server: Server, microphone: Browser
+) -> None:
+    with (
+        speaking(microphone, f"{shared_server.url}/speak/twice") as first,
+        speaking(microphone, f"{shared_server.url}/speak/twice") as second,
+    ):
+        first.go_on_air("Ann")
+        second.go_on_air("Ann")
+        first.wait_for_state("replaced")
+        assert second.knows["state"] == "onair"
+        first.page.get_by_role("button", name="Speak from here").click()
+        first.wait_for_state("onair")
+        second.wait_for_state("replaced")
+
+
+def test_a_host_mutes_removes_and_begins_chapters(shared_server: Server, microphone: Browser) -> None:
+    with (
+        speaking(microphone, f"{shared_server.url}/speak/host") as host,
+        speaking(microphone, f"{shared_server.url}/speak/host") as ben,
+    ):
+        host.go_on_air("Host / 1")
+        ben.go_on_air("Ben")
+        host.page.get_by_role("button", name="Mute Ben").click()
+        ben.wait_for_state("silenced")
+        expect(host.page.get_by_role("listitem").filter(has_text="Ben")).to_contain_text("muted")
+        host.page.get_by_role("button", name="Unmute Ben").click()
+        ben.wait_for_state("onair")
+        host.page.get_by_role("textbox", name="Chapter").fill('One "quoted" <b>chapter</b>')
+        host.page.get_by_role("textbox", name="Chapter").press("Enter")
+        expect(host.page.locator("#said")).to_have_text('Chapter: One "quoted" <b>chapter</b>')
+        expect(host.page.get_by_role("textbox", name="Chapter")).to_have_value("")
+        host.page.get_by_role("button", name="Remove Ben").click()
+        host.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        assert ben.knows["state"] == "onair"
+        host.page.get_by_role("button", name="Remove Ben").click()
+        host.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        ben.wait_for_state("removed")
+        shared_server.wait_for(lambda: list(people(shared_server, "host")) == ["Host / 1"])
+        assert host.errors == ben.errors == []
+
+
+def test_a_tab_that_is_closed_leaves_at_once(shared_server: Server, microphone: Browser) -> None:
+    with speaking(microphone, f"{shared_server.url}/speak/closed") as ann:
+        ann.go_on_air("Ann")
+        ann.page.on("dialog", lambda dialog: dialog.accept())
+        ann.page.goto("about:blank")
+        # A browser that only vanished would be missed after five seconds.
+        shared_server.wait_for(lambda: not people(shared_server, "closed"), 4.0)
+
+
+def test_who_finds_no_place_is_told_so_and_comes_in_when_there_is_one(
+    shared_server: Server, microphone: Browser
+) -> None:
+    with speaking(microphone, f"{shared_server.url}/speak/full") as ann:
+        answers = iter([503, 503])
+
+        def refuse(route: object) -> None:
+            status = next(answers, None)
+            if status is None:
+                route.continue_()  # type: ignore[attr-defined]
+            else:
+                body = json.dumps({"error": "this room has its 16 speakers"})
+                route.fulfill(status=status, body=body, headers={"Retry-After": "1"})  # type: ignore[attr-defined]
+
+        ann.page.route("**/whip/**", refuse)
+        ann.say_name("Ann")
+        ann.wait_for_state("ready")
+        ann.page.get_by_role("button", name="Go on air").click()
+        ann.wait_for_state("full")
+        expect(ann.page.locator("#hint")).to_contain_text("this room has its 16 speakers")
+        ann.wait_for_state("onair")
