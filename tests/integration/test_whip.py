@@ -105,7 +105,7 @@ async def test_ice_servers_are_told() -> None:
         assert client.headers.getall("Link") == [one.link() for one in servers]
 
 
-async def test_a_peer_that_hides_its_addresses_connects_without_delay(server: WhipServer) -> None:
+async def test_a_peer_that_hides_its_addresses_is_found_by_its_own_checks(server: WhipServer) -> None:
     def hide(offer: str) -> str:
         # As browsers do for pages that may not use the microphone yet: names that only multicast resolves.
         return offer.replace(" 127.0.0.1 ", " 0b1d2e3f-aaaa-bbbb-cccc-0123456789ab.local ")
