@@ -50,7 +50,7 @@ class TakeOwner:
         self._story = Story(bus, named=named)
         self._story.gone(gone)
         self._seats: list[Seat] = []
-        self._failed: list[tuple[Speaker[Any], Exception]] = []
+        self.failed: list[tuple[Speaker[Any], Exception]] = []
         self._block = clock.block
         self._zero = real_samples(clock.zero_ns)
         # Sample 0 of a take is the first of its sound; later, what comes in waits behind the silence before.
@@ -123,7 +123,7 @@ class TakeOwner:
 
     def take_failed(self) -> list[tuple[Speaker[Any], Exception]]:
         """Speakers whose sound broke since this was asked last, and how; the take went on without them."""
-        failed, self._failed = self._failed, []
+        failed, self.failed = self.failed, []
         return failed
 
     def end(self) -> int:
@@ -188,6 +188,8 @@ class TakeOwner:
         """Take in `block`, give out the one before it."""
         due = self._zero + block * self._block
         for seat in [*self._seats]:
+            if seat.strip.failed is not None:
+                self._give_up(seat, seat.strip.failed)
             if seat.over:
                 self._depart(seat)
             elif seat.elders and seat.speaker.source.ready:
@@ -201,12 +203,16 @@ class TakeOwner:
         try:
             sound: SoundBlock | None = speaker.source.pull(due)
         except Exception as error:  # noqa: BLE001 - whatever one speaker's source does, the others are heard
-            self._failed.append((speaker, error))
-            seat.broken = True
+            self._give_up(seat, error)
             sound = None
         speaker.held = sound is not None
         speaker.stir()
         return sound
+
+    def _give_up(self, seat: Seat, error: Exception) -> None:
+        """We failed at this speaker's sound: nobody else's is touched by it."""
+        seat.broken = True
+        self.failed.append((seat.speaker, error))
 
     def _tell(self) -> None:
         """Tell of the block that was just taken in: its first sample is the next one of the bus."""

@@ -17,13 +17,15 @@ from workers.speaker import Speaker
 class Stage:
     """Somebody is connected, or a take lives. `settings` are those that the room had when it came into use.
 
-    `note_at` and `count_at` are the samples at which there is something to note and to count again.
+    `look_ns` is when to see who is still there, `note_at` and `count_at` are the samples at which there is
+    something to note and to count again.
     """
 
     room: str
     settings: TakeSettings
     owner: TakeOwner | None = None
     speakers: list[Speaker[Any]] = field(default_factory=list)
+    look_ns: int = 0
     note_at: int = 0
     count_at: int = 0
 

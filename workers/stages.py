@@ -29,6 +29,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _SECOND_NS: Final = 1_000_000_000
+# Timeouts are of seconds: nobody is looked at with every block.
+_LOOK_NS: Final = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +156,23 @@ class Stages:
             return None
 
     def _tick(self, stage: Stage, now_ns: int) -> None:
-        for speaker in stage.speakers:
-            self.headcount.check_alive(speaker, now_ns)
+        if now_ns >= stage.look_ns:
+            stage.look_ns = now_ns + _LOOK_NS
+            for speaker in stage.speakers:
+                self.headcount.check_alive(speaker, now_ns)
         owner = stage.owner
         if owner is None:
             return
         owner.tick(now_ns)
-        for speaker, error in owner.take_failed():
-            self.headcount.drop_broken(speaker, error)
-        if owner.bus.top >= stage.count_at:
+        if owner.failed:
+            for speaker, error in owner.take_failed():
+                self.headcount.drop_broken(speaker, error)
+        top = owner.bus.top
+        if top >= stage.count_at:
             self.headcount.count(owner, stage.speakers)
             self._keeper.tell(owner.bus.key, owner.fresh_events(), owner.guests.orders)
-            stage.count_at = owner.bus.top + SAMPLE_RATE
-        if owner.bus.top >= stage.note_at:
-            stage.note_at = self._keeper.note(owner.bus.key, owner.bus.top, named=owner.named)
+            stage.count_at = top + SAMPLE_RATE
+        if top >= stage.note_at:
+            stage.note_at = self._keeper.note(owner.bus.key, top, named=owner.named)
         if not stage.speakers and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS:
             self.end(stage, owner)

@@ -386,15 +386,18 @@ def test_orders_for_nobody_are_refused(order: str) -> None:
     assert room.owner.guests.orders == HostOrders()
 
 
-def test_a_source_that_breaks_takes_only_its_speaker_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("part", "method"), [("source", "pull"), ("strip", "_treated")])
+def test_a_source_or_a_strip_that_breaks_takes_only_its_speaker_out(
+    monkeypatch: pytest.MonkeyPatch, part: str, method: str
+) -> None:
     room = Room()
     ada, bo = room.joined("Ada", 7), room.joined("Bo", 500)
     room.tick(3)
 
-    def broken(_now: int) -> None:
+    def broken(_: object) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(ada.source, "pull", broken)
+    monkeypatch.setattr(getattr(ada, part), method, broken)
     room.tick(5)
     assert room.heard()[-1] == (500, 4)
     ((speaker, error),) = room.owner.take_failed()
