@@ -97,14 +97,18 @@ class WhipClient:
 
     async def publish(self) -> None:
         """POST the offer and take the answer."""
+        await self.make_offer()
+        response = await self.request("POST", self.path, self.offer, {"Content-Type": "application/sdp"})
+        assert response.status == 201, f"{response.status}: {self.answer}"
+        await self.peer.setRemoteDescription(RTCSessionDescription(audio_only(self.answer), "answer"))
+
+    async def make_offer(self) -> None:
+        """What `publish` begins with."""
         self.peer.addTransceiver(_NoTrack(), direction="sendonly")
         # A machine without a network has loopback, which aioice leaves out.
         with patch("aioice.ice.get_host_addresses", return_value=["127.0.0.1"]):
             await self.peer.setLocalDescription(await self.peer.createOffer())
         self.offer = self._edit(self.peer.localDescription.sdp)
-        response = await self.request("POST", self.path, self.offer, {"Content-Type": "application/sdp"})
-        assert response.status == 201, f"{response.status}: {self.answer}"
-        await self.peer.setRemoteDescription(RTCSessionDescription(audio_only(self.answer), "answer"))
 
     async def connected(self) -> None:
         """Wait until the connection stands."""
@@ -228,6 +232,16 @@ class _Deaf:
 
     def protocol_lost(self, *_: object) -> None:
         pass
+
+
+async def offer_of_nobody() -> str:
+    """A good offer, behind which nobody will connect."""
+    client = WhipClient("", "room")
+    try:
+        await client.make_offer()
+        return client.offer
+    finally:
+        await client.close()
 
 
 def without_candidates(offer: str) -> str:

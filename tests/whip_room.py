@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
+import aiohttp
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
@@ -24,6 +27,8 @@ from pipeline.voice.packet import VoicePacket
 from workers.speaker import VoiceSpeaker
 from workers.whip.http_whip import add_whip_routes
 from workers.whip.settings import WhipSettings
+
+SDP: Final = {"Content-Type": "application/sdp"}
 
 
 class ListeningIngest:
@@ -101,3 +106,26 @@ async def whip_server(
         yield WhipServer(f"http://127.0.0.1:{runner.addresses[0][1]}", ingest, metrics, runner)
     finally:
         await runner.cleanup()
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"not {what}"
+        await asyncio.sleep(0.01)
+
+
+async def ended(server: WhipServer, outcome: str) -> None:
+    await until(lambda: outcome in server.ends(), outcome)
+    assert server.ends() == {outcome: 1}
+    assert server.ingest.left == server.ingest.speakers
+
+
+async def ask(
+    server: WhipServer, method: str, path: str, body: str | bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, str, dict[str, str]]:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, server.url + path, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.text(), dict(response.headers)
