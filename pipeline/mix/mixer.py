@@ -56,7 +56,6 @@ class Mixer:
         self._block = block
         self._opening = not resumed
         self._limiter = Limiter(channels, block)
-        self._silence = np.zeros((block, channels), np.float32)
         self._sounding: list[Strip] = []
         self._next = _NOTHING
         self._unheard = Gathered(STEP)
@@ -106,9 +105,6 @@ class Mixer:
     def _programme(self, parts: list[Samples], now: _Announced) -> NDArray[np.int16] | None:
         """The sum of `parts`, limited unless it is `free`."""
         if not parts:
-            if self._next.together is not None:
-                # The gain gets ready for what follows.
-                self._limiter.process(self._silence, self._next.together)
             return None
         alone = parts[0]
         if now.free and self._next.free and self._limiter.at_rest and alone.dtype == np.int16:

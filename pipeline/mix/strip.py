@@ -55,7 +55,6 @@ class Strip:
         self._filter = RumbleFilter(channels) if sound.filtered else None
         self._leveller = Leveller(channels, TARGET[channels]) if sound.levelled else None
         self._limiter = Limiter(channels, block, ceiling=1.0)
-        self._silence = np.zeros(self._shape, np.float32)
         self._activity = Activity(channels)
         self._unheard = Gathered(FRAME)
         self._held: Samples | None = None
@@ -112,7 +111,7 @@ class Strip:
         if pcm is not None and (pcm.ndim != 2 or pcm.shape[1] != channels or len(pcm) > block):
             raise ValueError(f"a block of shape {pcm.shape} for a strip of {self._shape}")
         if pcm is None or not len(pcm) or not self._sane(pcm):
-            self._be_quiet(block)
+            self._activity.push_silence(block)
             return None
         self.exact = self._sound.as_it_is and pcm.dtype == np.int16
         if self.exact:
@@ -121,7 +120,7 @@ class Strip:
         else:
             treated = self._processed(to_unit(pcm))
         if len(pcm) < block:
-            self._be_quiet(block - len(pcm))
+            self._activity.push_silence(block - len(pcm))
         return treated
 
     def _sane(self, pcm: Samples) -> bool:
@@ -150,10 +149,6 @@ class Strip:
             else:
                 self._activity.push(pcm)
 
-    def _be_quiet(self, count: int) -> None:
-        self._listen(self._unheard.rest())
-        self._activity.push_silence(count)
-
     def _placed(self, treated: Samples, *, breaks_off: bool, opening: bool) -> Samples:
         """A whole block, with a fade where sound begins or ends in it."""
         block, length = self._shape[0], len(treated)
@@ -178,13 +173,10 @@ class Strip:
 
     def _limited(self, held: Samples | None, coming: Samples | None) -> Samples | None:
         """No speaker is above full scale: a shout must not push down all others until its level is found."""
-        if held is None and coming is None:
+        if held is None:
             self._limiter.reset()
             return None
-        limited = self._limiter.process(
-            self._silence if held is None else to_unit(held), None if coming is None else to_unit(coming)
-        )
-        return None if held is None else limited
+        return self._limiter.process(to_unit(held), None if coming is None else to_unit(coming))
 
     def _faded_out(self, pcm: Samples, end: int) -> NDArray[np.float32]:
         """`pcm` with a fade that ends `end` samples after its beginning, be that inside it or later."""

@@ -162,6 +162,26 @@ def test_from_alone_to_together_and_back_the_gain_is_smooth() -> None:
     assert np.abs(np.diff(out)).max() < 0.01
 
 
+def test_after_a_pause_the_programme_is_no_longer_held_down() -> None:
+    loud, quiet = int16(np.full(BLOCK, 0.9)), int16(np.full(BLOCK, 0.3))
+    one, two = strip(), strip()
+    together: Scene = [(one, loud), (two, loud)]
+    out = play(
+        Mixer(1, BLOCK), [together, together, [], [(one, quiet), (two, quiet)], [(one, quiet), (two, quiet)]]
+    )
+    assert true_peak(to_unit(out)) <= CEILING + ROUNDED
+    assert out[3 * BLOCK + FADE - 1, 0] == pytest.approx(2 * quiet[0, 0], rel=0.01)
+
+
+def test_two_who_begin_at_once_are_not_over() -> None:
+    loud = int16(np.full(BLOCK, 0.9))
+    one, two = strip(), strip()
+    out = to_unit(play(Mixer(1, BLOCK), [[(one, loud), (two, loud)]] * 5))
+    # A sound that begins at full height overshoots between its first samples, and is lower for it.
+    assert true_peak(out) <= CEILING + ROUNDED
+    assert out[BLOCK : 4 * BLOCK].min() > 0.75
+
+
 def test_one_who_leaves_is_faded_out_like_one_who_breaks_off() -> None:
     stays, leaves = int16(sine(80, 0.1, 20 * BLOCK)), int16(np.full(20 * BLOCK, 0.5))
     heard = []
@@ -214,6 +234,14 @@ def test_the_loudness_is_that_of_what_is_given_out() -> None:
         mixer.mix([])
     assert mixer.loudness.momentary is not None
     assert mixer.loudness.momentary < -100
+
+
+def test_a_short_sound_before_a_silence_is_measured() -> None:
+    mixer, member = Mixer(1, BLOCK), strip()
+    burst = int16(sine(1000, 0.5, RATE // 20))
+    play(mixer, [[(member, block)] for block in cut(burst)] + [[]] * (RATE * 35 // 100 // BLOCK))
+    assert mixer.loudness.momentary is not None
+    assert -30 < mixer.loudness.momentary < -10
 
 
 # What one of the speakers does for some blocks: it sends, has nothing to send, is not there, is muted, or

@@ -109,6 +109,15 @@ def test_the_end_of_a_body_is_played_as_it_is(samples: int) -> None:
     assert not out[samples:].any()
 
 
+def test_who_is_muted_when_the_body_ends_is_faded_out() -> None:
+    strip = Strip(1, AS_IT_IS, BLOCK)
+    strip.step(tone(0), opening=True)
+    strip.finished = strip.muted = True
+    out = strip.step(None)
+    assert out is not None
+    assert abs(float(to_unit(out)[-1, 0])) < 0.001
+
+
 def test_before_its_end_a_body_keeps_its_last_whole_block() -> None:
     strip = Strip(1, AS_IT_IS, BLOCK)
     strip.step(tone(0), opening=True)
@@ -167,6 +176,22 @@ def test_who_speaks_and_for_how_long_not_is_known_of_every_sound(sound: Sound) -
     for _ in range(RATE // BLOCK):
         strip.step(None)
     assert not speaks(strip)
+
+
+def test_what_is_missing_of_a_block_is_quiet_too() -> None:
+    strip = Strip(1, AS_IT_IS, BLOCK)
+    for _ in range(100):
+        strip.step(np.zeros((10, 1), np.int16))
+    assert strip.quiet_for == pytest.approx(100 * BLOCK, abs=4 * BLOCK)
+
+
+def test_after_a_pause_a_speaker_is_no_longer_held_down() -> None:
+    strip = Strip(1, Sound(filtered=True), BLOCK)
+    loud = (1.9 * np.cos(2 * np.pi * 400 / RATE * np.arange(BLOCK))).astype(np.float32)[:, None]
+    quiet = loud / 10
+    out = through(strip, [loud, loud, None, quiet, quiet])
+    assert float(np.abs(out[BLOCK : 2 * BLOCK]).max()) <= 1.0
+    assert float(np.abs(out[4 * BLOCK - 60 : 4 * BLOCK]).max()) > 0.17
 
 
 def test_quiet_and_loud_voices_end_equally_loud_and_at_the_target() -> None:
