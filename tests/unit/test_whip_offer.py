@@ -132,6 +132,16 @@ def test_silence_may_be_left_out_where_the_sender_likes_to(fmtp: str, dtx: bool)
     assert (";usedtx=1\r\n" in write_answer(offer, LOCAL, 1)) == dtx
 
 
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [("actpass", "passive"), ("active", "passive"), ("passive", "active")],
+)
+def test_who_begins_the_handshake_is_agreed_upon(offered: str, answered: str) -> None:
+    offer = read_offer(swapped("a=setup:actpass", f"a=setup:{offered}"))
+    assert offer.waits == (offered == "passive")
+    assert f"a=setup:{answered}" in write_answer(offer, LOCAL, 1).splitlines()
+
+
 @pytest.mark.parametrize("direction", ["a=sendrecv", None])
 def test_who_offers_both_directions_is_received(direction: str | None) -> None:
     assert "a=recvonly" in write_answer(read_offer(swapped("a=sendonly", direction)), LOCAL, 1)
@@ -152,7 +162,7 @@ def test_reduced_size_rtcp_is_agreed_to() -> None:
         (swapped("a=sendonly", "a=recvonly"), "recvonly"),
         (swapped("a=sendonly", "a=inactive"), "inactive"),
         (swapped("a=rtcp-mux", None), "rtcp-mux"),
-        (swapped("a=setup:actpass", "a=setup:passive"), "actpass"),
+        (swapped("a=setup:actpass", "a=setup:holdconn"), "holdconn"),
         (swapped("a=ice-ufrag:EsAw", None), "ice-ufrag"),
         (swapped("a=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y", None), "ice-pwd"),
         (swapped(f"a=fingerprint:sha-256 {PRINT}", "a=fingerprint:sha-1 AB:AB"), "fingerprint"),

@@ -19,7 +19,7 @@ from contracts.errors import OverCapacity
 from workers.whip.candidates import Candidate
 from workers.whip.ports import Door, open_door
 from workers.whip.settings import WhipSettings
-from workers.whip.transport import IcePath
+from workers.whip.transport import DtlsPath, IcePath
 
 LOOPBACK = Door(("127.0.0.1",))
 PEER = ("127.0.0.1", 40_001)
@@ -108,6 +108,28 @@ async def test_a_sign_of_life_is_noticed(path: IcePath) -> None:
     await asyncio.sleep(0.01)
     path.media_received(b"\x80peer", PEER)
     assert path.heard > before
+
+
+@pytest.mark.parametrize(("begins", "words"), [(True, 2), (False, 0)])
+async def test_who_begins_the_handshake_says_the_first_word_twice(*, begins: bool, words: int) -> None:
+    # FFmpeg throws the first one away and would answer only what OpenSSL repeats after a second.
+    class Overheard(IcePath):
+        def __init__(self) -> None:
+            super().__init__(LOOPBACK)
+            self.sent: list[bytes] = []
+
+        async def send(self, data: bytes) -> None:
+            self.sent.append(data)
+
+    path = Overheard()
+    dtls = DtlsPath(path, lambda _: None, lambda _: None, begins=begins)
+    handshake = asyncio.create_task(dtls.shake_hands([("sha-256", "AB")]))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    handshake.cancel()
+    # A handshake record, and in it a ClientHello.
+    assert [(data[0], data[13]) for data in path.sent] == [(22, 1)] * words
+    assert len(set(path.sent)) <= 1
 
 
 def closed(sockets: list[socket.socket]) -> list[tuple[str, int]]:

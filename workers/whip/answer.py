@@ -33,7 +33,7 @@ def write_answer(offer: Offer, local: Local, channels: int) -> str:
         if index == offer.audio:
             lines += _accepted(offer, local, channels)
         else:
-            lines += _idle(line, local) if index == offer.carrier else _rejected(line)
+            lines += _idle(offer, local) if index == offer.carrier else _rejected(line)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -49,12 +49,13 @@ def _accepted(offer: Offer, local: Local, channels: int) -> list[str]:
         *(["a=rtcp-rsize"] if offer.reduced_rtcp else []),
         f"a=rtpmap:{opus} opus/48000/2",
         f"a=fmtp:{opus} {_opus(offer, channels)}",
-        *_transport(local),
+        *_transport(offer, local),
     ]
 
 
-def _idle(line: MediaLine, local: Local) -> list[str]:
+def _idle(offer: Offer, local: Local) -> list[str]:
     """The first m-line of a bundle carries the voice, so that it cannot be rejected (RFC 9143 7.3.3)."""
+    line = offer.media[offer.carrier]
     form = line.formats[0]
     return [
         f"m={line.kind} 9 {line.protocol} {form}",
@@ -63,11 +64,11 @@ def _idle(line: MediaLine, local: Local) -> list[str]:
         "a=inactive",
         "a=rtcp-mux",
         *([] if line.codec is None else [f"a=rtpmap:{form} {line.codec}"]),
-        *_transport(local),
+        *_transport(offer, local),
     ]
 
 
-def _transport(local: Local) -> list[str]:
+def _transport(offer: Offer, local: Local) -> list[str]:
     return [
         f"a=ice-ufrag:{local.credentials.ufrag}",
         f"a=ice-pwd:{local.credentials.password}",
@@ -75,7 +76,7 @@ def _transport(local: Local) -> list[str]:
         *(f"a=candidate:{candidate}" for candidate in local.candidates),
         "a=end-of-candidates",
         f"a=fingerprint:{local.fingerprint}",
-        "a=setup:passive",
+        f"a=setup:{'active' if offer.waits else 'passive'}",
     ]
 
 

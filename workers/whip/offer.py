@@ -44,7 +44,7 @@ class Offer:
 
     `carrier` is the m-line whose transport the voice goes over: its own, or the first of its bundle.
     `fingerprints` are (algorithm, value) of the certificate that it will show. `dtx`: it would like to send
-    nothing while nobody speaks.
+    nothing while nobody speaks. `waits`: it leaves the first word of the DTLS handshake to the server.
     """
 
     media: tuple[MediaLine, ...]
@@ -56,6 +56,7 @@ class Offer:
     fingerprints: tuple[tuple[str, str], ...]
     candidates: tuple[Candidate, ...]
     dtx: bool = False
+    waits: bool = False
     reduced_rtcp: bool = False
 
 
@@ -78,7 +79,6 @@ def read_offer(text: str) -> Offer:
     _check_audio(media[audio], voice, session)
     payload_type = _opus(media[audio], voice)
     transport = [*voice, *sections[carrier], *session]
-    _check_setup(transport)
     return Offer(
         media=media,
         audio=audio,
@@ -89,6 +89,7 @@ def read_offer(text: str) -> Offer:
         fingerprints=_fingerprints(transport),
         candidates=read_candidates(dict.fromkeys(lines)),
         dtx=_asks_for_dtx(voice, payload_type),
+        waits=_waits_for_dtls(transport),
         reduced_rtcp="a=rtcp-rsize" in voice,
     )
 
@@ -155,10 +156,12 @@ def _asks_for_dtx(section: Sequence[str], payload_type: int) -> bool:
     return any("usedtx=1" in line[len(start) :].split(";") for line in section if line.startswith(start))
 
 
-def _check_setup(transport: Sequence[str]) -> None:
+def _waits_for_dtls(transport: Sequence[str]) -> bool:
+    """RFC 9725 4.4.4 wants actpass or active; FFmpeg says passive unless told otherwise, and holds to it."""
     setup = next((line[8:] for line in transport if line.startswith("a=setup:")), "actpass")
-    if setup not in {"actpass", "active"}:
-        raise UnprocessableOffer("the server waits for the DTLS handshake: offer a=setup:actpass or active")
+    if setup not in {"actpass", "active", "passive"}:
+        raise UnprocessableOffer(f"a=setup:{setup[:40]} is not taken: offer actpass, active or passive")
+    return setup == "passive"
 
 
 def _credentials(transport: Sequence[str]) -> Credentials:

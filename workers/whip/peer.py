@@ -20,7 +20,7 @@ from workers.whip.ports import Door
 from workers.whip.reception import Reception
 from workers.whip.rtcp import read_sender_reports, write_report
 from workers.whip.rtp import read_rtp
-from workers.whip.transport import DtlsServer, IcePath
+from workers.whip.transport import DtlsPath, IcePath
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class Peer:
         self._offer = offer
         self._hear = hear
         self._path = IcePath(door)
-        self._dtls = DtlsServer(self._path, self._rtp, self._rtcp)
+        self._dtls = DtlsPath(self._path, self._rtp, self._rtcp, begins=offer.waits)
         self.over: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.connected = False
         self._candidates = list(offer.candidates)

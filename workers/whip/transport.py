@@ -171,16 +171,47 @@ class _Line(StunProtocol):
             log.debug("a STUN message makes no sense", reason=repr(error))
 
 
-class DtlsServer(RTCDtlsTransport):
-    """DTLS in the server's role over `path`, and SRTP with the keys of it.
+class _Knocking:
+    """A path over which the first datagram goes out twice, as UDP might have done.
+
+    FFmpeg (8 and 9), where it waits for DTLS, takes the first word for a knock at the door: it throws that
+    away, begins to listen, and would hear it only when it is repeated for want of an answer, after a second.
+    """
+
+    def __init__(self, path: IcePath) -> None:
+        self._path = path
+        self._knocked = False
+        self._recv = path._recv  # noqa: SLF001 - what RTCDtlsTransport asks for
+
+    @property
+    def role(self) -> str:
+        return self._path.role
+
+    async def _send(self, data: bytes) -> None:
+        await self._path.send(data)
+        if not self._knocked:
+            self._knocked = True
+            await self._path.send(data)
+
+
+class DtlsPath(RTCDtlsTransport):
+    """DTLS over `path`, and SRTP with the keys of it. `begins`: the handshake is begun here, as its client.
 
     `rtp` and `rtcp` are called with every packet that was decrypted, and must not raise.
     """
 
-    def __init__(self, path: IcePath, rtp: Callable[[bytes], None], rtcp: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        path: IcePath,
+        rtp: Callable[[bytes], None],
+        rtcp: Callable[[bytes], None],
+        *,
+        begins: bool = False,
+    ) -> None:
         # A certificate for each session: it takes half a millisecond and never expires in use.
-        super().__init__(cast("RTCIceTransport", path), [RTCCertificate.generateCertificate()])
-        self._set_role("server")
+        way = _Knocking(path) if begins else path
+        super().__init__(cast("RTCIceTransport", way), [RTCCertificate.generateCertificate()])
+        self._set_role("client" if begins else "server")
         self._rtp, self._rtcp = rtp, rtcp
 
     @property
@@ -190,9 +221,9 @@ class DtlsServer(RTCDtlsTransport):
         return next(f"{one.algorithm} {one.value}" for one in prints if one.algorithm == "sha-256")
 
     async def shake_hands(self, fingerprints: Sequence[tuple[str, str]]) -> None:
-        """Wait for the peer's handshake. Raises ConnectionError where it fails."""
+        """The handshake with the peer. Raises ConnectionError where it fails."""
         theirs = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in fingerprints]
-        await self.start(RTCDtlsParameters(theirs, "client"))
+        await self.start(RTCDtlsParameters(theirs))
         if self.state != "connected":
             raise ConnectionError("the DTLS handshake failed")
 
