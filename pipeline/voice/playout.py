@@ -34,13 +34,10 @@ from pipeline.voice.stats import VoiceStats
 
 _MADE_UP: Final = 480
 """Samples that are made up at a time: 10 ms."""
-_AS_LOUD: Final = 1_920
-"""Made-up sound is as loud as it comes for 40 ms; then it fades."""
 _LONGEST_LOSS: Final = 4_800
-"""After 100 ms a made-up voice is silent."""
-_COME: Final = 120
-_RETURN: Final = 240
-"""Samples over which a voice comes back: out of silence (a syllable is not to be cut), or after a loss."""
+"""After 100 ms a made-up voice is silent; libopus lets it fade before."""
+_FADE: Final = 240
+"""Samples over which a voice comes and goes where its sound does not do so by itself: 5 ms."""
 _EARLY: Final = 480
 """A missing packet that is due only in more than 10 ms may still come."""
 _HOPELESS: Final = SAMPLE_RATE
@@ -114,7 +111,6 @@ class Playout:
 
     def _begin(self, at: int) -> None:
         """Out of silence: the first packet's first sample is played when it is due, or at once."""
-        self._drop_hopeless(at)
         first = self._packets.first
         if first is None:
             return
@@ -168,14 +164,13 @@ class Playout:
     def _make_up(self) -> None:
         """More of the same for want of a packet, until it fades away; the voice's time stands still."""
         self._made_up += _MADE_UP
-        left = max(0, _LONGEST_LOSS - self._made_up) / (_LONGEST_LOSS - _AS_LOUD)
-        level = min(self._fader.level, left)
+        level = self._fader.level if self._made_up < _LONGEST_LOSS else 0.0
         self._resampler.push(self._fader.move(self._decoder.conceal(_MADE_UP), level, _MADE_UP))
         self.playing = level > 0
 
     def _fade_out(self) -> None:
         """What was said ends here, softly."""
-        self._resampler.push(self._fader.move(self._decoder.conceal(_RETURN), 0.0, _RETURN))
+        self._resampler.push(self._fader.move(self._decoder.conceal(_FADE), 0.0, _FADE))
 
     def _play(self, packet: Waiting, at: int) -> None:
         if packet.silent:
@@ -213,27 +208,22 @@ class Playout:
             return self._decoder.conceal(packet.samples)
 
     def _push(self, pcm: NDArray[np.float32]) -> None:
-        self._resampler.push(self._fader.move(pcm, 1.0, _RETURN if self._fader.level else _COME))
+        self._resampler.push(self._fader.move(pcm, 1.0, _FADE))
 
     def _surplus(self, packet: Waiting, late: int) -> int:
         """Samples that `packet` is late by, as far as more are waiting, with it, than the target asks for."""
         return min(late, max(packet.end, self._packets.end) - packet.start - self._arrivals.target)
 
     def _skip(self, at: int) -> None:
+        """The voice is later than a second: what is late is dropped."""
         self._fade_out()
-        self._drop_hopeless(at)
         first = self._packets.first
-        if first is not None:
-            self._packets.next, self._position, self._made_up = first.order, first.start, 0
-
-    def _drop_hopeless(self, at: int) -> None:
-        """Of a voice that is later than a second, drop what is late."""
-        first = self._packets.first
-        if first is None or self._surplus(first, at - self._arrivals.due(first.start)) <= _HOPELESS:
-            return
         while first is not None and self._surplus(first, at - self._arrivals.due(first.start)) > 0:
             self._stats.skipped += self._pop().samples
             first = self._packets.first
+        if first is not None:
+            self._lose(first.order - self._packets.next)
+            self._packets.next, self._position, self._made_up = first.order, first.start, 0
 
     def _pop(self) -> Waiting:
         before = self._packets.next

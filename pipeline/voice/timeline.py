@@ -13,6 +13,7 @@ from typing import Final
 
 from pipeline.grid import SAMPLE_RATE
 from pipeline.voice.delay import DelayEstimator
+from pipeline.voice.opus import LONGEST
 from pipeline.voice.packet import VoicePacket
 
 _MISORDERED: Final = 100
@@ -73,7 +74,9 @@ class Timeline:
             if -_MISORDERED <= ahead <= 0 and -2 * _FAR <= later <= 0:
                 return place
             sane = 0 < ahead <= _DROPPED and later > 0
-            if not sane or _leapt(place.start, newest, now, arrivals, excused):
+            beyond = later > ahead * LONGEST  # more than the packets between can hold
+            early, late = _out_of_time(place.start, newest, now, arrivals)
+            if not sane or (early and beyond) or late > excused:
                 place = self._leap(newest, newest.place.stream, now, arrivals)
         self._newest = _Newest(packet, place, place.start + samples, now)
         return place
@@ -87,11 +90,11 @@ class Timeline:
         return Place(newest.place.order + 1, start, stream)
 
 
-def _leapt(start: int, newest: _Newest, now: int, arrivals: DelayEstimator, excused: int) -> bool:
-    """A packet that seems to begin at `start` cannot: its timestamp does not fit its arrival."""
-    late = now - start - (arrivals.base or 0)
+def _out_of_time(start: int, newest: _Newest, now: int, arrivals: DelayEstimator) -> tuple[bool, int]:
+    """Whether a packet that begins at `start` comes far too early, and by how much it comes too late."""
+    offset = now - start - (arrivals.base or 0)
     paused = now - newest.arrived >= _PAUSE
-    return late < -_FAR or late > (arrivals.target if paused else _FAR) + excused
+    return offset < -_FAR, offset - (arrivals.target if paused else _FAR)
 
 
 def _signed(difference: int, bits: int) -> int:

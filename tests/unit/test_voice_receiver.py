@@ -152,6 +152,22 @@ def test_more_than_a_second_of_lateness_is_skipped_at_once() -> None:
     assert not heard.silent_between(stall.stop + 40 * MS, 12 * SECOND).any()
 
 
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_what_trickles_in_after_a_long_stall_is_skipped_while_it_plays(*, overtaken: bool) -> None:
+    """It is even overtaken by what is sent then, where the network has two ways."""
+    start, stop = 5 * SECOND, 6_900 * MS
+    arrivals = []
+    for one in Network().carry(spoken(HUM_PACKETS)):
+        waited = start <= one.at < stop or (not overtaken and stop <= one.at < stop + 100 * MS)
+        arrivals.append(one._replace(at=stop + (one.at - start) // 20) if waited else one)
+    arrivals.sort(key=lambda one: one.at)
+    heard = hear(arrivals, until=14 * SECOND)
+    assert heard.stats.skipped + heard.stats.late * PACKET > SECOND
+    assert heard.stats.duplicate == 0
+    assert heard.delay_between(stop + 4 * SECOND, 12 * SECOND).max() <= CLEAN_DELAY + 6 * MS
+    assert largest_step(heard) <= 1.2 * HUM_STEP
+
+
 def test_the_target_rises_with_jitter_within_two_seconds_and_falls_unheard() -> None:
     sent = spoken(opus_packets(hum(40)))
     calm, storm = sent[0].at + 5 * SECOND, sent[0].at + 10 * SECOND
