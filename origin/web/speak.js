@@ -1,6 +1,6 @@
 // The speaker's page: binds a Microphone, the wish to be on air and the room to what people see and press.
 
-import { confirmed } from "./confirm.js";
+import { bindHost } from "./host.js";
 import { InputLevel, LevelJudge } from "./input_level.js";
 import { remember, remembered } from "./memory.js";
 import { Meter } from "./meter.js";
@@ -32,11 +32,7 @@ const speaking = new Speaking({ open: publisher(token, get), ask: () => api.ask(
 const level = new InputLevel();
 let judge = new LevelJudge();
 const meter = new Meter($("meter"), () => level.read()?.level ?? 0);
-const people = new People($("people"), {
-  mute: (name) => command(api.mute(name), `${name} is muted.`),
-  unmute: (name) => command(api.unmute(name), `${name} may be heard again.`),
-  remove: (name) => removeSpeaker(name),
-});
+const people = new People($("people"), bindHost(api, $));
 
 let room = readRoom(id, {});
 let answer = "unknown";
@@ -162,7 +158,9 @@ async function look() {
     refusal = "";
     room = said.room;
     if (session !== null && session === speaking.session) speaking.look(room);
-  } else if (said.kind === "refused" && (said.status === 401 || said.status === 403)) {
+  } else if (said.kind === "unreachable") {
+    speaking.doubt();
+  } else if (said.status === 401 || said.status === 403) {
     answer = said.status === 401 ? "unauthorized" : "forbidden";
     refusal = said.message === "" ? "" : `The server says: ${said.message}.`;
   }
@@ -171,29 +169,6 @@ async function look() {
   show();
   const off = document.hidden ? LOOK_HIDDEN_MS : LOOK_OFF_AIR_MS;
   setTimeout(look, (speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
-}
-
-async function command(done, success) {
-  const complaint = await done;
-  say($("said"), complaint === null ? success : `That did not work: ${complaint}.`);
-}
-
-async function removeSpeaker(name) {
-  const question = `Remove ${name}? They cannot come back as long as this room goes on.`;
-  if (await confirmed($("confirm"), question, "Remove")) await command(api.remove(name), `${name} was removed.`);
-}
-
-async function endRoom() {
-  const question = "End the room for everybody? The recording ends here; who goes on air later begins a new one.";
-  if (await confirmed($("confirm"), question, "End the room")) await command(api.end(), "The room has ended.");
-}
-
-async function setChapter() {
-  const title = $("chapter-title").value.trim();
-  if (title === "") return;
-  const complaint = await api.chapter(title);
-  if (complaint === null) $("chapter-title").value = "";
-  await command(complaint, `Chapter: ${title}`);
 }
 
 async function go() {
@@ -257,11 +232,6 @@ function bind() {
   $("leave").addEventListener("click", leave);
   $("microphone").addEventListener("change", () => microphone.choose($("microphone").value));
   $("original").addEventListener("change", () => microphone.setOriginal($("original").checked));
-  $("chapter").addEventListener("submit", (event) => {
-    event.preventDefault();
-    setChapter();
-  });
-  $("end").addEventListener("click", endRoom);
   document.addEventListener("pointerdown", () => level.wake());
   document.addEventListener("visibilitychange", show);
   document.addEventListener("keydown", (event) => {

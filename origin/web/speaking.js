@@ -29,6 +29,7 @@ export class Speaking extends EventTarget {
   // What broke, until it is mended: {closed, at, seen}.
   #loss = null;
   #missed = 0;
+  #doubted = false;
   #facts = {
     wanted: false, connected: false, wasOnAir: false, full: false, stopped: null, message: "", silenced: false,
     take: null, reconnects: 0,
@@ -98,11 +99,17 @@ export class Speaking extends EventTarget {
     const mine = room.speakers.find((speaker) => speaker.name === name);
     if (mine !== undefined) {
       this.#missed = 0;
+      this.#doubted = false;
       this.#set({ take: room.take, silenced: mine.muted });
     } else if (take !== null) {
-      this.#missed += 1;
+      this.#missed += this.#doubted ? MISSED_LOOKS : 1;
       if (this.#missed >= MISSED_LOOKS) this.#lose(false);
     }
+  }
+
+  /** The server did not answer. If it comes back without us in the room, it was started again. */
+  doubt() {
+    this.#doubted = true;
   }
 
   #soon(delay) {
@@ -155,6 +162,7 @@ export class Speaking extends EventTarget {
     this.#session = session;
     this.#attempts = 0;
     this.#missed = 0;
+    this.#doubted = false;
     session.addEventListener("lost", ({ detail }) => {
       if (session === this.#session) this.#lose(detail.closed);
     });

@@ -9,6 +9,7 @@ const GATHER_MS = 600;
 const GATHER_FAR_MS = 2500;
 const ANSWER_MS = 10_000;
 const CONNECT_MS = 10_000;
+const DELETE_MS = 3000;
 // A hole in the radio network closes again, or it does not.
 const HOLE_MS = 2500;
 
@@ -186,11 +187,17 @@ export class WhipSession extends EventTarget {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#hole);
-    this.#peer.close();
+    // Silence at once. The peer's own goodbye comes after DELETE, or there would be nothing left to delete.
+    this.#peer.getSenders()[0]?.replaceTrack(null).catch(() => {});
+    this.#delete().then(() => this.#peer.close());
+  }
+
+  async #delete() {
     if (this.#ended) return;
     // The token is for the server that the page came from, whatever a Location says.
     const headers = this.#place.origin === location.origin ? authorization(this.#token) : {};
-    this.#get(this.#place.href, { method: "DELETE", keepalive: true, headers }).catch(() => {});
+    const signal = AbortSignal.timeout(DELETE_MS);
+    await this.#get(this.#place.href, { method: "DELETE", keepalive: true, headers, signal }).catch(() => {});
   }
 
   /** A server that ends a session closes DTLS; the peer connection itself does not say so (W3C webrtc-pc). */

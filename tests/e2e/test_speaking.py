@@ -90,7 +90,6 @@ def test_a_server_that_is_killed_and_started_again_gets_the_speaker_back_in_the_
         with listening(browser, f"{server.url}/listen/back") as listener:
             listener.wait_for_playback()
             server.kill()
-            ann.wait_for_state("returning")
             server.start()
             knows = ann.wait_until(
                 lambda knows: knows["state"] == "onair" and knows["reconnects"] == 1, "back", 60

@@ -204,6 +204,18 @@ test("a session that the server does not know any more is made again", async (t)
   assert.equal(world.facts.connected, true);
 });
 
+test("a server that was away and is back without us was started again: we call at once", async (t) => {
+  const world = new World(t.mock);
+  const first = await world.onAir();
+  world.speaking.doubt();
+  world.speaking.look(world.room);
+  world.speaking.look({ take: "T1", speakers: [] });
+  assert.equal(first.closed, false, "it knew us still: only the way was shut for a moment");
+  world.speaking.doubt();
+  world.speaking.look({ take: "T1", speakers: [] });
+  assert.equal(first.closed, true);
+});
+
 test("the host's mute is seen", async (t) => {
   const world = new World(t.mock);
   await world.onAir();
