@@ -127,7 +127,7 @@ export class Microphone extends EventTarget {
   async setOriginal(on) {
     this.#original = on;
     remember("original", String(on));
-    if (this.#track !== null) await this.open();
+    if (this.#track !== null || this.#state === "asking") await this.open();
   }
 
   async #take(track) {

@@ -60,9 +60,9 @@ class Guest(Listener):
         if name is not None:
             self.say_name(name)
         self.page.get_by_role("switch", name="Original sound").set_checked(original)
-        if self.knows["microphone"] != "open":
+        if self.knows["microphone"] not in {"asking", "open"}:
             self.page.get_by_role("button", name="Use the microphone").click()
-            self.wait_for_state("ready")
+        self.wait_until(lambda knows: knows["microphone"] == "open", "with a microphone")
         self.page.get_by_role("button", name="Go on air").click()
         return self.wait_until(lambda knows: knows["state"] == "onair" and knows["take"], "on air")
 

@@ -146,6 +146,16 @@ test("original sound is asked for anew, and remembered", async () => {
   assert.equal(new Microphone(devices).original, true);
 });
 
+test("who wishes for original sound while the browser still asks gets it", async () => {
+  const devices = new Devices("plain");
+  const microphone = new Microphone(devices);
+  const opening = microphone.open();
+  await microphone.setOriginal(true);
+  await opening;
+  assert.equal(microphone.state, "open");
+  assert.deepEqual(devices.asked.map(({ echoCancellation }) => echoCancellation), [true, false]);
+});
+
 test("a refusal is told, and trying again may succeed", async () => {
   const devices = new Devices("plain");
   devices.failure = "NotAllowedError";
