@@ -36,6 +36,11 @@ _MADE_UP: Final = 480
 """Samples that are made up at a time: 10 ms."""
 _LONGEST_LOSS: Final = 4_800
 """After 100 ms a made-up voice is silent; libopus lets it fade before."""
+_LOOK_AHEAD: Final = 312
+"""Samples that come out of a new decoder before the sound does: libopus's encoder looks so far ahead.
+
+Whoever begins in the middle of a word begins with a step, and it lies behind them: the fade must not be over.
+"""
 _FADE: Final = 240
 """Samples over which a voice comes and goes where its sound does not do so by itself: 5 ms."""
 _EARLY: Final = 480
@@ -56,6 +61,7 @@ class Playout:
         self._stats = stats
         self._health = health
         self._decoder = OpusDecoder(channels)
+        self._ahead = _LOOK_AHEAD
         self._resampler = Resampler(channels)
         self._fader = Fader()
         self._pace = Pace()
@@ -180,6 +186,7 @@ class Playout:
         if packet.stream != self._stream:
             self._fade_out()
             self._decoder, self._stream = OpusDecoder(self._channels), packet.stream
+            self._ahead = _LOOK_AHEAD
         self._stats.delay = max(0, at - packet.arrived)
         surplus = self._surplus(packet, at - self._arrivals.due(packet.start))
         pcm = self._decode(packet)
@@ -208,6 +215,16 @@ class Playout:
             return self._decoder.conceal(packet.samples)
 
     def _push(self, pcm: NDArray[np.float32]) -> None:
+        ahead = min(self._ahead, len(pcm))
+        if ahead:
+            self._ahead -= ahead
+            self._resampler.push(np.zeros_like(pcm[:ahead]))
+            pcm = pcm[ahead:]
+        if len(pcm):
+            self._come(pcm)
+
+    def _come(self, pcm: NDArray[np.float32]) -> None:
+        """At full level from here on, or as soon as it has risen to it."""
         self._resampler.push(self._fader.move(pcm, 1.0, _FADE))
 
     def _surplus(self, packet: Waiting, late: int) -> int:
