@@ -12,6 +12,8 @@ read, and nothing of it is dropped. Everybody else is *live*: what it sends afte
 silence that was played meanwhile (its *debt*), and as much is dropped, so that sound and time fit together
 again.
 A burst at the start (`ffmpeg -re` sends half a second) is not late: there is no debt to pay.
+A live sender whose clock is not ours is read a little faster or slower (workers/drift.py), so that it neither
+fills the buffer nor empties it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Final
 from pipeline import pcm as arrays
 from pipeline.grid import BLOCK, SAMPLE_RATE
 from pipeline.pcm import Pcm
+from workers.drift import DriftCorrector
 
 START_BUFFER: Final = SAMPLE_RATE // 5
 """Samples that are there before the first one is played; late sound is dropped back to as many."""
@@ -60,6 +63,7 @@ class Intake:
         self.dropped = 0
         self._bytes_a_sample = 2 * channels
         self._buffer = bytearray()
+        self._drift = DriftCorrector(channels)
         self._phase = _Phase.BUFFERING
         self._debt = 0
         self._spoke = False
@@ -85,7 +89,8 @@ class Intake:
     @property
     def ready(self) -> bool:
         """The next block has sound in it: a whole block of it, until the sender has no more to say."""
-        if self.held >= (self._block if self._phase is _Phase.PLAYING else START_BUFFER):
+        playing = self._phase is _Phase.PLAYING
+        if self.held >= (self._drift.wanted(self._block) if playing else START_BUFFER):
             return True
         return bool(self._buffer) and (self.finished or self.muted)
 
@@ -107,8 +112,11 @@ class Intake:
             return
         self._buffer += pcm
         self._sent_until = count + (now if self._sent_until is None else self._sent_until)
-        if self._sent_until - now >= FAST_LEAD:
+        lead = self._sent_until - now
+        if lead - self._drift.made_up >= FAST_LEAD:
             self.fast = True
+        if not self.fast:
+            self._drift.heard(lead, now)
         if self._debt and not self.fast and self.held >= READ_AHEAD:
             self._drop_late(self.held)
 
@@ -136,11 +144,12 @@ class Intake:
         self._phase = _Phase.PLAYING
         self._spoke = True
         self._look()
-        size = self._block * self._bytes_a_sample
+        size = self._drift.wanted(self._block) * self._bytes_a_sample
         block = self._buffer[:size]
         del self._buffer[:size]
         self.taken += len(block) // self._bytes_a_sample
-        return arrays.remix(arrays.from_bytes(block, self.channels), self._out_channels)
+        sound = self._drift.read(arrays.from_bytes(block, self.channels), self._block)
+        return arrays.remix(sound, self._out_channels)
 
     def discard(self, _now: int = 0, /) -> None:
         """The block that would be due now is played to nobody: the take's clock stands still.
@@ -160,6 +169,7 @@ class Intake:
     def _run_dry(self) -> None:
         """Silence where the sender should have spoken; one that is muted or has finished owes nothing."""
         self._phase = _Phase.BUFFERING
+        self._drift.restart()
         self._reset_look()
         if self._spoke and not self.muted and not self.finished:
             self.silence += self._block
@@ -187,4 +197,5 @@ class Intake:
         del self._buffer[: count * self._bytes_a_sample]
         self._debt -= count
         self.dropped += count
+        self._drift.restart()
         self._reset_look()

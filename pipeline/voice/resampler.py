@@ -76,6 +76,12 @@ class Resampler:
         left = ((self.held - REACH) << _ONE_BITS) - self._phase
         return max(0, -(-left // self._step))
 
+    def needed(self, count: int) -> int:
+        """Samples that must be pushed before `count` can be pulled."""
+        last = self._phase + (count - 1) * self._step
+        whole = count if self._exact else (last >> _ONE_BITS) + 1 + REACH
+        return max(0, whole - self.held)
+
     def pull(self, count: int) -> NDArray[np.float32]:
         """The next `count` output samples, shape (count, channels). Raises ValueError beyond `available`."""
         if count > self.available():

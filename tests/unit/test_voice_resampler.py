@@ -151,3 +151,18 @@ def test_who_writes_into_what_was_pulled_changes_nothing_else() -> None:
     untouched.pull(480)
     touched.ratio = untouched.ratio = 1.0002
     assert np.array_equal(touched.pull(400), untouched.pull(400))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.0002, 0.9998, 1.01, 0.99])
+def test_what_is_needed_is_just_enough(ratio: float) -> None:
+    resampler = Resampler(1)
+    resampler.ratio = ratio
+    for count in (240, 960, 1, 480) * 20:
+        needed = resampler.needed(count)
+        if needed:
+            resampler.push(noise(needed - 1))
+            assert resampler.available() < count
+            resampler.push(noise(1))
+        assert resampler.available() >= count
+        assert resampler.needed(count) == 0
+        resampler.pull(count)
