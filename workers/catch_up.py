@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from workers.speaker import Speaker
 from workers.stage import Stage
@@ -12,18 +12,29 @@ from workers.ticker import TURNS
 
 Speakers = Collection[Speaker[Any]]
 
+# Where so many speak that more arrives with every round, enough was read.
+_ROUNDS: Final = 32
+
 
 async def catch_up(stages: Sequence[Stage], eat: Callable[[Stage, Speakers], Speakers]) -> None:
-    """Let connections be read, block by block, until there is nothing in them for what is due.
+    """Let connections be read until there is nothing in them for what is due, and write that.
 
-    `eat` writes what is due in a stage, up to a block that one of the given speakers may still have a part
-    in, and says whom it waits for. Who is waited for and then brings nothing has been read dry.
+    First everything is read that a buffer takes: of a voice whose packets are all there it can be told which
+    came late and which were only read late. Then `eat` writes what is due in a stage, up to a block that one
+    of the given speakers may still have a part in, and says whom it waits for. Who is waited for and then
+    brings nothing has been read dry.
     """
     unread = {speaker for stage in stages for speaker in stage.speakers}
-    while hungry := [speaker for stage in stages for speaker in eat(stage, unread)]:
-        before = [speaker.source.received for speaker in hungry]
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-        unread.difference_update(
-            speaker for speaker, was in zip(hungry, before, strict=True) if speaker.source.received == was
-        )
+    for _ in range(_ROUNDS):
+        if not await _read(unread):
+            break
+    while hungry := {speaker for stage in stages for speaker in eat(stage, unread)}:
+        unread -= hungry - await _read(hungry)
+
+
+async def _read(speakers: Speakers) -> set[Speaker[Any]]:
+    """Let connections be read for some turns of the loop; those that brought something."""
+    before = {speaker: speaker.source.received for speaker in speakers}
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    return {speaker for speaker, was in before.items() if speaker.source.received != was}

@@ -210,16 +210,17 @@ async def test_after_a_stall_everybody_is_read_to_the_end_before_anything_is_sil
     world.tick(8)
 
     async def read() -> None:
-        for _ in range(60):
+        for _ in range(200):
+            await full.paced()  # two seconds do not fit into its buffer at once
             await asyncio.sleep(0)
             world.say(full, BLOCK // 2, 100)
 
-    world.now += 25 * world.tick_ns
+    world.now += 95 * world.tick_ns
     reading = asyncio.create_task(read())
     await world.ingest._catch_up(world.now)
-    await reading
     world.ingest.tick(world.now)
-    assert bus.top == 34 * BLOCK
+    await reading
+    assert bus.top == 104 * BLOCK
     assert bus.read(4 * BLOCK, bus.top).min() == 100  # of both, then of the one
     assert bus.read(10 * BLOCK, 11 * BLOCK).min() == 107
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -216,3 +217,31 @@ async def test_voices_of_other_clocks_and_networks_stay_in_step(world: World) ->
         match = best_lag(words, bus.read(0, bus.top)[:, 0])
         lags.append(began(bus) + match.lag - 6 * RATE - begins)
     assert max(lags) - min(lags) < 40 * RATE // 1000
+
+
+async def test_a_process_that_stood_still_loses_nothing_of_a_voice(world: World) -> None:
+    """Its packets wait in the socket, and come out of it one with each turn of the loop."""
+    pcm = speechlike(3 * RATE, 1)
+    speaker = await world.ingest.connect_voice("room", "Ada")
+    packets = said(world, pcm)
+    stop = real_samples(world.now) + RATE + RATE // 2
+    play(world, 1.5, (speaker, [one for one in packets if one.at < stop]))
+    waiting = [one.packet for one in packets if stop <= one.at < stop + RATE // 5]
+    world.now += SECOND // 5
+
+    async def read() -> None:
+        for packet in waiting:
+            await asyncio.sleep(0)
+            world.ingest.hear(speaker, packet)
+
+    reading = asyncio.create_task(read())
+    await world.ingest._catch_up(world.now)
+    await reading
+    world.ingest.tick(world.now)
+    play(world, 1.0, (speaker, [one for one in packets if one.at >= stop + RATE // 5]))
+    assert len(waiting) == 10
+    counts = speaker.source.counts()
+    assert (counts["concealed"], counts["late"], counts["skipped"]) == (0, 0, 0)
+    bus = only_bus(world)
+    words = decoded(pcm)[RATE + RATE // 2 : RATE + RATE // 2 + 4800]
+    assert best_lag(words, bus.read(0, bus.top)[:, 0]).snr_db > 5

@@ -165,10 +165,12 @@ def test_many_loud_speakers_stay_below_full_scale() -> None:
 
 def test_a_connection_that_is_cut_is_heard_to_its_end() -> None:
     room = Room()
-    speaker = room.joined(None, 7, START_BUFFER + 1)
+    speaker = room.joined("Ada", 7, START_BUFFER + 1)
     room.tick(4)
     room.owner.leave(speaker)
     room.tick(9)
+    assert room.story() == [(0, "join", "Ada"), (11, "leave", "Ada")]
+    assert np.array_equal(room.bus.read(0, START_BUFFER + 1), square(7, START_BUFFER + 1))
     assert room.heard() == [(7, 11), (0, 2)]
     assert room.owner.live().speakers == ()
 
