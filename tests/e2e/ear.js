@@ -25,9 +25,11 @@
   const chunks = [];
   const bodies = [];
   let context = null;
+  let rate = 0;
 
   async function listenTo(source) {
     context = source.context;
+    rate = context.sampleRate;
     await context.audioWorklet.addModule(URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" })));
     const ear = new AudioWorkletNode(context, "ear", { channelCount: 1, channelCountMode: "explicit" });
     ear.port.onmessage = ({ data }) => chunks.push(data);
@@ -41,18 +43,32 @@
     return source;
   };
 
-  // On a page to speak from it hears the microphone: the first that the page opens.
+  // On a page to speak from it hears the microphone: whichever the page has opened last.
+  let microphone = null;
   const devices = navigator.mediaDevices;
   const open = devices?.getUserMedia.bind(devices);
   if (open) {
     devices.getUserMedia = async (...wishes) => {
       const stream = await open(...wishes);
-      if (context === null) {
-        context = new AudioContext();
-        listenTo(context.createMediaStreamSource(stream));
-      }
+      [microphone] = stream.getAudioTracks();
+      hear(microphone);
       return stream;
     };
+  }
+
+  // The track as it is captured, with the instants at which it was: an AudioContext would hear it some
+  // milliseconds later, and not always as many.
+  async function hear(track) {
+    const frames = new MediaStreamTrackProcessor({ track }).readable.getReader();
+    for (;;) {
+      const { value: frame, done } = await frames.read();
+      if (done || track !== microphone) return;
+      const samples = new Float32Array(frame.numberOfFrames);
+      frame.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+      rate = frame.sampleRate;
+      chunks.push({ at: performance.timeOrigin + frame.timestamp / 1000, samples });
+      frame.close();
+    }
   }
 
   const send = XMLHttpRequest.prototype.send;
@@ -75,8 +91,8 @@
   window.ear = {
     /** What was heard since the last call: [[milliseconds since 1970, s16le samples in base64], …] */
     take: () => ({
-      rate: context?.sampleRate ?? 0,
-      // From the graph to the loudspeaker.
+      rate,
+      // From the graph to the loudspeaker. A microphone's sound is dated when it is captured.
       latency: (context?.baseLatency ?? 0) + (context?.outputLatency ?? 0),
       chunks: chunks.splice(0).map(({ at, samples }) => [at, base64(samples)]),
     }),

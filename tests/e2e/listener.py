@@ -89,14 +89,15 @@ class Listener:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.page.wait_for_timeout(min(left, 2.0) * 1000)
-            self._take_in()
+            self.take_in()
 
     def forget(self) -> None:
         """What was heard so far."""
-        self._take_in()
+        self.take_in()
         self._starts, self._sound, self._samples = [], [], 0
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
+        """Fetch what the page has recorded since the last time."""
         taken = self.page.evaluate("ear.take()")
         self._rate, self._latency = int(taken["rate"]) or self._rate, float(taken["latency"])
         for at, samples in taken["chunks"]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.audio import RATE, TONES_HZ, beeps
-from tests.e2e.listener import MAY_PLAY, Listener, launched
+from tests.e2e.listener import EAR, MAY_PLAY, Listener, launched
 from tests.e2e.speaker import PERIOD
 
 
@@ -68,10 +68,14 @@ class Guest(Listener):
 
 
 @contextlib.contextmanager
-def speaking(browser: Browser, url: str, *, viewport: ViewportSize | None = None) -> Iterator[Guest]:
-    """A page on `url` that goes away, without a question, at the end."""
+def speaking(
+    browser: Browser, url: str, *, viewport: ViewportSize | None = None, ear: bool = False
+) -> Iterator[Guest]:
+    """A page on `url` that goes away, without a question, at the end; with an `ear` at its microphone."""
     context = browser.new_context(viewport=viewport)
     try:
+        if ear:
+            context.add_init_script(EAR)
         page: Page = context.new_page()
         guest = Guest(page)
         page.goto(url)
