@@ -88,10 +88,11 @@ class DriftEstimator:
     def _look(self, delay: int) -> None:
         if self._reference is None:
             self._reference = delay
+        leads = np.array(self._leads, np.float64)
         if self._drift is None:
-            self._drift = _drift_of(self._leads)
-        elif len(self._leads) >= _FEWEST:
-            self._drift = _bounded(_line(list(self._leads)[-_RECENT:]).slope)
+            self._drift = _drift_of(leads)
+        elif len(leads) >= _FEWEST:
+            self._drift = _bounded(_line(leads[-_RECENT:]).slope)
         if self._drift is not None:
             self._ratio = 1.0 + _bounded(self._drift + (delay - self._reference) / _RETURN)
 
@@ -147,25 +148,23 @@ class DriftCorrector:
         self._correcting = self._correcting or self._resampler.ratio != 1.0
 
 
-def _drift_of(leads: deque[_Lead]) -> float | None:
+def _drift_of(leads: NDArray[np.float64]) -> float | None:
     """The drift, if the leads of any last stretch of time tell of one beyond doubt."""
-    known = list(leads)
     for length in _LENGTHS:
-        if length > len(known):
+        if length > len(leads):
             return None
-        if abs(known[-1].samples - known[-length].samples) < MOVED / 2:
+        if abs(leads[-1, 1] - leads[-length, 1]) < MOVED / 2:
             continue
-        line = _line(known[-length:])
+        line = _line(leads[-length:])
         straight = line.beside <= _CROOKED * abs(line.rise)
         if abs(line.rise) >= MOVED and straight and abs(line.slope) <= _NO_CLOCK:
             return _bounded(line.slope)
     return None
 
 
-def _line(leads: list[_Lead]) -> _Line:
+def _line(leads: NDArray[np.float64]) -> _Line:
     """The straight line of least squares: its slope, how far it rises in all, and what lies farthest off."""
-    points: NDArray[np.float64] = np.array(leads, np.float64)
-    time, lead = (points - points.mean(axis=0)).T
+    time, lead = (leads - leads.mean(axis=0)).T
     slope = float(time @ lead / (time @ time))
     return _Line(slope, slope * float(time[-1] - time[0]), float(np.abs(lead - slope * time).max()))
 
