@@ -48,7 +48,8 @@ def test_packets_of_every_length_are_heard_whole_a_packet_and_10_ms_after_they_c
 
 
 def test_on_a_clean_network_a_packet_leaves_30_ms_after_its_arrival() -> None:
-    heard = hear(Network().carry(spoken(SPEECH_PACKETS)), until=13 * SECOND)
+    # Not at the beginning of a block: the first one has silence before it.
+    heard = hear(Network(delay=300).carry(spoken(SPEECH_PACKETS)), until=13 * SECOND)
     assert heard.delay_between(2 * SECOND, 13 * SECOND).tolist() == [CLEAN_DELAY] * (11 * SECOND // 240)
 
 
@@ -72,6 +73,14 @@ def test_packets_out_of_order_and_doubled_are_played_once_and_in_order() -> None
     assert np.array_equal(heard.between(0, 2 * SECOND), clean.between(0, 2 * SECOND))
     assert heard.stats.duplicate == heard.stats.packets - len(sent) > 50
     assert heard.stats.late == heard.stats.lost == heard.stats.concealed == 0
+
+
+def test_packets_that_are_overtaken_by_more_than_the_target_are_waited_for_within_seconds() -> None:
+    arrivals = Network(reordered=0.1, behind=60 * MS, seed=1).carry(spoken(SPEECH_PACKETS))
+    settled = hear(arrivals, until=5 * SECOND).stats
+    heard = hear(arrivals, until=14 * SECOND)
+    assert heard.stats.late == settled.late > 5
+    assert heard.stats.concealed == settled.concealed
 
 
 def test_a_packet_that_was_done_without_is_counted_and_dropped() -> None:

@@ -105,6 +105,13 @@ def test_dtx_is_silence_and_no_first_syllable_is_cut(noise: int) -> None:
     assert heard.stats.lost == heard.stats.late == heard.stats.jumps == 0
 
 
+def test_an_encoder_that_says_so_is_silent_at_once() -> None:
+    silent = hear(Network(delay=WAY).carry(spoken([*TONE_PACKETS[:50], b"\x78"])), until=4 * SECOND)
+    due = SECOND + 51 * PACKET + WAY + CLEAN_DELAY
+    assert not silent.silent_between(SECOND + 100 * MS, due).any()
+    assert silent.silent_between(due + 15 * MS, 4 * SECOND).all()
+
+
 @pytest.mark.parametrize("ran_on", [True, False], ids=["RTP time ran on", "RTP time stood still"])
 @pytest.mark.parametrize("pause", [500 * MS, 3 * SECOND, 70 * SECOND], ids=["0.5 s", "3 s", "70 s"])
 def test_a_track_that_was_away_is_heard_again_without_lateness(pause: int, *, ran_on: bool) -> None:
