@@ -36,6 +36,10 @@ def gains(before: Sound, after: Sound) -> NDArray[np.float64]:
     return after[:, 0].astype(np.float64) / before[:, 0]
 
 
+def resting(limiter: Limiter) -> bool:
+    return limiter.at_rest
+
+
 N = RATE
 TIME = np.arange(N)
 HARD = {
@@ -97,6 +101,26 @@ def test_the_gain_comes_back_within_a_fifth_of_a_second_and_in_the_end_wholly() 
     assert gain[4700 + RATE // 20] < 0.9
     assert gain[4700 + RATE // 5] > 0.96
     assert np.array_equal(after[-RATE // 2 :], pcm[-RATE // 2 :])
+
+
+def test_a_peak_that_nobody_announced_leaves_no_step_at_the_end_of_its_block() -> None:
+    limiter = Limiter(1, 240)
+    quiet = column(np.full(240, 0.1))
+    peaked = quiet.copy()
+    peaked[5] = 4.0
+    after = np.concatenate([limiter.process(peaked, quiet), limiter.process(quiet, None)])[:, 0]
+    assert after[5] <= CEILING
+    assert np.abs(np.diff(after[200:] / 0.1)).max() < 0.005
+
+
+def test_after_a_second_without_peaks_it_is_at_rest() -> None:
+    limiter = Limiter(1, 240)
+    quiet = column(np.full(240, 0.1))
+    limiter.process(10 * quiet, quiet)
+    assert not resting(limiter)
+    for _ in range(200):
+        limiter.process(quiet, quiet)
+    assert resting(limiter)
 
 
 def test_both_channels_have_the_same_gain() -> None:
