@@ -139,7 +139,7 @@ export class Speaking extends EventTarget {
   async #mayReturn(stale) {
     const answer = await this.#ask();
     if (stale()) return false;
-    if (answer.kind === "unreachable") throw Object.assign(new Error(""), { status: 0 });
+    if (answer.kind === "unreachable") throw Object.assign(new Error("The server does not answer."), { status: 0 });
     if (answer.kind === "refused") throw Object.assign(new Error(answer.message), { status: answer.status });
     const away = this.#now() - this.#loss.at;
     const verdict = afterLoss(
@@ -184,7 +184,9 @@ export class Speaking extends EventTarget {
     this.#attempts += 1;
     const next = afterRefusal({ status: error.status ?? 0, retryAfter: error.retryAfter }, this.#attempts, this.#random());
     if (next.stop === undefined) {
-      this.#set({ full: error.status === 503, message: error.status === 503 ? error.message : "" });
+      const full = error.status === 503;
+      // What fails once is mended before anybody has read why.
+      this.#set({ full, message: full || this.#attempts > 1 ? error.message : "" });
       this.#soon(next.again);
       return;
     }

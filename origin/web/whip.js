@@ -77,8 +77,13 @@ async function offer({ url, track, maxBitrate, signal }, iceServers, token, get)
     return { session, named: iceServersOf(response.headers.get("link")) };
   } catch (error) {
     peer.close();
-    throw error instanceof Refused ? error : new Refused(0, error.message);
+    throw error instanceof Refused ? error : new Refused(0, said(error));
   }
+}
+
+function said(error) {
+  // What fetch throws has other words in each browser, none of them for people.
+  return ["TypeError", "TimeoutError"].includes(error.name) ? "The server does not answer." : error.message;
 }
 
 /** Only Opus: whatever else a browser offers with it is of no use here. */
@@ -106,9 +111,9 @@ async function post(url, sdp, token, get, signal) {
     signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
   });
   if (response.status === 201) return response;
-  const said = await response.json().catch(() => ({}));
+  const { error } = await response.json().catch(() => ({}));
   const pause = Number(response.headers.get("retry-after")) || 0;
-  throw new Refused(response.status || 0, said.error ?? `The server answered ${response.status}.`, pause * 1000);
+  throw new Refused(response.status || 0, error ?? `The server answered ${response.status}.`, pause * 1000);
 }
 
 /** Events: "lost" (`detail.closed`: the server ended it; else the way to it broke). */

@@ -93,6 +93,18 @@ test("a server that is not there is called again, with growing pauses", async (t
   assert.equal(world.facts.connected, true);
 });
 
+test("what goes wrong again and again is told, what goes wrong once is not, and nothing once it goes well", async (t) => {
+  const world = new World(t.mock);
+  world.refusals = [{ status: 500, message: "logged as 1" }, { status: 500, message: "logged as 2" }];
+  world.speaking.start(WISH);
+  await world.pass(0);
+  assert.equal(world.facts.message, "");
+  await world.pass(400);
+  assert.equal(world.facts.message, "logged as 2");
+  await world.pass(800);
+  assert.deepEqual([world.facts.connected, world.facts.message], [true, ""]);
+});
+
 test("a full room is waited for, and said to be full", async (t) => {
   const world = new World(t.mock);
   world.refusals = [{ status: 503, message: "16 speakers", retryAfter: 2000 }];
