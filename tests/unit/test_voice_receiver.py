@@ -270,8 +270,7 @@ def test_a_route_that_becomes_longer_for_good_is_followed() -> None:
     assert heard.stats.concealed == settled.concealed <= 200 * MS
 
 
-def test_one_more_voice_changes_nothing_for_a_source_that_goes_on() -> None:
-    """Stragglers of a source that was replaced are dropped, and the new source is not reset by them."""
+def test_stragglers_of_a_source_that_was_replaced_are_dropped_and_reset_nothing() -> None:
     sent = spoken(HUM_PACKETS)
     new = changed(sent, 5 * SECOND, leaping(ssrc=1, sequence=99, timestamp=77_777))
     arrivals = Network().carry(new)
