@@ -13,6 +13,10 @@ const LINGER_MS = 1500;
 // So many looks at the room without us in it: our session is dead, whatever the browser believes.
 const MISSED_LOOKS = 3;
 const LONG_AWAY_MS = 45_000;
+// How long a connection may take. Chromium without any network but the loopback never gets its first one done, and
+// every later one at once.
+const PATIENCE_MS = 10_000;
+const FIRST_PATIENCE_MS = 4000;
 
 /** Events: "change" (read `facts` again). */
 export class Speaking extends EventTarget {
@@ -127,7 +131,8 @@ export class Speaking extends EventTarget {
     const stale = () => turn !== this.#turn || !this.#facts.wanted;
     try {
       if (this.#loss !== null && !await this.#mayReturn(stale)) return;
-      const session = await this.#open({ ...this.#wish, signal: this.#abort.signal });
+      const patience = this.#attempts === 0 ? FIRST_PATIENCE_MS : PATIENCE_MS;
+      const session = await this.#open({ ...this.#wish, patience, signal: this.#abort.signal });
       if (stale()) session.close();
       else this.#onAir(session);
     } catch (error) {

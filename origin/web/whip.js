@@ -8,7 +8,6 @@ import { authorization } from "./token.js";
 const GATHER_MS = 600;
 const GATHER_FAR_MS = 2500;
 const ANSWER_MS = 10_000;
-const CONNECT_MS = 10_000;
 const DELETE_MS = 3000;
 // A hole in the radio network closes again, or it does not.
 const HOLE_MS = 2500;
@@ -27,6 +26,7 @@ export class Refused extends Error {
  * @property {string} url `/whip/ROOM?speaker=NAME`
  * @property {MediaStreamTrack} track
  * @property {number} maxBitrate bits a second
+ * @property {number} patience milliseconds that ICE and DTLS may take
  * @property {AbortSignal} signal
  */
 
@@ -45,10 +45,10 @@ export function publisher(token, get) {
       const { session, named } = await offer(wish, used, token, get);
       iceServers = named;
       // They are named only after the offer was made: whoever may need them makes another one.
-      if (named.length === 0 || used.length > 0) return await session.connected(wish.signal);
+      if (named.length === 0 || used.length > 0) return await session.connected(wish);
       session.close();
       const second = await offer(wish, named, token, get);
-      return await second.session.connected(wish.signal);
+      return await second.session.connected(wish);
     } catch (error) {
       iceServers = []; // their passwords may have run out
       throw error;
@@ -108,7 +108,7 @@ async function post(url, sdp, token, get, signal) {
     method: "POST",
     headers: { "Content-Type": "application/sdp", ...authorization(token) },
     body: sdp,
-    signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
+    signal: AbortSignal.any?.([signal, patience]) ?? patience,
   });
   if (response.status === 201) return response;
   const { error } = await response.json().catch(() => ({}));
@@ -138,13 +138,13 @@ export class WhipSession extends EventTarget {
   }
 
   /** This session once sound flows. Rejects with Refused, and closes it. */
-  connected(signal) {
+  connected({ patience, signal }) {
     return new Promise((resolve, reject) => {
       const give = (error) => {
         this.close();
         reject(error);
       };
-      const late = setTimeout(() => give(new Refused(0, "No way to the server was found for sound.")), CONNECT_MS);
+      const late = setTimeout(() => give(new Refused(0, "No way to the server was found for sound.")), patience);
       const look = () => {
         const { connectionState: state } = this.#peer;
         if (state === "connected") {
