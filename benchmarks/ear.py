@@ -1,7 +1,8 @@
-"""From the source to the ear of a listener in Chromium, on the real player page."""
+"""From a browser's microphone, and from PUT /pcm, to the ear of a listener in Chromium, on the real pages."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,21 @@ if TYPE_CHECKING:
     from tests.e2e.latency import SourceToEar
 
 NAME: Final = "ear"
-TITLE: Final = "Source to ear in Chromium"
-_COLUMNS: Final = ("parts a segment", "beeps", "median", "p95", "longest", "stalls", "lost", "doubled")
+TITLE: Final = "Microphone and source to ear in Chromium"
+_COLUMNS: Final = (
+    "from",
+    "parts a segment",
+    "beeps",
+    "median",
+    "p95",
+    "longest",
+    "stalls",
+    "lost",
+    "doubled",
+)
+_MICROPHONE: Final = "microphone"
+_SOURCE: Final = "PUT /pcm"
+_PARTS: Final = (5, 10)
 
 
 def run(*, quick: bool) -> report.Result:
@@ -24,25 +38,36 @@ def run(*, quick: bool) -> report.Result:
     for program in ("chromium", "hls.js"):
         if programs.find(program) is None:
             return report.not_measured(NAME, TITLE, f"{program} is not here (`make test` installs it)")
-    # Here and not above: without playwright everything else can still be measured.
-    from tests.e2e.latency import measure  # noqa: PLC0415
-    from tests.e2e.listener import MAY_PLAY, chromium  # noqa: PLC0415
-
     seconds = 8.0 if quick else 60.0
-    heard = {}
-    for parts in (5, 10):
-        with (
-            TemporaryDirectory(prefix="longwave-bench-") as name,
-            Server(Path(name) / "data", env=QUIET) as server,
-            chromium(MAY_PLAY) as browser,
-        ):
-            heard[parts] = measure(server, browser, seconds=seconds, parts=parts)
+    heard = {
+        (source, parts): _measure(source, parts, seconds)
+        for source in (_MICROPHONE, _SOURCE)
+        for parts in _PARTS
+    }
     return _result(heard, seconds)
 
 
-def _result(heard: dict[int, SourceToEar], seconds: float) -> report.Result:
+def _measure(source: str, parts: int, seconds: float) -> SourceToEar:
+    # Here and not above: without playwright everything else can still be measured.
+    from tests.e2e.latency import measure, measure_microphone  # noqa: PLC0415
+    from tests.e2e.listener import MAY_PLAY, chromium  # noqa: PLC0415
+    from tests.e2e.microphone import beeping, with_microphone  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="longwave-bench-")))
+        server = stack.enter_context(Server(directory / "data", env=QUIET))
+        browser = stack.enter_context(chromium(MAY_PLAY))
+        if source == _SOURCE:
+            return measure(server, browser, seconds=seconds, parts=parts)
+        sound = beeping(directory / "beeps.wav")
+        microphone = stack.enter_context(with_microphone(browser, sound))
+        return measure_microphone(server, browser, microphone, seconds=seconds, parts=parts)
+
+
+def _result(heard: dict[tuple[str, int], SourceToEar], seconds: float) -> report.Result:
     rows = [
         (
+            source,
             str(parts),
             str(len(ear.latencies)),
             f"{ear.median:.2f} s",
@@ -52,21 +77,22 @@ def _result(heard: dict[int, SourceToEar], seconds: float) -> report.Result:
             str(ear.lost),
             str(ear.doubled),
         )
-        for parts, ear in heard.items()
+        for (source, parts), ear in heard.items()
     ]
-    low = heard[10]
+    low = heard[_MICROPHONE, 10]
     return report.Result(
         NAME,
         TITLE,
         _COLUMNS,
         tuple(rows),
         notes=(
-            f"{seconds:.0f} s each after the page has settled; a beep every 0.5 s, by PUT /pcm",
-            "the 200 ms with which the intake starts are part of it; a microphone's delay is not",
+            f"{seconds:.0f} s each after the page has settled; a beep every 0.5 s; so many parts a segment",
+            "microphone: from its capture in one browser to the loudspeaker of another; as original sound",
+            "PUT /pcm: from a sender on a clock; the 200 ms with which the intake starts are part of it",
         ),
         targets=(
-            report.at_most("source to ear with 10 parts, median, s", 0.7, low.median, "{:.3f}"),
-            report.at_most("source to ear with 10 parts, p95, s", 0.9, low.p95, "{:.3f}"),
+            report.at_most("microphone to ear with 10 parts, median, s", 0.7, low.median, "{:.3f}"),
+            report.at_most("microphone to ear with 10 parts, p95, s", 0.9, low.p95, "{:.3f}"),
             report.at_most("stalls with 10 parts", 0, low.stalls, "{:.0f}"),
         ),
     )
