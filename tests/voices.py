@@ -164,7 +164,7 @@ def hear(
     start: int = 0,
     channels: int = 1,
     block: int = 240,
-    standing: Stall | None = None,
+    standing: tuple[Stall, ...] = (),
 ) -> Heard:
     """Push `arrivals`, which are in order, and pull from `start` to `until`.
 
@@ -174,11 +174,10 @@ def hear(
     coming = deque(arrivals)
     blocks, delay, target = [], [], []
     for due in range(start, until, block):
-        now = standing.stop if standing and standing.start <= due < standing.stop else due
+        now = _stood_until(due, standing)
         while coming and coming[0].at <= now:
             at, packet = coming.popleft()
-            stood = standing is not None and standing.start <= at < standing.stop
-            receiver.push(packet, standing.stop if standing and stood else at)
+            receiver.push(packet, _stood_until(at, standing))
         blocks.append(receiver.pull(due))
         delay.append(receiver.stats.delay)
         target.append(receiver.stats.target)
@@ -186,3 +185,8 @@ def hear(
     sound = np.concatenate([zeros if one is None else one for one in blocks])
     silent = np.array([one is None for one in blocks])
     return Heard(start, block, sound, silent, np.array(delay), np.array(target), receiver.stats)
+
+
+def _stood_until(at: int, standing: tuple[Stall, ...]) -> int:
+    """When a process that is `standing` comes to what is to be done at `at`."""
+    return next((stall.stop for stall in standing if stall.start <= at < stall.stop), at)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.voice.packet import VoicePacket
 from pipeline.voice.receiver import VoiceReceiver
 from tests.audio import beeps, best_lag, find_beeps, speechlike
 from tests.opus import opus_packets
@@ -200,7 +201,8 @@ def test_the_target_rises_with_jitter_within_two_seconds_and_falls_unheard() -> 
 def test_a_process_that_stood_still_loses_and_delays_nothing(ms: int) -> None:
     arrivals = Network(jitter=5 * MS, seed=2).carry(spoken(SPEECH_PACKETS))
     clean = hear(arrivals, until=13 * SECOND)
-    stood = hear(arrivals, until=13 * SECOND, standing=Stall(5 * SECOND, 5 * SECOND + ms * MS))
+    standing = tuple(Stall(start * SECOND, start * SECOND + ms * MS) for start in (3, 6, 9))
+    stood = hear(arrivals, until=13 * SECOND, standing=standing)
     assert np.array_equal(stood.sound, clean.sound)
     assert stood.target.max() == clean.target.max()
 
@@ -218,6 +220,17 @@ def test_a_voice_is_ready_when_its_first_packet_is_due_and_until_it_has_faded() 
         sounding += 240 * receiver.ready
     assert 60 * MS < sounding <= 160 * MS
     assert not receiver.ready
+
+
+def test_a_voice_that_says_only_that_it_is_silent_is_not_ready() -> None:
+    receiver = VoiceReceiver(1, 240)
+    for at, packet in Network().carry(spoken([b"\x78"] * 50, at=0)):
+        receiver.push(packet, at)
+        assert not receiver.ready
+    later = spoken(HUM_PACKETS[:3], at=2 * SECOND, sequence=65_050, timestamp=4_294_000_000 + 2 * SECOND)
+    for at, packet in later:
+        receiver.push(packet, at)
+    assert receiver.ready
 
 
 def test_a_block_is_prompt_while_packets_hold_it_whole() -> None:
@@ -238,10 +251,13 @@ def test_no_more_than_two_seconds_wait() -> None:
         receiver.push(packet, at)
     assert receiver._packets.held <= 2 * SECOND
     assert receiver.stats.skipped >= 9 * SECOND
-    small = VoiceReceiver(1, 240)
-    for at, packet in Network().carry(spoken([b"\x80\x00\x01"] * 5_000)):
-        small.push(packet, at)
-    assert len(small._packets._waiting) <= 1_000
+
+
+def test_no_more_than_a_thousand_packets_wait_whatever_their_timestamps_say() -> None:
+    receiver = VoiceReceiver(1, 240)
+    for index in range(3_000):
+        receiver.push(VoicePacket(index, index, 1, HUM_PACKETS[0]), SECOND + index)
+    assert len(receiver._packets._waiting) == 1_000
 
 
 @pytest.mark.parametrize("block", [240, 960])
