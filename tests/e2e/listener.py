@@ -20,8 +20,8 @@ from tests.audio import find_beeps
 
 EAR = (Path(__file__).parent / "ear.js").read_text()
 
-# Playing 4 to 8 % faster, Chromium takes up to 20 ms out of a beep of 60; and a tone from which a late voice's
-# receiver has cut a few periods goes on in another phase. In silence nothing else is like a beep at all.
+# Playing 4 to 8 % faster, Chromium takes up to 20 ms out of a beep of 60; and a tone goes on in another phase
+# where a few periods were cut out of a late voice. In silence nothing else is like a beep at all.
 STRETCHED = 0.3
 
 # Nothing leaves this machine, nothing is asked, and the page may play without a gesture.
