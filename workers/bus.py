@@ -61,6 +61,10 @@ class TakeBus(Protocol):
     def ended(self) -> int | None:
         """The number of samples in the finished take (always equal to `top`), `None` while it lives."""
 
+    @property
+    def wanted(self) -> int | None:
+        """The sample that a reader waits for first, None where nobody is known to wait."""
+
     def append(self, start: int, pcm: bytes) -> None:
         """Add s16le interleaved samples that begin at sample `start`.
 

@@ -110,6 +110,11 @@ class DriftCorrector:
         self._excess = 0
 
     @property
+    def idle(self) -> bool:
+        """Nothing was ever corrected: what is read is what was sent."""
+        return not self._correcting
+
+    @property
     def made_up(self) -> int:
         """Samples read beyond those that were played: what the sender's lead has been shortened by."""
         return self._excess - self._resampler.held

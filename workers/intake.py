@@ -151,6 +151,21 @@ class Intake:
         sound = self._drift.read(arrays.from_bytes(block, self.channels), self._block)
         return arrays.remix(sound, self._out_channels)
 
+    def run(self, most: int) -> Pcm | None:
+        """The next whole blocks, `most` at most: (n, out_channels) samples, as often `pull` would give them.
+
+        None where a block is not whole here, or has to be looked at.
+        """
+        blocks = min(most, self.held // self._block)
+        if self._phase is not _Phase.PLAYING or not blocks or not self._drift.idle:
+            return None
+        self._look(blocks)
+        size = blocks * self._block * self._bytes_a_sample
+        run = self._buffer[:size]
+        del self._buffer[:size]
+        self.taken += blocks * self._block
+        return arrays.remix(arrays.from_bytes(run, self.channels), self._out_channels)
+
     def discard(self, _now: int = 0, /) -> None:
         """The block that would be due now is played to nobody: the take's clock stands still.
 
@@ -175,15 +190,16 @@ class Intake:
             self.silence += self._block
             self._debt += self._block
 
-    def _look(self) -> None:
+    def _look(self, blocks: int = 1) -> None:
         """Watch the lowest level. What was always held for a second is more than the sender needs: late."""
         self._lowest = min(self._lowest, self.held)
-        self._looked += 1
-        if self._looked % self._blocks_a_look:
+        seconds = self._looked // self._blocks_a_look
+        self._looked += blocks
+        if self._looked // self._blocks_a_look == seconds:
             return
         if self._debt and not self.fast and self._lowest > LATE:
             self._drop_late(self._lowest)
-        elif self._looked == _FORGIVEN * self._blocks_a_look:
+        elif self._looked >= _FORGIVEN * self._blocks_a_look:
             self._debt = 0
             self._looked = 0
         self._lowest = READ_AHEAD + self.held

@@ -62,6 +62,11 @@ class MemoryTakeBus:
         self._event_count = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
+    @property
+    def wanted(self) -> int | None:
+        """The sample that somebody waits for first."""
+        return min((sample for sample, _ in self._waiters), default=None)
+
     def append(self, start: int, pcm: bytes) -> None:
         """Add sound."""
         count, odd = divmod(len(pcm), self._bytes_a_sample)

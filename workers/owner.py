@@ -8,6 +8,7 @@ from typing import Any
 from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
 from pipeline import pcm
+from pipeline.grid import BLOCK
 from pipeline.mix.mixer import Mixer
 from storage.take_record import Loudness
 from workers.bus import TakeBus
@@ -56,6 +57,7 @@ class TakeOwner:
         # Sample 0 of a take is the first of its sound; later, what comes in waits behind the silence before.
         self._begun = self._resumed = bus.top > 0
         self._stood_until = clock.blocks_over(now_ns)
+        self._flows = False
 
     @property
     def named(self) -> bool:
@@ -108,6 +110,8 @@ class TakeOwner:
         if over <= block:
             self._stand_still(over)
             return []
+        if self._may_wait(over):
+            return []
         while block < over:
             if not self._seats and self.mixer.idle:
                 self._begun = True
@@ -116,8 +120,11 @@ class TakeOwner:
                 break
             if patient and (waits := self._not_prompt(patient)):
                 return waits
-            self._write(block)
-            block += 1
+            flowed = self._flow(over - block)
+            self._flows = flowed > 0
+            if not flowed:
+                self._write(block)
+            block += flowed or 1
         self._stood_until = over
         return []
 
@@ -169,6 +176,30 @@ class TakeOwner:
     def _not_prompt(self, patient: Collection[Speaker[Any]]) -> list[Speaker[Any]]:
         speakers = [seat.speaker for seat in self._seats]
         return [speaker for speaker in speakers if speaker in patient and not speaker.source.prompt]
+
+    def _may_wait(self, over: int) -> bool:
+        """What flows is written in longer runs, as long as nobody waits for it."""
+        due = over * self._block
+        if not self._flows or due - self.bus.top >= BLOCK:
+            return False
+        wanted = self.bus.wanted
+        return wanted is None or wanted > due
+
+    def _flow(self, blocks: int) -> int:
+        """Write up to `blocks` of a programme that is alone and stays as it is; how many they were."""
+        if len(self._seats) != 1 or not self._begun:
+            return 0
+        seat = self._seats[0]
+        if not self.mixer.flows(seat.strip):
+            return 0
+        run = seat.speaker.source.run(min(blocks, BLOCK // self._block))
+        if run is None:
+            return 0
+        self.bus.append(self.bus.top, pcm.to_bytes(self.mixer.flow(seat.strip, run)))
+        self.sound += len(run)
+        seat.speaker.stir()
+        self._tell()
+        return len(run) // self._block
 
     def _write(self, block: int) -> None:
         """Put `block` on the bus, and what happens after it."""
@@ -228,7 +259,7 @@ class TakeOwner:
         if seat.strip.speaking != seat.speaking:
             seat.speaking = seat.strip.speaking
             if seat.speaking:
-                self._story.speaks(name)
+                self._story.speaks(name, self.bus.top - seat.strip.speaks_for)
             else:
                 self._story.quiet(name, self.bus.top - seat.strip.quiet_for)
 

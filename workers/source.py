@@ -43,6 +43,12 @@ class Source(Protocol):
     def pull(self, now: int, /) -> SoundBlock | None:
         """The block that is due at `now`, or None for silence. Called once for every block of the take."""
 
+    def run(self, most: int) -> NDArray[np.int16] | None:
+        """The next whole blocks in a row, `most` at most, in place of as many pulls.
+
+        None where each has to be looked at: pull the next one.
+        """
+
     def discard(self, now: int, /) -> None:
         """The block that is due at `now` is for nobody: the take's clock stands still."""
 

@@ -28,7 +28,9 @@ class Story:
         # Names that were said before a restart are not known here, only that there were some.
         self._said: tuple[str, ...] | None = None if named else ()
         self._say_from = 0
+        self._first = self._since = bus.top
         self._speaking: dict[str, int] = {}
+        self._stopped: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
         self._numbers: dict[int, int] = {}
         self._fresh: list[TakeEvent] = []
@@ -56,12 +58,14 @@ class Story:
         """A chapter begins where the bus is."""
         return self._add(self._bus.top, "chapter", title=title)
 
-    def speaks(self, name: str) -> None:
-        """The voice of `name` is heard from here on."""
+    def speaks(self, name: str, since: int) -> None:
+        """The voice of `name` is heard, from sample `since` on."""
         if name not in self._speaking:
-            self._speaking[name] = self._bus.top
+            start = min(max(since, self._stopped.pop(name, 0), self._first), self._bus.top)
+            self._speaking[name] = start
             self._names = tuple(sorted(self._speaking))
-            self.tell("start", name)
+            self._add(start, "start", speakers=(name,))
+            self._since = start
 
     def quiet(self, name: str, since: int) -> None:
         """The voice of `name` is heard no more: its last sound came before sample `since`."""
@@ -70,14 +74,17 @@ class Story:
             self._names = tuple(sorted(self._speaking))
             stop = min(max(since, start, self._bus.top - _BACK_AT_MOST), self._bus.top)
             self._add(stop, "stop", speakers=(name,))
+            self._stopped[name] = stop
+            self._since = self._bus.top
 
     def say(self) -> None:
-        """Tell listeners if others speak than they were told; said before the sound that it is about."""
+        """Tell listeners if others speak than they were told, from the sample on at which that began."""
         if self._names == self._said or self._bus.top < self._say_from:
             return
-        self._add(self._bus.top, "speakers", speakers=self._names)
+        begin = max(self._since, self._say_from)
+        self._add(begin, "speakers", speakers=self._names)
         self._said = self._names
-        self._say_from = self._bus.top + _SAID_FOR
+        self._say_from = begin + _SAID_FOR
 
     def _add(
         self, sample: int, kind: EventKind, *, title: str = "", speakers: tuple[str, ...] = ()

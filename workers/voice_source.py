@@ -60,6 +60,9 @@ class VoiceSource:
         """The block that is due at `now`, or None for silence."""
         return self._receiver.pull(now)
 
+    def run(self, most: int) -> None:
+        """A voice is decoded block by block."""
+
     def discard(self, now: int, /) -> None:
         """The block that is due at `now` is for nobody."""
         self._receiver.pull(now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import Final
 
@@ -22,6 +21,7 @@ _LOWEST: Final = -60.0
 """dBFS under which nothing is a voice."""
 _LOUD: Final = -32.0
 """dBFS over which anything is: steady music or applause is not noise, although its floor is high."""
+_NOTHING: Final = 1e-12
 _ONSET: Final = 2
 """Looks in a row that make a voice; one alone is a click."""
 _FLOOR_LOOKS: Final = 200
@@ -43,6 +43,8 @@ class Activity:
         """The last look heard a voice: no pause between words counts."""
         self.quiet_for = 0
         """Samples since a voice was last heard."""
+        self.speaks_for = 0
+        """Samples since the voice began that is speaking."""
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Take (n, channels) samples in, full scale 1.0."""
@@ -54,9 +56,10 @@ class Activity:
         whole = self._samples - self._samples % FRAME
         self._pending = [sound[whole:]] if whole < self._samples else []
         self._samples -= whole
-        heard = self._filter.process(sound[:whole])
-        for frame in heard.reshape(whole // FRAME, -1):
-            self._look(10 * math.log10(float(np.dot(frame, frame)) / frame.size + 1e-12))
+        frames = self._filter.process(sound[:whole]).reshape(whole // FRAME, -1)
+        energies = np.einsum("ij,ij->i", frames, frames) / frames.shape[1] + _NOTHING
+        for level in 10 * np.log10(energies):
+            self._look(float(level))
 
     def push_silence(self, count: int) -> None:
         """Take `count` samples of nothing in: a pause in what arrives tells nothing of the room's noise."""
@@ -65,15 +68,16 @@ class Activity:
         self._rest(count)
 
     def _look(self, level: float) -> None:
-        floor = min(self._floor)
+        heard = level > _LOUD or (level > _LOWEST and level > min(self._floor) + _ABOVE_NOISE)
         self._floor.append(level)
-        if level > _LOUD or level > max(_LOWEST, floor + _ABOVE_NOISE):
+        if heard:
             self._row += 1
             self.voiced = self._row >= _ONSET
         else:
             self._row = 0
             self.voiced = False
         if self.voiced:
+            self.speaks_for += FRAME if self.speaking else _ONSET * FRAME
             self.speaking = True
             self.quiet_for = 0
         else:
@@ -83,3 +87,4 @@ class Activity:
         self.quiet_for += count
         if self.quiet_for > HANGOVER:
             self.speaking = False
+        self.speaks_for = self.speaks_for + count if self.speaking else 0

@@ -85,6 +85,16 @@ class Mixer:
         self._hear(programme)
         return programme
 
+    def flows(self, strip: Strip) -> bool:
+        """`strip` is alone and is passed on as it is: `flow` may be used in place of `mix`."""
+        return self._next.free and self._limiter.at_rest and self._sounding == [strip] and strip.flows
+
+    def flow(self, strip: Strip, run: NDArray[np.int16]) -> NDArray[np.int16]:
+        """`mix` for the whole blocks in a row of a strip that `flows`: as many, from the one before on."""
+        programme = strip.flow(run)
+        self._measure(self._unheard.add(programme))
+        return programme
+
     def _step(self, blocks: Sequence[tuple[Strip, Samples | None]]) -> list[Samples]:
         """Every strip moves on by a block; what they give out."""
         parts = [strip.step(pcm, opening=self._opening) for strip, pcm in blocks]

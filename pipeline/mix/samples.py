@@ -32,18 +32,19 @@ class Gathered:
     def __init__(self, size: int) -> None:
         self._size = size
         self._blocks: list[NDArray[np.int16]] = []
-        self._samples = 0
+        self.samples = 0
+        """Gathered so far."""
 
     def add(self, pcm: NDArray[np.int16]) -> NDArray[np.float32] | None:
         """Take (n, channels) in; all of it as floats as soon as it is enough."""
         self._blocks.append(pcm)
-        self._samples += len(pcm)
-        return self.rest() if self._samples >= self._size else None
+        self.samples += len(pcm)
+        return self.rest() if self.samples >= self._size else None
 
     def rest(self) -> NDArray[np.float32] | None:
         """Whatever there is, if there is something."""
         if not self._blocks:
             return None
         together = to_unit(np.concatenate(self._blocks))
-        self._blocks, self._samples = [], 0
+        self._blocks, self.samples = [], 0
         return together

@@ -56,7 +56,8 @@ class Strip:
         self._leveller = Leveller(channels, TARGET[channels]) if sound.levelled else None
         self._limiter = Limiter(channels, block, ceiling=1.0)
         self._activity = Activity(channels)
-        self._unheard = Gathered(FRAME)
+        # A programme is listened to in larger pieces: of one that is alone that is most of the work.
+        self._unheard = Gathered(5 * FRAME)
         self._held: Samples | None = None
         self._goes_on = False
         self.coming: Samples | None = None
@@ -74,7 +75,13 @@ class Strip:
     @property
     def quiet_for(self) -> int:
         """Samples before the end of the block that was given out last in which no voice was heard."""
-        return max(0, self._activity.quiet_for - self._shape[0])
+        unheard = self._unheard.samples if self._activity.quiet_for else 0
+        return max(0, self._activity.quiet_for + unheard - self._shape[0])
+
+    @property
+    def speaks_for(self) -> int:
+        """Samples before the end of the block that was given out last at which the voice began."""
+        return max(0, self._activity.speaks_for + self._unheard.samples - self._shape[0])
 
     def step(self, pcm: Samples | None, *, opening: bool = False) -> Samples | None:
         """Take the source's next block in, and give out the one before; None both ways: silence.
@@ -97,6 +104,20 @@ class Strip:
         self._held, self._goes_on = coming, length == self._shape[0]
         self.coming = coming if coming is None or self.exact else self._limiter.foretell(to_unit(coming))
         return given
+
+    @property
+    def flows(self) -> bool:
+        """A programme goes on as it is: what comes now is only to be passed on, by `flow`."""
+        held = self._held
+        steady = self.exact and self._goes_on and not self.muted and not self.failed
+        return steady and held is not None and held.dtype == np.int16
+
+    def flow(self, run: NDArray[np.int16]) -> NDArray[np.int16]:
+        """`step` for whole blocks in a row, while it `flows`: as many, from the one that was held on."""
+        held, block = cast("NDArray[np.int16]", self._held), self._shape[0]
+        self._held = self.coming = run[-block:]
+        self._listen(self._unheard.add(run))
+        return np.concatenate((held, run[:-block]))
 
     def _guarded(self, pcm: Samples | None) -> Samples | None:
         try:
