@@ -1,4 +1,4 @@
-"""A programme that is alone in its room is passed on in longer runs, bit by bit, and to whoever waits at once."""
+"""A programme alone in its room is passed on in longer runs, bit by bit; who waits gets it at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.audio import seeded_noise
 from tests.world import World
+from workers.speaker import PcmSpeaker
 
 BLOCK = 240
 RUN = 4 * BLOCK
@@ -42,7 +43,8 @@ async def test_nobody_waiting_it_is_written_four_blocks_at_once(world: World) ->
     await programme(world)
     (bus,) = world.hub.live()
     tops = []
-    speaker = world.ingest._stages.live("room").speakers[0]
+    (speaker,) = world.ingest._stages.live("room").speakers
+    assert isinstance(speaker, PcmSpeaker)
     for _ in range(40):
         world.say(speaker, BLOCK, 99)
         world.tick()
