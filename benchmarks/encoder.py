@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.report import Result, at_most
 from benchmarks.sound import loop
 from contracts.take import Rendition, TakeSettings
+from pipeline.aac import CODEC_OPTIONS
 from pipeline.grid import FRAME, SAMPLE_RATE
 from pipeline.pcm import silence, to_planar
 from pipeline.segmenter import Segmenter
@@ -69,7 +70,7 @@ def _cpu_seconds(encode: Callable[[Pcm], object], pcm: Pcm) -> float:
 def _codec() -> av.AudioCodecContext:
     codec = av.CodecContext.create("aac", "w")
     codec.sample_rate, codec.layout, codec.format = SAMPLE_RATE, "mono", "fltp"
-    codec.bit_rate, codec.options, codec.thread_count = _BIT_RATE, {"aac_coder": "fast"}, 1
+    codec.bit_rate, codec.options, codec.thread_count = _BIT_RATE, dict(CODEC_OPTIONS), 1
     return codec
 
 

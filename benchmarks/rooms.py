@@ -78,7 +78,7 @@ def _ffmpegs(rooms: int, seconds: float) -> Cost:
 def _ffmpeg_argv(source: Path, out: Path) -> list[str]:
     return [
         *("ffmpeg", "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(source)),
-        *("-c:a", "aac", "-aac_coder", "fast", "-b:a", "64k"),
+        *("-c:a", "aac", "-aac_coder", "fast", "-aac_tns", "0", "-b:a", "64k"),
         *("-f", "hls", "-hls_time", "2", "-hls_list_size", "450", str(out / "index.m3u8")),
     ]
 

@@ -1,12 +1,14 @@
 """AAC-LC segments: a fresh encoder for each, so that the bytes depend on nothing but PCM and settings.
 
 The encoder is libavcodec's native one with the `fast` coder: three times as fast as `twoloop`, and the better
-one on speech. Each segment's encoder is fed the 4 frames before the segment, whose output is thrown away, the
-segment itself and the 2 frames after it.
+one on speech; and without temporal noise shaping, which clicks. Each segment's encoder is fed the 4 frames
+before the segment, whose output is thrown away, the segment itself and the 2 frames after it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = av.AudioFormat("fltp")
 _LAYOUTS: Final = {1: av.AudioLayout("mono"), 2: av.AudioLayout("stereo")}
+CODEC_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({"aac_coder": "fast", "aac_tns": "0"})
+"""libavcodec's temporal noise shaping makes clicks where speech sets in, up to 0.07 of full scale far above
+the voice. Without it there are none (docs/decisions/0010)."""
 
 
 def fed_frames(msn: int) -> range:
@@ -79,7 +84,7 @@ def _open(channels: int, bit_rate: int) -> AudioCodecContext:
     codec.layout = _LAYOUTS[channels]
     codec.format = _FORMAT
     codec.bit_rate = bit_rate
-    codec.options = {"aac_coder": "fast"}
+    codec.options = dict(CODEC_OPTIONS)
     codec.thread_count = 1
     codec.open()
     return codec

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.aac import CODEC_OPTIONS
 from tests.audio import RATE, beeps, best_lag, speechlike
 
 Pcm = NDArray[np.int16]
@@ -48,7 +49,7 @@ def continuous_aac(pcm: Pcm, bit_rate: int) -> Pcm:
     """What one encoder that is never restarted makes of `pcm`, decoded again and aligned with it."""
     encoder = av.AudioCodecContext.create("aac", "w")
     encoder.sample_rate, encoder.layout, encoder.format = RATE, "mono", "fltp"
-    encoder.bit_rate, encoder.options = bit_rate, {"aac_coder": "fast"}
+    encoder.bit_rate, encoder.options = bit_rate, dict(CODEC_OPTIONS)
     encoder.open()
     decoder = av.AudioCodecContext.create("aac", "r")
     decoder.extradata = encoder.extradata

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from contracts.position import Position
 from contracts.take import Rendition, TakeSettings
-from pipeline.aac import SegmentEncoder, fed_frames
+from pipeline.aac import CODEC_OPTIONS, SegmentEncoder, fed_frames
 from pipeline.boxes import PartBox, access_units, read_part
 from pipeline.fingerprint import probe
 from pipeline.grid import FRAME, Grid, first_frame, first_sample, frame_count
@@ -229,7 +229,7 @@ def test_pyavs_encode_gives_the_bytes_of_the_way_past_its_filter_graph(channels:
     direct, public = (SegmentEncoder(1, channels, 64_000) for _ in range(2))
     codec = av.CodecContext.create("aac", "w")
     codec.sample_rate, codec.layout, codec.format = 48_000, ["mono", "stereo"][channels - 1], "fltp"
-    codec.bit_rate, codec.options, codec.thread_count = 64_000, {"aac_coder": "fast"}, 1
+    codec.bit_rate, codec.options, codec.thread_count = 64_000, dict(CODEC_OPTIONS), 1
     public._send = codec.encode
     units = direct.push(planes)
     assert len(units) == frame_count(1)

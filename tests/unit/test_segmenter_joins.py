@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contracts.take import Rendition, TakeSettings
+from pipeline.aac import CODEC_OPTIONS
 from pipeline.boxes import init_segment, write_part
 from pipeline.decode import decode_pcm
 from pipeline.grid import FRAME, first_sample
@@ -46,7 +47,7 @@ def continuous(channels: int) -> bytes:
     codec = av.CodecContext.create("aac", "w")
     codec.sample_rate, codec.layout, codec.format = 48_000, ["mono", "stereo"][channels - 1], "fltp"
     codec.bit_rate = SETTINGS[channels].renditions[0].bit_rate
-    codec.options = {"aac_coder": "fast"}
+    codec.options = dict(CODEC_OPTIONS)
     planes = to_planar(source(channels))
     frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=codec.layout.name)
     frame.sample_rate, frame.pts = 48_000, 0
