@@ -3,11 +3,14 @@
 import { Announcer } from "./announcer.js";
 import { listed } from "./happening.js";
 import { HlsEngine } from "./hls_engine.js";
+import { maySpeak } from "./may_speak.js";
+import { remember, remembered } from "./memory.js";
 import { Listening, Meter } from "./meter.js";
 import { NativeEngine } from "./native_engine.js";
 import { findRoom } from "./rooms.js";
 import { Session } from "./session.js";
 import { offerLink } from "./share.js";
+import { takeToken } from "./token.js";
 import { LIVE_WITHIN, WORDS, clock, spell, takeStart } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -159,22 +162,6 @@ function settable() {
   return element.volume === 0.5;
 }
 
-function remembered(key) {
-  try {
-    return localStorage.getItem(`longwave.${key}`);
-  } catch {
-    return null; // storage may be forbidden; the page does without
-  }
-}
-
-function remember(key, value) {
-  try {
-    localStorage.setItem(`longwave.${key}`, value);
-  } catch {
-    // as above
-  }
-}
-
 function bindKeys() {
   document.addEventListener("keydown", (event) => {
     const onControl = event.target.closest("button, a, input, select, textarea");
@@ -216,6 +203,8 @@ media.addEventListener("playing", () => listening.wake());
 $("play").addEventListener("click", toggle);
 $("live").addEventListener("click", () => session.goLive());
 $("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title));
+$("speak").href = `/speak/${encodeURIComponent(room)}`;
+$("speak").hidden = !maySpeak({ hostname: location.hostname, token: takeToken(room, window) });
 $("debug").hidden = !new URLSearchParams(location.search).has("debug");
 bindTimeline();
 bindVolume();

@@ -22,7 +22,7 @@ const TICK_MS = 100;
 
 const $ = (id) => document.getElementById(id);
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
-const token = takeToken(id, { location, history, storage: sessionStorage });
+const token = takeToken(id, window);
 const get = (...request) => fetch(...request);
 const capable = typeof RTCPeerConnection !== "undefined" && navigator.mediaDevices?.getUserMedia !== undefined;
 
@@ -162,7 +162,8 @@ async function look() {
     speaking.doubt();
   } else if (said.status === 401 || said.status === 403) {
     answer = said.status === 401 ? "unauthorized" : "forbidden";
-    refusal = said.message === "" ? "" : `The server says: ${said.message}.`;
+    // What a missing token gets is for programs.
+    refusal = said.status === 401 || said.message === "" ? "" : `The server says: ${said.message}.`;
   }
   connection = await speaking.session?.stats().catch(() => null) ?? null;
   showRoom();

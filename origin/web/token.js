@@ -5,10 +5,11 @@
  * Take the token out of the address and keep it as long as this tab lives.
  *
  * @param {string} room tokens are good for one room
- * @param {{location: Location, history: History, storage: Storage}} place `window`, but for its storage
+ * @param {{location: Location, history: History, sessionStorage: Storage}} tab `window`
  * @returns {string | null}
  */
-export function takeToken(room, { location, history, storage }) {
+export function takeToken(room, tab) {
+  const { location, history } = tab;
   const fragment = new URLSearchParams(location.hash.slice(1));
   const brought = fragment.get("token");
   if (brought !== null) {
@@ -18,8 +19,8 @@ export function takeToken(room, { location, history, storage }) {
   }
   const key = `longwave.token.${room}`;
   try {
-    if (brought) storage.setItem(key, brought);
-    return brought || storage.getItem(key);
+    if (brought) tab.sessionStorage.setItem(key, brought);
+    return brought || tab.sessionStorage.getItem(key);
   } catch {
     return brought || null; // storage may be forbidden: the token then lives as long as the page
   }

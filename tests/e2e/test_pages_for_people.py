@@ -108,9 +108,10 @@ def test_every_control_of_the_player_has_a_name_and_its_place_in_the_order(
     with Speaker(shared_server.url, "names"):
         page.goto(f"{shared_server.url}/listen/names")
         Listener(page).wait_for_state("live")
-        order = focus_order(page, 7)
+        order = focus_order(page, 8)
         assert order == [
             "Longwave",
+            "Speak",
             "All rooms",
             "Position in the room",
             "Mute",

@@ -10,7 +10,7 @@ function tab(href, stored = {}) {
     location: { hash: url.hash, pathname: url.pathname, search: url.search },
     shown: null,
     history: { replaceState: (_state, _title, shown) => { place.shown = shown; } },
-    storage: {
+    sessionStorage: {
       getItem: (key) => stored[key] ?? null,
       setItem: (key, value) => { stored[key] = value; },
     },
@@ -54,7 +54,7 @@ test("a new invitation replaces the old one", () => {
 
 test("where storage is forbidden the token is still good for this page", () => {
   const place = tab("/speak/r#token=secret");
-  place.storage = { getItem: () => { throw new Error("forbidden"); }, setItem: () => { throw new Error("forbidden"); } };
+  Object.defineProperty(place, "sessionStorage", { get: () => { throw new Error("forbidden"); } });
   assert.equal(takeToken("r", place), "secret");
   place.location.hash = "";
   assert.equal(takeToken("r", place), null);
