@@ -56,7 +56,11 @@ class Activity:
         whole = self._samples - self._samples % FRAME
         self._pending = [sound[whole:]] if whole < self._samples else []
         self._samples -= whole
-        frames = self._filter.process(sound[:whole]).reshape(whole // FRAME, -1)
+        self.look(self._filter.process(sound[:whole]))
+
+    def look(self, filtered: NDArray[np.float32]) -> None:
+        """Take samples in that have lost their rumble elsewhere, `FRAME` or a multiple of it."""
+        frames = filtered.reshape(len(filtered) // FRAME, -1)
         energies = np.einsum("ij,ij->i", frames, frames) / frames.shape[1] + _NOTHING
         for level in 10 * np.log10(energies):
             self._look(float(level))

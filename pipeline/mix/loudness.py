@@ -77,12 +77,12 @@ class LoudnessMeter:
         first = min(_bin(gate), int(np.flatnonzero(self._count)[-1]))
         return lufs(float(self._energy[first:].sum()) / int(self._count[first:].sum()))
 
-    def push(self, pcm: NDArray[np.float32]) -> None:
-        """Take (n, channels) samples in, full scale 1.0."""
+    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Take (n, channels) samples in, full scale 1.0; gives the steps that are whole now, K-weighted."""
         self._pending.append(pcm)
         self._samples += len(pcm)
         if self._samples < STEP:
-            return
+            return None
         sound = np.concatenate(self._pending) if len(self._pending) > 1 else pcm
         whole = self._samples - self._samples % STEP
         self._pending = [sound[whole:]] if whole < self._samples else []
@@ -90,6 +90,7 @@ class LoudnessMeter:
         weighted = self._weighting.process(sound[:whole])
         for step in weighted.reshape(-1, STEP * self._channels):
             self._add(float(np.dot(step, step)) / STEP)
+        return weighted
 
     def push_silence(self, count: int) -> None:
         """Take `count` samples of silence in. A long one costs nothing."""

@@ -92,7 +92,9 @@ class Mixer:
     def flow(self, strip: Strip, run: NDArray[np.int16]) -> NDArray[np.int16]:
         """`mix` for the whole blocks in a row of a strip that `flows`: as many, from the one before on."""
         programme = strip.flow(run)
-        self._measure(self._unheard.add(programme))
+        weighted = self._measure(self._unheard.add(programme))
+        if weighted is not None:
+            strip.flowed(weighted)
         return programme
 
     def _step(self, blocks: Sequence[tuple[Strip, Samples | None]]) -> list[Samples]:
@@ -134,9 +136,8 @@ class Mixer:
             self._measure(self._unheard.rest())
             self.loudness.push_silence(self._block)
 
-    def _measure(self, pcm: NDArray[np.float32] | None) -> None:
-        if pcm is not None:
-            self.loudness.push(pcm)
+    def _measure(self, pcm: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        return None if pcm is None else self.loudness.push(pcm)
 
 
 def _sum(parts: Sequence[Samples]) -> NDArray[np.float32]:

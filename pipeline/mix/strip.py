@@ -56,8 +56,9 @@ class Strip:
         self._leveller = Leveller(channels, TARGET[channels]) if sound.levelled else None
         self._limiter = Limiter(channels, block, ceiling=1.0)
         self._activity = Activity(channels)
-        # A programme is listened to in larger pieces: of one that is alone that is most of the work.
-        self._unheard = Gathered(5 * FRAME)
+        self._unheard = Gathered(FRAME)
+        # What flowed by and was not listened to yet.
+        self._unlistened = 0
         self._held: Samples | None = None
         self._goes_on = False
         self.coming: Samples | None = None
@@ -75,13 +76,17 @@ class Strip:
     @property
     def quiet_for(self) -> int:
         """Samples before the end of the block that was given out last in which no voice was heard."""
-        unheard = self._unheard.samples if self._activity.quiet_for else 0
-        return max(0, self._activity.quiet_for + unheard - self._shape[0])
+        return max(0, self._activity.quiet_for + self._behind) if self._activity.quiet_for else 0
 
     @property
     def speaks_for(self) -> int:
         """Samples before the end of the block that was given out last at which the voice began."""
-        return max(0, self._activity.speaks_for + self._unheard.samples - self._shape[0])
+        return max(0, self._activity.speaks_for + self._behind)
+
+    @property
+    def _behind(self) -> int:
+        """Samples from the last that was listened to, to the end of the block that was given out last."""
+        return self._unheard.samples + self._unlistened - self._shape[0]
 
     def step(self, pcm: Samples | None, *, opening: bool = False) -> Samples | None:
         """Take the source's next block in, and give out the one before; None both ways: silence.
@@ -91,6 +96,7 @@ class Strip:
 
         Raises nothing: see `failed`.
         """
+        self._unlistened = 0
         treated = None if self.failed else self._guarded(pcm)
         if self.muted:
             treated = None
@@ -116,8 +122,13 @@ class Strip:
         """`step` for whole blocks in a row, while it `flows`: as many, from the one that was held on."""
         held, block = cast("NDArray[np.int16]", self._held), self._shape[0]
         self._held = self.coming = run[-block:]
-        self._listen(self._unheard.add(run))
+        self._unlistened += len(run)
         return np.concatenate((held, run[:-block]))
+
+    def flowed(self, weighted: NDArray[np.float32]) -> None:
+        """What `flow` gave out, as the loudness meter weighted it: so a programme is filtered once."""
+        self._unlistened = max(0, self._unlistened - len(weighted))
+        self._activity.look(weighted)
 
     def _guarded(self, pcm: Samples | None) -> Samples | None:
         try:
