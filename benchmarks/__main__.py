@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from benchmarks import blocked, ear, encoder, latency, report, rooms, throughput
+from benchmarks import blocked, ear, encoder, latency, report, rooms, speakers, throughput
 from benchmarks.machine import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
-    module.NAME: (module.TITLE, module.run) for module in (encoder, rooms, latency, throughput, blocked, ear)
+    module.NAME: (module.TITLE, module.run)
+    for module in (encoder, rooms, latency, throughput, blocked, speakers, ear)
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _BEGIN: Final = "<!-- figures: written by `make bench BENCH=--write` -->"

@@ -116,11 +116,13 @@ def _check(arrival: Arrival) -> None:
         raise RuntimeError(f"room-{arrival.listener}: a blocked listener got {arrival.status}")
 
 
-def bucket_counts(before: Mapping[str, float], after: Mapping[str, float]) -> list[tuple[float, float]]:
+def bucket_counts(
+    before: Mapping[str, float], after: Mapping[str, float], histogram: str = _HISTOGRAM
+) -> list[tuple[float, float]]:
     """Upper bound and cumulative count of each bucket of the histogram, between two scrapes."""
     buckets = []
     for name, value in after.items():
-        if name.startswith(_HISTOGRAM):
+        if name.startswith(histogram + "{"):
             bound = float(name.split('le="', 1)[1].split('"', 1)[0])
             buckets.append((bound, value - before.get(name, 0.0)))
     return sorted(buckets)

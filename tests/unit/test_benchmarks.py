@@ -2,8 +2,10 @@
 
 import pytest
 
+from benchmarks.journeys import arrived
 from benchmarks.latency import bucket_counts, bucket_percentile
 from benchmarks.report import Result, at_least, at_most, markdown, not_measured, percentile
+from tests.audio import Beep
 from tests.soak.running import total
 
 INFINITY = float("inf")
@@ -32,6 +34,26 @@ def test_only_what_was_counted_between_two_scrapes_counts() -> None:
     before = {f'{name}{{le="0.05"}}': 3.0, f'{name}{{le="+Inf"}}': 5.0}
     after = {f'{name}{{le="+Inf"}}': 9.0, f'{name}{{le="0.05"}}': 4.0, "longwave_gaps_total": 1.0}
     assert bucket_counts(before, after) == [(0.05, 1.0), (INFINITY, 4.0)]
+
+
+def test_a_histogram_is_told_from_one_whose_name_begins_alike() -> None:
+    after = {'delay_bucket{le="+Inf"}': 3.0, 'delay_bucket_of_others{le="+Inf"}': 5.0}
+    assert bucket_counts({}, after, "delay_bucket") == [(INFINITY, 3.0)]
+
+
+def test_a_beep_s_journey_ends_with_the_block_that_its_first_sample_is_in() -> None:
+    # Opus looks ahead by 312 samples; a block of 240 is on the bus when it is over.
+    beeps = [Beep(480 + 312, 3), Beep(24_000 + 312 + 239, 4), Beep(48_000 + 312 + 240, 5)]
+    sent = [(3, 99.96), (4, 100.47), (5, 100.97)]
+    found = [*arrived(beeps, sent, epoch=100.0)]
+    assert [journey.sent for journey in found] == [99.96, 100.47, 100.97]
+    assert [journey.seconds for journey in found] == pytest.approx([0.055, 0.035, 0.04])
+
+
+def test_a_beep_is_the_last_one_of_its_tone_that_was_sent() -> None:
+    sent = [(0, 95.0), (0, 99.0), (0, 103.0), (1, 90.0)]
+    found = [*arrived([Beep(48_312, 0), Beep(60_312, 1), Beep(72_312, 2)], sent, epoch=100.0)]
+    assert [journey.sent for journey in found] == [99.0]
 
 
 def test_a_total_takes_the_series_that_hold_all_labels() -> None:
