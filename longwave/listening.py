@@ -42,6 +42,8 @@ async def listening(app: web.Application, settings: HttpSettings, metrics: Metri
         handler_cancellation=True,  # a listener that leaves while it is blocked is forgotten at once
         shutdown_timeout=_SHUTDOWN_SECONDS,
         keepalive_timeout=75,
+        # Nobody is taken by the word that a body is compressed: not even what is thrown away is unpacked.
+        auto_decompress=False,
     )
     await runner.setup()
     try:

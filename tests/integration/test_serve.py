@@ -144,3 +144,17 @@ def test_a_full_disk_does_not_stop_live_audio(tmp_path: Path) -> None:
         ready = server.get("/readyz")
         assert ready.status == 200
         assert [what.partition(":")[0] for what in ready.json["degraded"]] == ["journal", "takes"]
+
+
+def test_compressed_garbage_is_refused_without_a_word_in_the_log(tmp_path: Path) -> None:
+    # Anybody can send it, without a token: it is neither unpacked nor worth a traceback.
+    with (
+        Server(tmp_path / "data") as server,
+        socket.create_connection(("127.0.0.1", server.port), 10) as line,
+    ):
+        head = "POST /whip/room HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        head += "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n"
+        line.sendall(head.encode() + b"abc")
+        with line.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 415 ")
+    assert "Traceback" not in server.log_path.read_text()

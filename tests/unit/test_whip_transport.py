@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import aioice
+import pylibsrtp
 import pytest
 from aioice.ice import CandidatePair, StunProtocol
 from aiortc import RTCDtlsTransport
@@ -93,6 +94,23 @@ async def test_media_of_strangers_does_not_even_wait(path: IcePath) -> None:
     assert path._queue.empty()
     path.media_received(b"\x80peer", PEER)
     assert path._queue.get_nowait() == (b"\x80peer", 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "size", "taken"), [(128, 1500, 1), (128, 1501, 0), (191, 65_000, 0), (22, 4000, 1)]
+)
+async def test_media_longer_than_srtp_can_hold_does_not_end_the_session(
+    path: IcePath, first: int, size: int, taken: int
+) -> None:
+    # It takes no keys to send one, only the peer's address: a ValueError would end DTLS.
+    await path.add([Candidate("1", 1, *PEER, "host")])
+    data = bytes([first]) + bytes(size - 1)
+    path.media_received(data, PEER)
+    assert path._queue.qsize() == taken
+    if first == 128:
+        policy = pylibsrtp.Policy(key=bytes(30), ssrc_type=pylibsrtp.Policy.SSRC_ANY_INBOUND)
+        with pytest.raises(pylibsrtp.Error if taken else ValueError):
+            pylibsrtp.Session(policy).unprotect(data)
 
 
 async def test_a_flood_is_held_back_to_a_bound(path: IcePath) -> None:

@@ -8,7 +8,8 @@ that vanished after half a minute. What is used instead, and is private or undoc
   overridden, and its `_nominated`, `_protocols`, `_queue`, `_remote_candidates` read;
 - `aioice.ice.StunProtocol`, the protocol of its sockets, and `Candidate._network_host`;
 - `RTCDtlsTransport`, which asks its ICE transport for `_recv`, `_send` and `role` alone, with `_set_role`,
-  `_send_rtp`, and `_handle_rtp_data` and `_handle_rtcp_data` overridden.
+  `_send_rtp`, and `_handle_rtp_data` and `_handle_rtcp_data` overridden;
+- that pylibsrtp raises ValueError on more than 1500 bytes, which ends an `RTCDtlsTransport`.
 
 tests/unit/test_whip_transport.py fails when an upgrade moves one of them.
 """
@@ -36,8 +37,11 @@ from workers.whip.ports import LOOPBACK, Door
 log = structlog.get_logger()
 
 Address = tuple[str, int]
-# RFC 7983 7: what begins with less than 4 is STUN, all the rest DTLS, RTP or RTCP.
+# RFC 7983 7: what begins with less than 4 is STUN, all the rest DTLS, RTP or RTCP; these from 128 on.
 _FIRST_NOT_STUN: Final = 4
+_FIRST_MEDIA: Final = 128
+# What SRTP is decrypted in has no more room. Whoever forges the peer's address can send a longer one.
+_LONGEST_MEDIA: Final = 1500
 _COMPONENT: Final = 1
 # As many as an offer may name, and as many that show themselves by their checks alone.
 _MAX_ADDRESSES: Final = 200
@@ -127,6 +131,8 @@ class IcePath(Connection):
             if not self._is_peer(addr):
                 return
             self._source = addr
+        if len(data) > _LONGEST_MEDIA and data[0] >= _FIRST_MEDIA:
+            return
         if self._queue.qsize() < _MAX_WAITING:
             self.heard = asyncio.get_running_loop().time()
             self._queue.put_nowait((data, _COMPONENT))
