@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ Speakers = Collection[Speaker[Any]]
 
 # Where so many speak that more arrives with every round, enough was read.
 _ROUNDS: Final = 32
+# A round brings a third of a second at least, of a stall of ten seconds at most: beyond this it is a flood.
+_WAITS: Final = 128
 
 
 async def catch_up(stages: Sequence[Stage], eat: Callable[[Stage, Speakers], Speakers]) -> None:
@@ -22,14 +25,17 @@ async def catch_up(stages: Sequence[Stage], eat: Callable[[Stage, Speakers], Spe
     First everything is read that a buffer takes: of a voice whose packets are all there it can be told which
     came late and which were only read late. Then `eat` writes what is due in a stage, up to a block that one
     of the given speakers may still have a part in, and says whom it waits for. Who is waited for and then
-    brings nothing has been read dry.
+    brings nothing has been read dry, and nobody is waited for without end.
     """
     unread = {speaker for stage in stages for speaker in stage.speakers}
     for _ in range(_ROUNDS):
         if not await _read(unread):
             break
+    waits: Counter[Speaker[Any]] = Counter()
     while hungry := {speaker for stage in stages for speaker in eat(stage, unread)}:
-        unread -= hungry - await _read(hungry)
+        waits.update(hungry)
+        fed = await _read(hungry)
+        unread -= {speaker for speaker in hungry if speaker not in fed or waits[speaker] >= _WAITS}
 
 
 async def _read(speakers: Speakers) -> set[Speaker[Any]]:

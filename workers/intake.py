@@ -97,7 +97,7 @@ class Intake:
     @property
     def prompt(self) -> bool:
         """The next block is here: waiting for more of the sender would not change it."""
-        return self.finished or self.ready
+        return self.finished or self.muted or self.ready
 
     @property
     def drained(self) -> bool:

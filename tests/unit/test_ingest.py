@@ -225,6 +225,27 @@ async def test_after_a_stall_everybody_is_read_to_the_end_before_anything_is_sil
     assert bus.read(10 * BLOCK, 11 * BLOCK).min() == 107
 
 
+async def test_after_a_stall_nobody_is_waited_for_who_floods_while_muted(world: World) -> None:
+    """Nothing of it is kept, so that nothing of it is ever whole, and it is never too much to be read."""
+    ada, bus = await world.live(name="Ada")
+    flooding = await world.ingest.connect("room", "Bo", 1)
+    flooding.intake.mute()
+    world.say(ada, 20 * BLOCK)
+
+    async def flood() -> None:
+        while True:
+            await asyncio.sleep(0)
+            world.say(flooding, BLOCK)
+
+    task = asyncio.create_task(flood())
+    world.now += 10 * world.tick_ns
+    async with asyncio.timeout(10):
+        await world.ingest._catch_up(world.now)
+    task.cancel()
+    assert bus.top == 11 * BLOCK
+    assert bus.read(0, bus.top).min() == 7
+
+
 async def test_all_who_wait_are_in_the_take_that_the_first_sound_begins(world: World) -> None:
     first = await world.ingest.connect("room", "first", 1)
     second = await world.ingest.connect("room", "second", 1)

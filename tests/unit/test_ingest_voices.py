@@ -245,3 +245,23 @@ async def test_a_process_that_stood_still_loses_nothing_of_a_voice(world: World)
     bus = only_bus(world)
     words = decoded(pcm)[RATE + RATE // 2 : RATE + RATE // 2 + 4800]
     assert best_lag(words, bus.read(0, bus.top)[:, 0]).snr_db > 5
+
+
+async def test_after_a_stall_nobody_is_waited_for_who_floods_with_garbage(world: World) -> None:
+    ada = await world.ingest.connect_voice("room", "Ada")
+    flooding = await world.ingest.connect_voice("room", "Bo")
+    play(world, 1.0, (ada, said(world, speechlike(2 * RATE, 1))))
+    bus = only_bus(world)
+
+    async def flood() -> None:
+        while True:
+            await asyncio.sleep(0)
+            world.ingest.hear(flooding, VoicePacket(0, 0, 1, b""))
+
+    task = asyncio.create_task(flood())
+    top, stood = bus.top, SECOND // 5
+    world.now += stood
+    async with asyncio.timeout(10):
+        await world.ingest._catch_up(world.now)
+    task.cancel()
+    assert bus.top == top + RATE // 5
