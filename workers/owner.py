@@ -226,6 +226,7 @@ class TakeOwner:
             elif seat.elders and seat.speaker.source.ready:
                 for elder in seat.elders:
                     self._depart(elder)
+                seat.elders = ()
         return self.mixer.mix([(seat.strip, self._pull(seat, due)) for seat in self._seats])
 
     def _pull(self, seat: Seat, due: int) -> SoundBlock | None:
@@ -268,6 +269,8 @@ class TakeOwner:
         if seat not in self._seats:
             return
         self._seats.remove(seat)
+        # Or one who connects again and again would keep all connections that ever were.
+        seat.elders = ()
         seat.speaker.held = False
         seat.speaker.stir()
         if seat.name is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -200,6 +203,20 @@ def test_a_successor_that_comes_to_nothing_leaves_the_old_one_to_its_end() -> No
     room.tick(20)
     assert room.heard() == [(7, 15), (0, 9)]
     assert [what for _, what, _ in room.story()] == ["join", "leave"]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_connects_again_and_again_leaves_nothing_behind(heard: bool) -> None:
+    """Each time before the connection that is replaced is over; with sound, or never with any."""
+    room = Room()
+    connections = []
+    for _ in range(6):
+        speaker = room.joined("Ada", 7, START_BUFFER if heard else 0)
+        connections.append(weakref.ref(speaker))
+        room.tick(3)
+    del speaker
+    gc.collect()
+    assert sum(there() is not None for there in connections) <= 2  # and the one that it stands in for
 
 
 def test_somebody_without_a_name_replaces_nobody() -> None:
