@@ -126,7 +126,10 @@ def test_pictures_that_carry_the_bundle_stay_in_it_idle() -> None:
     assert {"a=inactive", "a=rtpmap:96 VP8/90000", "a=ice-ufrag:abcd", "a=setup:passive"} <= set(video)
 
 
-@pytest.mark.parametrize(("fmtp", "dtx"), [("usedtx=1;minptime=10", True), ("minptime=10;usedtx=0", False)])
+@pytest.mark.parametrize(
+    ("fmtp", "dtx"),
+    [("usedtx=1;minptime=10", True), ("minptime=10; usedtx=1", True), ("minptime=10;usedtx=0", False)],
+)
 def test_silence_may_be_left_out_where_the_sender_likes_to(fmtp: str, dtx: bool) -> None:
     offer = read_offer(swapped("a=fmtp:111 minptime=10;useinbandfec=1", f"a=fmtp:111 {fmtp}"))
     assert (";usedtx=1\r\n" in write_answer(offer, LOCAL, 1)) == dtx

@@ -153,7 +153,8 @@ def _opus(line: MediaLine, section: Sequence[str]) -> int:
 
 def _asks_for_dtx(section: Sequence[str], payload_type: int) -> bool:
     start = f"a=fmtp:{payload_type} "
-    return any("usedtx=1" in line[len(start) :].split(";") for line in section if line.startswith(start))
+    wishes = (word for line in section if line.startswith(start) for word in line[len(start) :].split(";"))
+    return "usedtx=1" in (word.strip() for word in wishes)
 
 
 def _waits_for_dtls(transport: Sequence[str]) -> bool:
