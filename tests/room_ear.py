@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, resample_poly, sosfilt
 
 from pipeline.mix.loudness import LoudnessMeter
@@ -21,12 +22,13 @@ CLICK: Final = 0.005
 _CLICKS_FROM_HZ: Final = 9_000
 _APART: Final = RATE // 100
 _NEAR: Final = RATE // 100
+_STRETCHES: Final = tuple(step / 1000 for step in range(-5, 6))
 _CHUNK: Final = 10 * RATE
 _AROUND: Final = 64
 
 
 class Found(NamedTuple):
-    """Words that were looked for in a mix: they begin `lag` samples after its beginning.
+    """Words that were looked for in a mix: their middle lies `lag` samples later in it than in the words.
 
     `likeness` is the correlation there, 0 to 1; `clearness` is how many times that of any other place.
     """
@@ -37,18 +39,35 @@ class Found(NamedTuple):
 
 
 def find(words: Sound, mix: Sound) -> Found:
-    """Where `words` are heard in `mix`, which is longer. Their level does not matter."""
+    """Where `words` are heard in `mix`, which is longer, at any level and by up to 0.5 % faster or slower."""
     # The first difference makes pitch and overtones about equally strong, as ears do.
-    ours, theirs = np.diff(words).astype(np.float64), np.diff(mix).astype(np.float64)
-    size = 1 << (len(theirs) - 1).bit_length()
-    spectrum = np.fft.rfft(theirs, size) * np.conj(np.fft.rfft(ours, size))
-    product = np.abs(np.fft.irfft(spectrum, size)[: len(theirs) - len(ours) + 1])
+    theirs = np.diff(mix).astype(np.float64)
+    size = next_fast_len(len(theirs), real=True)
+    spectrum = rfft(theirs, size)
     energy = np.concatenate(([0.0], np.cumsum(theirs**2)))
+    return max(
+        (_find(np.diff(_stretched(words, stretch)), size, spectrum, energy) for stretch in _STRETCHES),
+        key=lambda found: found.likeness,
+    )
+
+
+def _find(
+    ours: NDArray[np.float64], size: int, spectrum: NDArray[np.complex128], energy: NDArray[np.float64]
+) -> Found:
+    places = len(energy) - len(ours)
+    product = np.abs(irfft(spectrum * np.conj(rfft(ours, size)), size)[:places])
     under = energy[len(ours) :] - energy[: -len(ours)]
     likeness = product / np.sqrt(np.maximum(under * np.sum(ours**2), 1e-12))
     lag = int(np.argmax(likeness))
     elsewhere = np.concatenate((likeness[: max(0, lag - _NEAR)], likeness[lag + _NEAR :]))
     return Found(lag, float(likeness[lag]), float(likeness[lag] / elsewhere.max(initial=1e-6)))
+
+
+def _stretched(words: Sound, stretch: float) -> NDArray[np.float64]:
+    """`words` read faster or slower around their middle: as many samples."""
+    middle = len(words) / 2
+    place = middle + (np.arange(len(words)) - middle) * (1 + stretch)
+    return np.asarray(np.interp(place, np.arange(len(words)), words), np.float64)
 
 
 def sharpest(sound: Sound) -> Sound:

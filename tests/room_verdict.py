@@ -99,7 +99,8 @@ def judge(mix: Sound, began: int) -> Verdict:
             if len(spans) > 1
         },
         true_peak_db=true_peak_db(mix),
-        clicks=tuple(clicks(mix)),
+        # A take ends when it is ended, be it in the middle of a word.
+        clicks=tuple(clicks(mix[: -RATE // 10])),
     )
 
 
