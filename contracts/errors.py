@@ -22,13 +22,13 @@
     │   ├── UnknownRoom             404
     │   ├── UnknownSession          404  a WHIP session that is over, or never was
     │   ├── SenderTimeout           408  a body that stopped
-    │   ├── Busy                    409  the room has a sender, or is live
+    │   ├── Busy                    409  another connection or the take's end broke it off; the room is live
     │   ├── PreconditionFailed      412  an If-Match that names another ICE session
     │   ├── TooLarge                413
     │   ├── UnsupportedEncoding     415
     │   ├── UnprocessableOffer      422  SDP without Opus to receive, an ICE restart
     │   ├── PreconditionRequired    428  a PATCH without If-Match
-    │   └── OverCapacity            503  more rooms than this server may hold
+    │   └── OverCapacity            503  more rooms or speakers than this server may hold
     ├── DependencyError           what Longwave stands on fails; never the other party's fault
     │   ├── OriginUnavailable       502  no answer, or no sense in it
     │   └── DiskUnavailable         507  full, not writable, broken
@@ -148,7 +148,7 @@ class SenderTimeout(SpeakerError):
 
 
 class Busy(SpeakerError):
-    """The room already has a sender, or is live."""
+    """A newer connection of the same speaker took over, the take was ended, or the room is live."""
 
 
 class PreconditionFailed(SpeakerError):

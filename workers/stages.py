@@ -31,6 +31,10 @@ T = TypeVar("T")
 _SECOND_NS: Final = 1_000_000_000
 # Timeouts are of seconds: nobody is looked at with every block.
 _LOOK_NS: Final = 100_000_000
+# After so long a standstill of the process nobody could give a sign of life, and has so long to do it now:
+# who watches over a silent voice says every 1.5 s at the latest that it is there.
+_STOOD_NS: Final = _SECOND_NS
+_GRACE_NS: Final = 2 * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,11 @@ class Stages:
 
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
+        stood = now_ns - self._ticked_ns >= _STOOD_NS
         self._ticked_ns = now_ns
         for stage in self:
+            if stood:
+                stage.look_ns = now_ns + _GRACE_NS
             self.guarded(self._tick, stage, now_ns)
 
     def guarded(self, work: Callable[[Stage, int], T], stage: Stage, now_ns: int) -> T | None:

@@ -172,6 +172,21 @@ async def test_a_voice_that_vanishes_is_let_go_and_one_that_is_silent_is_not(wor
     assert world.metric("longwave_speakers_dropped_total", reason="timeout") == 1
 
 
+async def test_nobody_is_let_go_because_the_process_stood_still(world: World) -> None:
+    """Who says nothing on purpose could not even show that they are there."""
+    quiet, gone = [await world.ingest.connect_voice("room", name) for name in ("quiet", "gone")]
+    for speaker in (quiet, gone):
+        world.ingest.alive(speaker)
+    play(world, 1.0)
+    world.now += 6 * SECOND
+    play(world, 1.5)
+    assert quiet.closed is gone.closed is None
+    world.ingest.alive(quiet)
+    play(world, 1.0)
+    assert isinstance(gone.closed, SenderTimeout)
+    assert quiet.closed is None
+
+
 async def test_what_becomes_of_packets_is_counted(world: World) -> None:
     speaker = await world.ingest.connect_voice("room", "Ada")
     play(world, 6.0, (speaker, said(world, speechlike(6 * RATE, 1), Network(loss=0.1, jitter=480, seed=2))))
