@@ -149,7 +149,9 @@ class Stages:
             self.guarded(self._tick, stage, now_ns)
 
     def guarded(self, work: Callable[[Stage, int], T], stage: Stage, now_ns: int) -> T | None:
-        """An error of ours in one room ends that room's take, and no other's."""
+        """An error of ours in one room ends that room's take, and no other's. What is over is left alone."""
+        if self._stages.get(stage.room) is not stage:
+            return None
         try:
             return work(stage, now_ns)
         except Exception:

@@ -246,6 +246,29 @@ async def test_after_a_stall_nobody_is_waited_for_who_floods_while_muted(world: 
     assert bus.read(0, bus.top).min() == 7
 
 
+async def test_a_take_that_is_ended_while_it_catches_up_is_over(world: World) -> None:
+    """The host's request may be among what is read after a stall, and so may the next take's first sound."""
+    ada, bus = await world.live(name="Ada")
+    world.say(ada, 4 * BLOCK)
+
+    async def end() -> None:
+        await asyncio.sleep(0)
+        world.ingest.end("room")
+        again = await world.ingest.connect("room", "Ada", 1)
+        world.say(again, START_BUFFER)
+
+    world.now += 10 * world.tick_ns
+    ending = asyncio.create_task(end())
+    await world.ingest._catch_up(world.now)
+    await ending
+    following = world.hub.live()[-1]
+    assert bus.ended == bus.top
+    assert following.key != bus.key
+    world.tick(2)
+    assert following.top > 0
+    assert world.metric("longwave_unexpected_errors_total", where="owner") == 0
+
+
 async def test_all_who_wait_are_in_the_take_that_the_first_sound_begins(world: World) -> None:
     first = await world.ingest.connect("room", "first", 1)
     second = await world.ingest.connect("room", "second", 1)
