@@ -52,7 +52,10 @@ class RoomHandlers:
     async def get(self, request: web.Request) -> web.Response:
         """The record, the live take if there is one, how many listen, and who is asking."""
         room = _room(request)
-        record = await asyncio.to_thread(self._rooms.get, room)
+        record = self._rooms.known(room)
+        # Everybody in a live room asks again and again, and who connected to it had it looked up.
+        if record is None and self._ingest.live(room) is None:
+            record = await asyncio.to_thread(self._rooms.get, room)
         live = self._ingest.live(room)
         if record is None and live is None:
             raise _NoRoomYet(request[GRANT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Room:
         metrics = Metrics(CollectorRegistry())
         self.metrics = metrics
         self.hub = MemoryHub()
-        rooms = RoomStore(data / "rooms")
+        self.rooms = rooms = RoomStore(data / "rooms")
         keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
@@ -346,3 +347,18 @@ async def test_how_sound_is_treated_is_one_of_two(room: Room) -> None:
         path = f"/pcm/room?sound={sound}"
         async with room.http.put(path, data=bytes(1920), headers=HOST) as answer:
             assert answer.status == status, sound
+
+
+async def test_who_is_in_a_live_room_is_told_while_its_disk_hangs(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room.voice(1000, "channels=2&speaker=Ada"):
+        await room.hears(1000)
+        hanging = threading.Event()
+        monkeypatch.setattr(room.rooms, "get", lambda _: hanging.wait(30))
+        try:
+            async with asyncio.timeout(10):
+                status, said = await room.ask("GET", "")
+        finally:
+            hanging.set()
+    assert (status, [speaker["name"] for speaker in said["live"]["speakers"]]) == (200, ["Ada"])
