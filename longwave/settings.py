@@ -11,6 +11,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import UsageError
+from contracts.take import MAX_SPEAKERS_IN_EVENT
 from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
 from workers.whip.settings import IceServer, WhipSettings, parse_address, parse_ice_servers, parse_udp_ports
 
@@ -114,7 +115,9 @@ class ServeSettings(OriginSettings):
     idle_timeout: float = Field(60.0, ge=1, le=3600, description="seconds without a speaker that end a take")
     sender_timeout: float = Field(30.0, ge=1, le=3600, description="seconds without audio that drop a sender")
     max_rooms: int = Field(200, ge=1, le=10_000, description="rooms that may be live at once")
-    max_speakers: int = Field(16, ge=1, le=100, description="speakers that may be in a room at once")
+    max_speakers: int = Field(
+        16, ge=1, le=MAX_SPEAKERS_IN_EVENT, description="speakers that may be in a room at once"
+    )
     ice_servers: Annotated[tuple[IceServer, ...], NoDecode] = Field(
         (), description="STUN and TURN servers that browsers are told of"
     )
