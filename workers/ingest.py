@@ -174,11 +174,11 @@ class Ingest:
 
     def mute(self, room: str, name: str) -> None:
         """Nobody hears `name` in this take, from here on."""
-        self._stages.live(room).live.mute(name)
+        self._stages.live(room).mute(name)
 
     def unmute(self, room: str, name: str) -> None:
         """`name` is heard again."""
-        self._stages.live(room).live.unmute(name)
+        self._stages.live(room).unmute(name)
 
     def remove(self, room: str, name: str) -> None:
         """Close the connection of `name`; neither the name nor its token comes back in this take."""
@@ -186,7 +186,7 @@ class Ingest:
 
     def chapter(self, room: str, title: str) -> TakeEvent:
         """A chapter called `title` begins at the current instant."""
-        return self._stages.live(room).live.chapter(title)
+        return self._stages.live(room).chapter(title)
 
     def live(self, room: str) -> LiveTake | None:
         """The take that lives in `room`, if any, and who is in it."""

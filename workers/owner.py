@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
@@ -19,6 +19,9 @@ from workers.source import SoundBlock
 from workers.speaker import Speaker
 from workers.story import Story
 from workers.take_clock import TakeClock, real_samples
+
+# Connections of one name that are played to their end: who reconnects faster than that is not heard by it.
+_MOST_ELDERS: Final = 3
 
 
 class TakeOwner:
@@ -60,6 +63,11 @@ class TakeOwner:
         self._flows = False
 
     @property
+    def crowd(self) -> int:
+        """Connections in the mix, with those that are gone and not yet played to their end."""
+        return len(self._seats)
+
+    @property
     def named(self) -> bool:
         """Listeners are being told that somebody speaks."""
         return self._story.named
@@ -92,7 +100,9 @@ class TakeOwner:
         elders = [] if speaker.name is None else [seat for seat in self._seats if seat.name == speaker.name]
         for elder in elders:
             elder.leave()
-        self._seats.append(Seat(speaker, elders))
+        for elder in elders[:-_MOST_ELDERS]:
+            self._depart(elder)
+        self._seats.append(Seat(speaker, elders[-_MOST_ELDERS:]))
 
     def leave(self, speaker: Speaker[Any]) -> None:
         """The connection is gone; what it had sent is played."""

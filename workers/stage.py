@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from contracts.access import Grant
 from contracts.errors import Busy, Forbidden, LongwaveError, OverCapacity, UnknownRoom
-from contracts.take import TakeSettings
+from contracts.take import TakeEvent, TakeSettings
 from workers.guest_list import GuestList
 from workers.owner import TakeOwner
 from workers.speaker import Speaker
+
+# Who left is in the mix until all that was sent is played, a second at most. Each costs as much as a speaker.
+_CROWD: Final = 2
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Stage:
             self.owner.guests.check(name, grant)
         if len(self.speakers) >= most and self.named(name) is None:
             raise OverCapacity(f"all {most} places for speakers in this room are taken")
+        if self.owner is not None and self.owner.crowd >= _CROWD * most:
+            raise OverCapacity("too many have come and gone in this room within a second")
 
     def guest_name(self) -> str:
         """A name for a voice that came without one."""
@@ -82,9 +87,26 @@ class Stage:
         for speaker in self.speakers:
             owner.join(speaker)
 
+    def mute(self, name: str) -> None:
+        """The host wants to hear nothing of `name`. Raises UnknownRoom where nobody of that name is in it."""
+        self.live.mute(name)
+        self._store_soon()
+
+    def unmute(self, name: str) -> None:
+        """The host wants to hear `name` again. Raises UnknownRoom as `mute` does."""
+        self.live.unmute(name)
+        self._store_soon()
+
+    def chapter(self, title: str) -> TakeEvent:
+        """The host begins a chapter. Raises UnknownRoom where no take is live."""
+        event = self.live.chapter(title)
+        self._store_soon()
+        return event
+
     def remove(self, name: str) -> None:
         """The host puts `name` out of the take. Raises UnknownRoom where nobody of that name is in it."""
         self.live.remove(name)
+        self._store_soon()
         speaker = self.named(name)
         if speaker is not None:
             speaker.close(Forbidden("the host has removed you from this take"))
@@ -93,3 +115,7 @@ class Stage:
         """Break off every connection."""
         for speaker in self.speakers:
             speaker.close(reason)
+
+    def _store_soon(self) -> None:
+        """With the next tick, not within a second: the host is told that it is done, and so it should stay."""
+        self.count_at = 0

@@ -219,6 +219,20 @@ def test_who_connects_again_and_again_leaves_nothing_behind(heard: bool) -> None
     assert sum(there() is not None for there in connections) <= 2  # and the one that it stands in for
 
 
+def test_a_storm_of_connections_under_one_name_costs_as_little_as_four() -> None:
+    # Each leaves a second of sound behind that nobody is ready to replace: all of them would be mixed.
+    room = Room()
+    room.joined("Bo", 500)
+    for _ in range(50):
+        room.owner.leave(room.joined("Ada", 7))
+        assert room.owner.crowd <= 5
+    room.tick(2)
+    assert room.owner.crowd <= 5
+    room.say(room.joined("Ada", 9), 9, START_BUFFER)
+    room.tick(3)
+    assert [what for _, what, who in room.story() if who == "Ada"] == ["join"]
+
+
 def test_somebody_without_a_name_replaces_nobody() -> None:
     room = Room()
     room.joined(None, 500)
