@@ -17,8 +17,11 @@ export class People {
     this.#commands = commands;
   }
 
-  /** @param {import("./room_api.js").SpeakerNow[]} speakers @param {{me: string | null, host: boolean}} viewer */
-  show(speakers, { me, host }) {
+  /**
+   * @param {import("./room_api.js").SpeakerNow[]} speakers
+   * @param {{me: string | null, quiet: boolean, host: boolean}} viewer `quiet`: who has muted themselves
+   */
+  show(speakers, { me, quiet, host }) {
     // Nameless streams are told apart by their order.
     const keyed = speakers.map((speaker, index) => [speaker.name ?? `\n${index}`, speaker]);
     const present = new Map(keyed);
@@ -29,7 +32,7 @@ export class People {
     }
     for (const [key, speaker] of present) {
       const row = this.#rows.get(key) ?? this.#add(key, speaker);
-      fill(row, speaker, { mine: speaker.name !== null && speaker.name === me, host });
+      fill(row, speaker, { mine: speaker.name !== null && speaker.name === me, quiet, host });
     }
   }
 
@@ -62,10 +65,10 @@ export class People {
   }
 }
 
-function fill({ item, who, doing, hand, mute }, { name, kind, speaking, muted }, { mine, host }) {
+function fill({ item, who, doing, hand, mute }, { name, kind, speaking, muted }, { mine, quiet, host }) {
   item.dataset.speaking = String(speaking && !muted);
   put(who, `${name ?? "Somebody without a name"}${mine ? " (you)" : ""}`);
-  const what = [KINDS[kind] ?? "", muted ? "muted" : "", speaking && !muted ? "speaking" : ""];
+  const what = [KINDS[kind] ?? "", muted || (mine && quiet) ? "muted" : "", speaking && !muted ? "speaking" : ""];
   put(doing, what.filter((word) => word !== "").join(", "));
   // The host's hand reaches by name.
   hand.hidden = !host || name === null;

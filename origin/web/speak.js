@@ -7,7 +7,7 @@ import { Meter } from "./meter.js";
 import { Microphone } from "./microphone.js";
 import { People } from "./people.js";
 import { RoomApi, readRoom } from "./room_api.js";
-import { WORDS, actionOf, advice, listening, stateOf } from "./speak_words.js";
+import { WORDS, actionOf, advice, complaint, listening, stateOf } from "./speak_words.js";
 import { Speaking } from "./speaking.js";
 import { bindCallButtons, stayAwake, tellCallButtons } from "./stay_awake.js";
 import { claims, expired, takeToken } from "./token.js";
@@ -75,7 +75,8 @@ function show() {
   const [word, hint] = WORDS[state];
   document.body.dataset.state = state;
   say($("state"), word);
-  say($("hint"), [hint, known.message || (known.wanted ? "" : refusal)].filter((text) => text !== "").join(" "));
+  const trouble = complaint(state, known.message || (known.wanted ? "" : refusal));
+  say($("hint"), [hint, trouble].filter((text) => text !== "").join(" "));
   showControls(known, actionOf(state));
   showFields(known);
   meter.run(known.microphone === "open" && !document.hidden);
@@ -95,6 +96,7 @@ function showControls(known, action) {
   $("mute").dataset.icon = known.muted ? "microphone-off" : "microphone";
   $("leave").hidden = !known.wanted;
   $("keys").hidden = !known.wanted || matchMedia("(pointer: coarse)").matches;
+  say($("keys"), `Click it or press the space bar to ${known.muted ? "unmute" : "mute"} yourself.`);
   if (known.wanted && hadFocus) $("mute").focus();
   if (!known.connected && !known.wanted) onAirSince = null;
   if (known.connected) onAirSince ??= performance.now();
@@ -131,7 +133,8 @@ function showRoom() {
   say($("listeners"), room.take === null ? "" : listening(room.listeners));
   const host = ["host", "admin"].includes(role());
   $("alone").hidden = room.speakers.length > 0;
-  people.show(room.speakers, { me: speaking.facts.connected ? $("name").value : null, host });
+  const me = speaking.facts.connected ? $("name").value : null;
+  people.show(room.speakers, { me, quiet: microphone.muted, host });
   $("host").hidden = !host || room.take === null;
 }
 
@@ -149,8 +152,11 @@ function tick() {
   }
 }
 
+let nextLook = null;
+
 /** What the server says of the room, again and again. */
 async function look() {
+  clearTimeout(nextLook);
   const { session } = speaking;
   const said = await api.ask();
   if (said.kind === "known") {
@@ -162,14 +168,15 @@ async function look() {
     speaking.doubt();
   } else if (said.status === 401 || said.status === 403) {
     answer = said.status === 401 ? "unauthorized" : "forbidden";
-    // What a missing token gets is for programs.
-    refusal = said.status === 401 || said.message === "" ? "" : `The server says: ${said.message}.`;
+    refusal = said.message;
+    if (!speaking.facts.wanted && microphone.track !== null) microphone.close();
   }
   connection = await speaking.session?.stats().catch(() => null) ?? null;
   showRoom();
   show();
   const off = document.hidden ? LOOK_HIDDEN_MS : LOOK_OFF_AIR_MS;
-  setTimeout(look, (speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
+  clearTimeout(nextLook);
+  nextLook = setTimeout(look, (speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
 }
 
 async function go() {
@@ -199,7 +206,11 @@ function leave() {
 
 /** Off the air, by whoever's wish, the page does not listen either. */
 function letGo() {
-  if (wasWanted && !speaking.facts.wanted) microphone.close();
+  if (wasWanted && !speaking.facts.wanted) {
+    microphone.close();
+    clearTimeout(nextLook);
+    nextLook = setTimeout(look, 0);
+  }
   wasWanted = speaking.facts.wanted;
 }
 
@@ -248,10 +259,10 @@ function bind() {
   bindCallButtons({ mute: toggleMute, leave });
 }
 
-/** Where the permission was given before, the level is to be seen at once. */
+/** Where the permission was given before, the level is to be seen at once: by whoever may speak. */
 async function openIfAllowed() {
   const permission = await navigator.permissions?.query({ name: "microphone" }).catch(() => null);
-  if (permission?.state === "granted") await microphone.open();
+  if (permission?.state === "granted" && !["unauthorized", "forbidden"].includes(answer)) await microphone.open();
 }
 
 $("debug").hidden = !new URLSearchParams(location.search).has("debug");

@@ -6,7 +6,8 @@ export const WORDS = Object.freeze({
     "Browsers give a microphone only to addresses that begin with https:// (or to localhost). "
     + "Ask whoever runs this server for its https address."],
   unsupported: ["This browser cannot speak here", "It lacks WebRTC. A current Firefox, Chrome, Edge or Safari has it."],
-  unauthorized: ["An invitation is needed", "This room is for those who have a link with a token. Ask its host for one."],
+  unauthorized: ["An invitation is needed",
+    "Everybody may listen; to speak in this room one needs a link from its host. Ask its host for one."],
   expired: ["The invitation has run out", "Ask the host for a new link."],
   forbidden: ["This invitation is not for speaking here", "Ask the host for a link to this room."],
   rejected: ["The server does not take this connection", "Trying the same again will not help."],
@@ -16,10 +17,11 @@ export const WORDS = Object.freeze({
     "Allow it for this page: by the symbol beside the address, or in the settings of the browser or the system."],
   none: ["No microphone was found", "Plug one in; the page takes it by itself."],
   busy: ["The microphone cannot be opened", "Perhaps another program uses it. Close that one, or choose another microphone."],
+  left: ["Off air", "You have left the room, and the microphone is off."],
   ready: ["Off air", "The microphone works. Nobody hears you yet."],
   joining: ["Going on air", ""],
   onair: ["On air", "The room hears you."],
-  muted: ["On air, muted", "Nobody hears you."],
+  muted: ["On air, muted", "Nobody hears you until you unmute yourself."],
   silenced: ["Muted by the host", "Nobody hears you until the host lets you speak again."],
   interrupted: ["The microphone is taken", "The system gives it to something else, such as a call. It comes back by itself."],
   unplugged: ["On air without a microphone", "Plug one in, or choose another one: you are heard again at once."],
@@ -58,7 +60,8 @@ export function stateOf(facts) {
   }
   const refused = facts.stopped ?? (["unauthorized", "forbidden"].includes(facts.room) ? facts.room : null);
   if (refused !== null) return facts.expired && refused !== "ended" ? "expired" : refused;
-  return { closed: "off", open: facts.interrupted ? "interrupted" : "ready" }[facts.microphone] ?? facts.microphone;
+  const closed = facts.wasOnAir ? "left" : "off";
+  return { closed, open: facts.interrupted ? "interrupted" : "ready" }[facts.microphone] ?? facts.microphone;
 }
 
 function onAir(facts) {
@@ -72,7 +75,21 @@ function onAir(facts) {
 export function actionOf(state) {
   if (state === "off" || state === "denied" || state === "busy" || state === "none") return ["Use the microphone", "open"];
   if (state === "ready") return ["Go on air", "go"];
-  return { ended: ["Go on air again", "go"], replaced: ["Speak from here", "go"], rejected: ["Try again", "go"] }[state] ?? null;
+  if (state === "left" || state === "ended") return ["Go on air again", "go"];
+  return { replaced: ["Speak from here", "go"], rejected: ["Try again", "go"] }[state] ?? null;
+}
+
+// The page's own words say as much as the server's would.
+const SAID = new Set(["removed", "expired", "unauthorized"]);
+
+/**
+ * What went wrong, as a sentence: the server's words begin small, the page's own are one already.
+ *
+ * @param {keyof typeof WORDS} state @param {string} message "" where it said nothing
+ */
+export function complaint(state, message) {
+  if (message === "" || SAID.has(state)) return "";
+  return /^\p{Lu}/u.test(message) ? message : `The server says: ${message}.`;
 }
 
 export function listening(count) {

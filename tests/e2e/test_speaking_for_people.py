@@ -58,7 +58,7 @@ def test_the_page_obeys_its_own_policies_and_asks_nobody_else(
     guest = Guest(page)
     guest.go_on_air("Ann")
     page.get_by_role("button", name="Leave").click()
-    guest.wait_for_state("off")
+    guest.wait_for_state("left")
     context.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(shared_server.url)] == []
@@ -83,7 +83,7 @@ def test_every_control_has_a_name_and_its_place_in_the_order(
         guest.wait_for_state("muted")
         assert guest.knows["wanted"], "the key that went on air does not leave again"
         guest.page.get_by_role("button", name="Leave").click()
-        expect(guest.page.get_by_role("button", name="Use the microphone")).to_be_focused()
+        expect(guest.page.get_by_role("button", name="Go on air again")).to_be_focused()
 
 
 def test_a_dialog_keeps_the_focus_and_gives_it_back(shared_server: Server, microphone: Browser) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { WORDS, actionOf, advice, listening, stateOf } from "../../origin/web/speak_words.js";
+import { WORDS, actionOf, advice, complaint, listening, stateOf } from "../../origin/web/speak_words.js";
 
 const ready = {
   secure: true, capable: true, microphone: "open", interrupted: false, room: "known", expired: false, wanted: false,
@@ -15,6 +15,7 @@ const TABLE = [
   ["insecure", { ...ready, secure: false, capable: false }],
   ["unsupported", { ...ready, capable: false }],
   ["off", { ...ready, microphone: "closed" }],
+  ["left", { ...ready, microphone: "closed", wasOnAir: true }],
   ["asking", { ...ready, microphone: "asking" }],
   ["denied", { ...ready, microphone: "denied" }],
   ["none", { ...ready, microphone: "none" }],
@@ -59,10 +60,18 @@ test("every state has a word, and every one that needs somebody to do something 
 test("the button opens the microphone first, then goes on air; where nothing helps there is none", () => {
   assert.equal(actionOf("off")[1], "open");
   assert.equal(actionOf("denied")[1], "open");
-  for (const state of ["ready", "ended", "replaced", "rejected"]) assert.equal(actionOf(state)[1], "go", state);
+  for (const state of ["ready", "left", "ended", "replaced", "rejected"]) assert.equal(actionOf(state)[1], "go", state);
   for (const state of ["insecure", "unsupported", "unauthorized", "expired", "removed", "asking", "onair"]) {
     assert.equal(actionOf(state), null, state);
   }
+});
+
+test("the server's words become a sentence, and are left out where the page's own say as much", () => {
+  assert.equal(complaint("forbidden", "this token is for another room"),
+    "The server says: this token is for another room.");
+  assert.equal(complaint("joining", "The server does not answer."), "The server does not answer.");
+  assert.equal(complaint("removed", "the host has removed you from this take"), "");
+  assert.equal(complaint("forbidden", ""), "");
 });
 
 test("listeners are counted in words", () => {
