@@ -42,7 +42,7 @@ def serve(
         bool | None, typer.Option("--demo", help="Keep a room called 'demo' that speaks [LONGWAVE_DEMO].")
     ] = None,
 ) -> None:
-    """Run every role in one process: rooms in over PCM, LL-HLS out. Needs no other server."""
+    """Run every role in one process: voices in by WHIP or as PCM, LL-HLS out. Needs no other server."""
     from longwave.serve import run_serve
     from longwave.settings import ServeSettings, load_settings
 
@@ -76,7 +76,9 @@ def origin(
 
 @app.command()
 def publish(
-    file: Annotated[Path, typer.Argument(help="Any audio file that FFmpeg's libraries can decode.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Any audio file that FFmpeg's libraries can decode.")
+    ],
     room: Annotated[str, typer.Option(help="The room to play it into.")],
     url: Annotated[str, typer.Option(help="The server.", envvar="LONGWAVE_URL")] = "http://127.0.0.1:8080",
     token: Annotated[
@@ -102,7 +104,7 @@ def publish(
 @app.command()
 def package(
     input_: Annotated[Path, typer.Argument(metavar="INPUT", help="Any audio file that can be decoded.")],
-    outdir: Annotated[Path, typer.Argument(help="Where to write; made if need be.")],
+    outdir: Annotated[Path, typer.Argument(metavar="OUTDIR", help="Where to write; made if need be.")],
     renditions: Annotated[
         str, typer.Option(help="Bit rates, such as 32k,64k.", envvar="LONGWAVE_RENDITIONS")
     ] = "64k",
@@ -121,7 +123,9 @@ def package(
 @app.command()
 def token(
     role: Annotated[str, typer.Option(help="admin, host, speaker or publish.")],
-    room: Annotated[str | None, typer.Option(help="The room it is good for; all without.")] = None,
+    room: Annotated[
+        str | None, typer.Option(help="The only room it is good for; hosts and speakers need one.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The only name that a speaker may use with it.")] = None,
     for_: Annotated[str, typer.Option("--for", help="How long it is good, such as 90m, 12h or 7d.")] = "12h",
 ) -> None:
