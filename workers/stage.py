@@ -117,5 +117,5 @@ class Stage:
             speaker.close(reason)
 
     def _store_soon(self) -> None:
-        """With the next tick, not within a second: the host is told that it is done, and so it should stay."""
+        """With the next tick, not within a second: the host is told that it is done, which should last."""
         self.count_at = 0
