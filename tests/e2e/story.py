@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from playwright.sync_api import Browser
+
 from tests.audio import RATE
 from tests.e2e.listener import Listener
+from tests.e2e.microphone import Guest
 from tests.server import Server
 
 Span = tuple[float, float]
@@ -64,6 +67,14 @@ def hear_beeps(listener: Listener) -> None:
         if len(listener.beeps()) >= 3:
             return
     raise AssertionError(f"no beeps: {listener.knows}")
+
+
+def on_air(microphone: Browser, url: str) -> Guest:
+    """Ann, on a page that goes only with its browser."""
+    guest = Guest(microphone.new_page())
+    guest.page.goto(url)
+    guest.go_on_air("Ann")
+    return guest
 
 
 def kill_nine(sound: Path) -> None:

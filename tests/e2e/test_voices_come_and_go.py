@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.e2e.listener import Listener, listening
-from tests.e2e.microphone import Guest, beeping, speaking, with_microphone
+from tests.e2e.microphone import beeping, speaking, with_microphone
 from tests.e2e.relay import Network
-from tests.e2e.story import hear_beeps, kill_nine, speakers, told
+from tests.e2e.story import hear_beeps, kill_nine, on_air, speakers, told
 from tests.server import Server
 
 pytestmark = [pytest.mark.needs("chromium", "hls.js"), pytest.mark.timeout(180), pytest.mark.faults]
@@ -49,24 +49,18 @@ def test_a_browser_that_is_killed_is_missed_within_seconds_and_another_one_takes
     def story(room: str, listener: Listener) -> None:
         sounds = [beeping(tmp_path / f"{room}-{number}.wav") for number in range(2)]
         with with_microphone(browser, sounds[0]) as doomed:
-            on_air(doomed, server, room)
+            on_air(doomed, f"{server.url}/speak/{room}")
             hear_beeps(listener)
             kill_nine(sounds[0])
             server.wait_for(lambda: speakers(server, room) == [])
         with with_microphone(browser, sounds[1]) as microphone:
-            on_air(microphone, server, room)
+            on_air(microphone, f"{server.url}/speak/{room}")
             hear_beeps(listener)
             record = told(server, room, "Ann")
         assert len(record.joined) == 2
         assert all(record.spoke_within())
 
     without_a_stall(server, browser, story)
-
-
-def on_air(microphone: Browser, server: Server, room: str) -> None:
-    guest = Guest(microphone.new_page())
-    guest.page.goto(f"{server.url}/speak/{room}")
-    guest.go_on_air("Ann")
 
 
 def test_silence_for_longer_than_any_timeout_ends_nothing(
