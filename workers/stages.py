@@ -41,13 +41,14 @@ _GRACE_NS: Final = 2 * _SECOND_NS
 class IngestSettings:
     """`encoder` is the fingerprint for the headers of new takes; timeouts are in seconds.
 
-    Without a sign of life, a sender of PCM is let go after `sender_timeout`, a voice after `voice_timeout`.
+    Without a sign of life, a sender of PCM is let go after `sender_timeout`, a voice after `voice_timeout`: a
+    net below the WHIP session, which knows first.
     """
 
     encoder: str
     idle_timeout: float = 60.0
     sender_timeout: float = 30.0
-    voice_timeout: float = 5.0
+    voice_timeout: float = 10.0
     max_rooms: int = 200
     max_speakers: int = 16
 
@@ -160,9 +161,17 @@ class Stages:
             self._stages.pop(stage.room, None)
             stage.close(LongwaveError("an error of this server's own: connect again"))
             if stage.owner is not None:
-                with contextlib.suppress(Exception):
-                    self._keeper.ended(stage.owner.bus.key, stage.owner.end())
+                self._give_up(stage.owner)
             return None
+
+    def _give_up(self, owner: TakeOwner) -> None:
+        """End a take that we failed at where its bus is; what is known of it is kept."""
+        bus = owner.bus
+        with contextlib.suppress(Exception):
+            owner.end()
+        bus.end(bus.top)
+        self._keeper.tell(bus.key, owner.fresh_events(), owner.guests.orders)
+        self._keeper.ended(bus.key, bus.top, owner.loudness)
 
     def _tick(self, stage: Stage, now_ns: int) -> None:
         if now_ns >= stage.look_ns:

@@ -34,7 +34,7 @@ class Reception:
     def add(self, sequence: int, timestamp: int, now: int) -> None:
         """A packet that arrived at `now`."""
         ahead = (sequence - self._highest) % _SEQUENCES
-        if self._first is None or _MAX_DROPOUT < ahead < _SEQUENCES - _MAX_DROPOUT:
+        if self._first is None or _MAX_DROPOUT <= ahead < _SEQUENCES - _MAX_DROPOUT:
             self._first = self._highest = sequence
             self._received, self._reported = 0, (0, 0)
         elif ahead < _MAX_DROPOUT:
