@@ -18,6 +18,8 @@ const LOOK_MS = 1500;
 // Who is not on air has time, and who does not even look has more.
 const LOOK_OFF_AIR_MS = 3000;
 const LOOK_HIDDEN_MS = 8000;
+// Somebody who left is still listed while the last of their sound is heard.
+const LINGER_MS = 1000;
 const TICK_MS = 100;
 
 const $ = (id) => document.getElementById(id);
@@ -209,7 +211,7 @@ function letGo() {
   if (wasWanted && !speaking.facts.wanted) {
     microphone.close();
     clearTimeout(nextLook);
-    nextLook = setTimeout(look, 0);
+    nextLook = setTimeout(look, LINGER_MS);
   }
   wasWanted = speaking.facts.wanted;
 }
@@ -235,7 +237,8 @@ speaking.addEventListener("change", () => {
 
 function bind() {
   $("listen").href = `/listen/${encodeURIComponent(id)}`;
-  $("name").value = remembered("name") ?? "";
+  // Others than speakers may take another name than their invitation's.
+  $("name").value = remembered("name") ?? claims(token).name ?? "";
   $("setup").addEventListener("submit", (event) => {
     event.preventDefault();
     if (!speaking.facts.wanted) go();

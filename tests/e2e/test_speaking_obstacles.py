@@ -60,10 +60,12 @@ def test_over_https_an_invitation_speaks_under_the_name_it_gives(
 def test_a_removed_guest_s_invitation_is_good_for_nothing_until_the_take_ends(
     secure: SecureServer, microphone: Browser
 ) -> None:
-    host = f"{secure.named}/speak/party#token={invitation('host', 'party')}"
+    host = f"{secure.named}/speak/party#token={invitation('host', 'party', 'Ann')}"
     guest = f"{secure.named}/speak/party#token={invitation('speaker', 'party', 'Ben')}"
     with speaking(microphone, host) as ann, speaking(microphone, guest) as ben:
-        ann.go_on_air("Ann")
+        expect(ann.page.get_by_label("Your name")).to_have_value("Ann")
+        expect(ann.page.get_by_label("Your name")).to_be_editable()
+        ann.go_on_air()
         ben.go_on_air()
         expect(ben.page.get_by_role("button", name="Remove Ann")).to_be_hidden()
         ann.page.get_by_role("button", name="Remove Ben").click()
@@ -96,6 +98,7 @@ def test_without_a_good_invitation_the_page_says_what_to_do(
     )
     with speaking(microphone, f"{secure.named}/speak/lan{text}") as guest:
         says(guest.page, state, hint)
+        guest.wait_until(lambda knows: knows["microphone"] == "closed", "not listened to")
         expect(guest.page.get_by_role("button", name="Go on air")).to_be_hidden()
         expect(guest.page.get_by_role("button", name="Use the microphone")).to_be_hidden()
 
