@@ -84,6 +84,7 @@ async def _run(settings: ServeSettings) -> None:
         if settings.demo:
             await stack.enter_async_context(_demo(url, rooms, settings, keys))
             say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
+            say(f"Speak in a room of your own: {url}/speak/my-room")
         else:
             say(f"Longwave listens on {url}/")
         await stopped([sweeper, *ingest.background, *pool.background])
