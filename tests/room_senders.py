@@ -1,7 +1,8 @@
 """The five of a room of voices as publishers by WHIP, in real time: a program of its own.
 
 ``python -m tests.room_senders URL ROOM SECONDS``. It speaks, mutes and unmutes as the host, ends the take,
-and prints what it knows as JSON: instants in microseconds of UTC, and how late its own packets left.
+and prints what it knows as JSON: instants in microseconds of UTC, and by how much its packets left too late
+in each second.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 from unittest.mock import patch
 
 import aiohttp
-import numpy as np
 
 from pipeline.voice.packet import VoicePacket
 from tests.audio import RATE
@@ -38,7 +38,7 @@ class Senders:
     def __init__(self, url: str, room: str, length: int, http: aiohttp.ClientSession) -> None:
         self._url, self._room, self._length, self._http = url, room, length, http
         self._clients: dict[tuple[str, int], WhipClient] = {}
-        self._late_ns: list[int] = []
+        self._late_ns = [0] * (length // RATE + 1)
         self._zero_ns = 0
 
     async def run(self) -> dict[str, object]:
@@ -64,7 +64,7 @@ class Senders:
                 "end_us": [before_us, time.time_ns() // 1000],
                 "take": ended["take"],
                 "samples": ended["samples"],
-                "late_ms": [float(np.percentile(self._late_ns, share)) / 1e6 for share in (50, 99, 100)],
+                "late_ms": [round(late / 1_000_000, 1) for late in self._late_ns],
             }
 
     def _packets(self) -> list[Step]:
@@ -107,7 +107,8 @@ class Senders:
         client = self._clients.get((voice.name, visit))
         if client is None:  # it has left while this was on its way through a network, or is not there yet
             return
-        self._late_ns.append(time.monotonic_ns() - self._at_ns(at))
+        second = at // RATE
+        self._late_ns[second] = max(self._late_ns[second], time.monotonic_ns() - self._at_ns(at))
         client.sequence, client.timestamp, client.ssrc = packet.sequence, packet.timestamp, packet.ssrc
         await client.send(packet.payload)
 
