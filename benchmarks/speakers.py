@@ -220,7 +220,8 @@ def _result(ours: Ours, peer: dict[int, float], mixing: dict[int, float], second
                 f"{1e6 * mixing[speakers]:.0f} µs",
             )
         )
-    most = max(ours.rounds)
+    most, least = max(ours.rounds), min(ours.rounds)
+    further = (ours.rounds[most].cores - ours.rounds[least].cores) / (most - least)
     p95 = bucket_percentile(ours.rounds[most].delays, 95)
     return report.Result(
         NAME,
@@ -230,6 +231,7 @@ def _result(ours: Ours, peer: dict[int, float], mixing: dict[int, float], second
         notes=(
             f"{seconds:.0f} s each; speech at 32 kbit/s in packets of 20 ms; publishers on the other core",
             f"what they are added to takes {100 * ours.idle:.1f} %: a take in silence, and one that beeps",
+            f"the first speaker ends a silence for the encoder; each further one takes {100 * further:.2f} %",
             "here a voice is decoded, kept in step, levelled, mixed and limited; aiortc's is decoded",
             "packet to bus: from a packet's arrival, by the server's histogram, each voice once a second",
             "sent to bus: from sending a beep's first packet until its first sample is on the bus",
