@@ -73,6 +73,8 @@ def test_a_file_plays_on_in_the_same_take_when_the_server_is_killed_and_comes_ba
         before = whole(server)[:-1]
         server.kill()
         server.start()
+        # Silence makes segments too: the file is back when it has been let in.
+        server.wait_for(lambda: bool(server.get("/rooms/demo").json["live"]["speakers"]), 40)
         server.wait_for(lambda: len(whole(server)) >= len(before) + 2)
         assert take_of(server) == take
         assert whole(server)[: len(before)] == before
