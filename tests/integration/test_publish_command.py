@@ -148,9 +148,12 @@ async def test_the_request_says_who_speaks_with_which_token_and_channels(room: R
     assert room.samples(0).reshape(-1, 2).tolist() == stereo.tolist()
 
 
-async def test_after_a_cut_the_sound_goes_on_where_the_clock_is(room: Room, tmp_path: Path) -> None:
+async def test_after_a_cut_the_sound_goes_on_where_the_clock_is(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.backoff.random.uniform", lambda _least, most: most)
     pcm = np.resize(ramp(65_000), 5 * RATE // 2)
-    # Away for more than 0.7 s, of which 0.4 s at most had been sent ahead.
+    # Away for 1.4 s, of which 0.4 s at most had been sent ahead.
     room.handlers = [take_and_break(2 * 4800), *[refuse(503, "starting")] * 2, take_all]
     view = Seen()
     await publish(PublishOptions(write_wav(tmp_path / "a.wav", pcm), "demo", room.url), view)
