@@ -9,6 +9,8 @@ const HOLE = 0.01;
 const STARTING = 0.7;
 // The playhead is looked at every 100 ms and moves in steps of some 10 ms: standing this long is a stall.
 const STALL = 0.15;
+// A seek that takes longer leads nowhere: what it waits for was never made.
+const IN_VAIN = 1;
 
 /** Keeps one media element near the live edge of one engine. Call `tick` about ten times a second. */
 export class Follower {
@@ -26,6 +28,7 @@ export class Follower {
   #lastTick = null;
   #stalled = false;
   #counted = false;
+  #seekingSince = null;
 
   constructor(media) {
     this.#media = media;
@@ -59,7 +62,9 @@ export class Follower {
     const media = this.#media;
     const elapsed = this.#lastTick === null ? 0 : Math.min(1, now - this.#lastTick);
     this.#lastTick = now;
-    if (media.paused || media.seeking || media.ended) {
+    const waiting = media.seeking && !this.#seeksInVain(now);
+    if (!media.seeking) this.#seekingSince = null;
+    if (media.paused || waiting || media.ended) {
       this.stillSince = null;
       this.#lastTime = null;
       return;
@@ -109,6 +114,12 @@ export class Follower {
     }
     if (this.stillSince === null) this.#counted = false;
     this.#lastTime = time;
+  }
+
+  /** A nudge of the engine can end in a gap. Who follows live goes on behind it; who scrubbed back waits. */
+  #seeksInVain(now) {
+    this.#seekingSince ??= now;
+    return this.following && now - this.#seekingSince > IN_VAIN;
   }
 
   /** Sound that is buffered after a hole (a gap that a restart of the server left) is better than silence. */
