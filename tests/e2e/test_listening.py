@@ -25,7 +25,9 @@ def hear_without_a_stall(listener: Listener, seconds: float) -> None:
         listener.forget()
         stalls = listener.knows["stalls"]
         listener.hear(seconds)
-        if listener.knows["stalls"] == stalls:
+        tones = [beep.tone for beep in listener.beeps()]
+        # A jump that makes up for a pause says a few milliseconds twice, or not at all.
+        if listener.knows["stalls"] == stalls and lost_and_doubled(tones) == (0, 0):
             return
     raise AssertionError(f"it stalls again and again: {listener.knows}")
 
