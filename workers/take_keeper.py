@@ -242,7 +242,9 @@ class TakeKeeper:
 
     async def _write_story(self, kept: _Kept) -> None:
         """What has happened, what the host ordered, and once the take is over its record."""
-        if kept.events:
+        # Looked at first: before a take ends, all of it was told, but more may be told while the disk writes.
+        over = kept.wanted.ended
+        while kept.events:
             events = tuple(kept.events)
             await self._in_thread(self._append, kept, events)
             del kept.events[: len(events)]
@@ -250,7 +252,7 @@ class TakeKeeper:
             orders = kept.orders
             await self._in_thread(self._store.put_orders, kept.key, orders)
             kept.safe_orders = orders
-        if kept.wanted.ended and not kept.recorded:
+        if over and not kept.recorded:
             await self._in_thread(self._record, kept, kept.wanted.heartbeat)
             kept.recorded = True
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 from contracts.access import Grant
 from contracts.errors import DiskUnavailable, Forbidden
-from contracts.take import TakeKey
+from contracts.take import TakeEvent, TakeKey
+from storage.event_log import EventLog
 from storage.take_record import TakeRecord
 from tests.world import BLOCK, World, until
 from workers.speaker import PcmSpeaker
@@ -106,6 +109,32 @@ async def test_a_killed_server_still_knows_what_happened_before(tmp_path: Path) 
     assert told["loudness"] is None
     await second.ingest.stop()
     await first.ingest.stop()
+
+
+async def test_what_is_told_last_while_the_disk_is_busy_is_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, free = threading.Event(), threading.Event()
+    append = EventLog.append
+
+    def slowly(log: EventLog, events: Iterable[TakeEvent]) -> None:
+        busy.set()
+        free.wait(20)
+        append(log, events)
+
+    monkeypatch.setattr(EventLog, "append", slowly)
+    world = World(tmp_path)
+    await world.resume()
+    key, speakers = await begin(world, "Ada")
+    talk(world, {speakers["Ada"]: True}, 2)
+    await until(busy.is_set)
+    world.ingest.chapter("room", "The last word")
+    talk(world, {speakers["Ada"]: True}, 0.1)
+    world.ingest.end("room")
+    free.set()
+    await until(lambda: record(tmp_path, key) is not None)
+    assert [chapter["title"] for chapter in record(tmp_path, key)["chapters"]] == ["The last word"]
+    await world.ingest.stop()
 
 
 async def test_a_record_that_the_disk_refuses_is_written_later(
