@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import SAMPLE_RATE
 from pipeline.mix.filters import RumbleFilter
+from pipeline.mix.samples import Steps
 
 FRAME: Final = SAMPLE_RATE // 50
 """Samples of a look, 20 ms."""
@@ -33,8 +34,7 @@ class Activity:
 
     def __init__(self, channels: int) -> None:
         self._filter = RumbleFilter(channels)
-        self._pending: list[NDArray[np.float32]] = []
-        self._samples = 0
+        self._looks = Steps(FRAME)
         self._floor: deque[float] = deque([_LOWEST], maxlen=_FLOOR_LOOKS)
         self._row = 0
         self.speaking = False
@@ -48,15 +48,9 @@ class Activity:
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Take (n, channels) samples in, full scale 1.0."""
-        self._pending.append(pcm)
-        self._samples += len(pcm)
-        if self._samples < FRAME:
-            return
-        sound = np.concatenate(self._pending) if len(self._pending) > 1 else pcm
-        whole = self._samples - self._samples % FRAME
-        self._pending = [sound[whole:]] if whole < self._samples else []
-        self._samples -= whole
-        self.look(self._filter.process(sound[:whole]))
+        whole = self._looks.add(pcm)
+        if whole is not None:
+            self.look(self._filter.process(whole))
 
     def look(self, filtered: NDArray[np.float32]) -> None:
         """Take samples in that have lost their rumble elsewhere, `FRAME` or a multiple of it."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import SAMPLE_RATE
 from pipeline.mix.loudness import STEP, k_weighting, lufs
+from pipeline.mix.samples import Gathered
 
 MAX_GAIN_DB: Final = 30.0
 """As much as a whisper far from the microphone needs; beyond it is only noise."""
@@ -36,8 +37,7 @@ class Leveller:
     def __init__(self, channels: int, target: float) -> None:
         self._target = target
         self._weighting = k_weighting(channels)
-        self._pending: list[NDArray[np.float32]] = []
-        self._samples = 0
+        self._unheard = Gathered(STEP)
         self._voiced = False
         self._energy = 0.0
         self._steps = 0
@@ -62,15 +62,13 @@ class Leveller:
         return pcm * ramp[:, None]
 
     def _listen(self, pcm: NDArray[np.float32]) -> None:
-        self._pending.append(pcm)
-        self._samples += len(pcm)
-        if self._samples < STEP:
+        sound = self._unheard.add(pcm)
+        if sound is None:
             return
-        sound = np.concatenate(self._pending) if len(self._pending) > 1 else pcm
         weighted = self._weighting.process(sound).reshape(-1)
         if self._voiced:
-            self._learn(float(np.dot(weighted, weighted)) / self._samples)
-        self._pending, self._samples, self._voiced = [], 0, False
+            self._learn(float(np.dot(weighted, weighted)) / len(sound))
+        self._voiced = False
 
     def _learn(self, energy: float) -> None:
         if energy > self._energy * 10 ** (-_GATE / 10):

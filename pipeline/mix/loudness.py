@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import SAMPLE_RATE
 from pipeline.mix.filters import StreamFilter
+from pipeline.mix.samples import Steps
 
 STEP: Final = SAMPLE_RATE // 10
 """Samples of a measuring step, 100 ms."""
@@ -51,8 +52,7 @@ class LoudnessMeter:
     def __init__(self, channels: int) -> None:
         self._channels = channels
         self._weighting = k_weighting(channels)
-        self._pending: list[NDArray[np.float32]] = []
-        self._samples = 0
+        self._pieces = Steps(STEP)
         self._steps: deque[float] = deque(maxlen=_SHORT_TERM_STEPS)
         self._energy = np.zeros(_BINS)
         self._count = np.zeros(_BINS, dtype=np.int64)
@@ -79,15 +79,10 @@ class LoudnessMeter:
 
     def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Take (n, channels) samples in, full scale 1.0; gives the steps that are whole now, K-weighted."""
-        self._pending.append(pcm)
-        self._samples += len(pcm)
-        if self._samples < STEP:
+        whole = self._pieces.add(pcm)
+        if whole is None:
             return None
-        sound = np.concatenate(self._pending) if len(self._pending) > 1 else pcm
-        whole = self._samples - self._samples % STEP
-        self._pending = [sound[whole:]] if whole < self._samples else []
-        self._samples -= whole
-        weighted = self._weighting.process(sound[:whole])
+        weighted = self._weighting.process(whole)
         for step in weighted.reshape(-1, STEP * self._channels):
             self._add(float(np.dot(step, step)) / STEP)
         return weighted

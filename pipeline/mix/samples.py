@@ -31,11 +31,11 @@ class Gathered:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._blocks: list[NDArray[np.int16]] = []
+        self._blocks: list[NDArray[np.int16] | NDArray[np.float32]] = []
         self.samples = 0
         """Gathered so far."""
 
-    def add(self, pcm: NDArray[np.int16]) -> NDArray[np.float32] | None:
+    def add(self, pcm: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Take (n, channels) in; all of it as floats as soon as it is enough."""
         self._blocks.append(pcm)
         self.samples += len(pcm)
@@ -45,6 +45,25 @@ class Gathered:
         """Whatever there is, if there is something."""
         if not self._blocks:
             return None
-        together = to_unit(np.concatenate(self._blocks))
+        # All of one kind: who gathers 16 bits never adds floats.
+        together = to_unit(cast("NDArray[np.int16] | NDArray[np.float32]", np.concatenate(self._blocks)))
         self._blocks, self.samples = [], 0
         return together
+
+
+class Steps:
+    """A stream in pieces of any length, given on in whole steps of `size` samples: what is over waits."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._gathered = Gathered(size)
+
+    def add(self, pcm: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Take (n, channels) in; all steps that are whole now, in one array, if there are any."""
+        together = self._gathered.add(pcm)
+        if together is None:
+            return None
+        whole = len(together) - len(together) % self._size
+        if whole < len(together):
+            self._gathered.add(together[whole:])
+        return together[:whole]
