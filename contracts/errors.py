@@ -6,7 +6,9 @@
     ├── ListenerError             a player or a CDN asked for what it cannot have
     │   ├── BadDirective            400  a query that no playlist can answer
     │   ├── NotFound                404  no such room, take, rendition, part
-    │   └── NotReady                503  blocked without progress, filling, starting, draining
+    │   ├── NotReady                503  blocked without progress, filling, starting, draining
+    │   ├── StillLive               409  a replay of a take that is live, or not finished yet
+    │   └── RangeNotSatisfiable     416  bytes beyond the end
     ├── PublisherError            a worker handed over what the origin cannot take
     │   ├── MalformedMedia          400  not one moof+mdat on the grid, not a header, not an event
     │   ├── UnknownTake             404  take.json was not put first
@@ -23,6 +25,7 @@
     │   ├── UnknownSession          404  a WHIP session that is over, or never was
     │   ├── SenderTimeout           408  a body that stopped
     │   ├── Busy                    409  another connection or the take's end broke it off; the room is live
+    │   ├── EditConflict            409  somebody else changed it in the same moment
     │   ├── PreconditionFailed      412  an If-Match that names another ICE session
     │   ├── TooLarge                413
     │   ├── UnsupportedEncoding     415
@@ -31,10 +34,13 @@
     │   └── OverCapacity            503  more rooms or speakers than this server may hold
     ├── DependencyError           what Longwave stands on fails; never the other party's fault
     │   ├── OriginUnavailable       502  no answer, or no sense in it
-    │   └── DiskUnavailable         507  full, not writable, broken
+    │   ├── ObjectDamaged           502  a stored object is not what was stored
+    │   └── StorageUnavailable      503  no answer, refused, timed out
+    │       └── DiskUnavailable     507  full, not writable, broken
     ├── UsageError                the command line: one line on stderr, exit code 2
     │   └── UndecodableFile
-    └── BusRefused, SamplesLost   (workers/bus.py) out of step with the bus; handled inside, nobody's answer
+    ├── BusRefused, SamplesLost   (workers/bus.py) out of step with the bus; handled inside, nobody's answer
+    └── ObjectMissing, -Changed   (storage/objects.py) handled inside, nobody's answer
 """
 
 from __future__ import annotations
@@ -58,6 +64,10 @@ class LongwaveError(Exception):
         """Further members of the JSON answer, beside `error`."""
         return {}
 
+    def headers(self) -> Mapping[str, str]:
+        """Header fields that belong to the answer."""
+        return {}
+
 
 class ListenerError(LongwaveError):
     """A player or a CDN asked for what it cannot have."""
@@ -73,6 +83,33 @@ class NotFound(ListenerError):
 
 class NotReady(ListenerError):
     """Blocked without progress, filling, starting or draining: the same request is right a moment later."""
+
+
+class StillLive(ListenerError):
+    """A replay that is not there yet, because its take is live or being finished.
+
+    `retry_after` is in seconds.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def headers(self) -> Mapping[str, str]:
+        """When to come back."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class RangeNotSatisfiable(ListenerError):
+    """Bytes beyond the end of what is `size` bytes long (RFC 9110 15.5.17)."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+    def headers(self) -> Mapping[str, str]:
+        """How long it is (RFC 9110 14.4)."""
+        return {"Content-Range": f"bytes */{self.size}"}
 
 
 class PublisherError(LongwaveError):
@@ -151,6 +188,10 @@ class Busy(SpeakerError):
     """A newer connection of the same speaker took over, the take was ended, or the room is live."""
 
 
+class EditConflict(SpeakerError):
+    """Somebody else changed the same thing in the same moment: read it again."""
+
+
 class PreconditionFailed(SpeakerError):
     """An If-Match that does not name what is here."""
 
@@ -183,7 +224,15 @@ class OriginUnavailable(DependencyError):
     """An origin gave no answer, or one without sense."""
 
 
-class DiskUnavailable(DependencyError):
+class ObjectDamaged(DependencyError):
+    """A stored object whose bytes are not those that were stored."""
+
+
+class StorageUnavailable(DependencyError):
+    """A storage that gives no answer, refuses or times out. It may work a moment later."""
+
+
+class DiskUnavailable(StorageUnavailable):
     """A disk that is full, not writable or broken."""
 
 
@@ -199,6 +248,8 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     BadDirective: 400,
     NotFound: 404,
     NotReady: 503,
+    StillLive: 409,
+    RangeNotSatisfiable: 416,
     MalformedMedia: 400,
     UnknownTake: 404,
     OutOfOrder: 409,
@@ -213,6 +264,7 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     UnknownSession: 404,
     SenderTimeout: 408,
     Busy: 409,
+    EditConflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
     UnsupportedEncoding: 415,
@@ -220,6 +272,8 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     PreconditionRequired: 428,
     OverCapacity: 503,
     OriginUnavailable: 502,
+    ObjectDamaged: 502,
+    StorageUnavailable: 503,
     DiskUnavailable: 507,
     UsageError: 400,
 }

@@ -79,6 +79,7 @@ def error_middleware(cache_control: Callable[[int], str], metrics: Metrics) -> M
         except LongwaveError as error:
             status = http_status(error)
             response = json_error(status, error.message, cache_control(status), error.details())
+            response.headers.update(error.headers())
         except web.HTTPException as error:
             response = _foreign(error, cache_control)
         except (asyncio.CancelledError, ConnectionResetError):

@@ -23,7 +23,9 @@ class Kind(StrEnum):
     PLAYLIST = "playlist"
     MULTIVARIANT = "multivariant"
     ENDED_PLAYLIST = "ended_playlist"
-    RECORD = "record"
+    REPLAY = "replay"
+    HIDDEN_REPLAY = "hidden_replay"
+    FEED = "feed"
     LOBBY = "lobby"
     PAGE = "page"
     STATUS = "status"
@@ -46,8 +48,11 @@ CACHE_CONTROL: Final[Mapping[Kind, str]] = {
     Kind.PLAYLIST: _BRIEFLY,
     Kind.MULTIVARIANT: _BRIEFLY,
     Kind.ENDED_PLAYLIST: "public, max-age=60",
-    # Never written again, but a host may delete the take.
-    Kind.RECORD: "public, max-age=60",
+    # What is kept of a take: a host may edit, unpublish or delete it.
+    Kind.REPLAY: "public, max-age=60",
+    # The same, of a replay that is not published, for its host.
+    Kind.HIDDEN_REPLAY: _NEVER,
+    Kind.FEED: "public, max-age=60",
     Kind.LOBBY: _BRIEFLY,
     # Pages change with a release: kept, but asked about (ETag).
     Kind.PAGE: "no-cache",

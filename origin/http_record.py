@@ -31,13 +31,13 @@ class RecordHandlers:
 
     async def record(self, request: web.Request) -> web.StreamResponse:
         """The record as it was written."""
-        request[KIND] = Kind.RECORD
+        request[KIND] = Kind.REPLAY
         where = request.match_info
         body = await asyncio.to_thread(self._record_of, TakeKey(where["room"], where["take"]))
         if body is None:
             raise NotFound("no such take has ended here")
         return respond(
-            request, represent(Kind.RECORD, "application/json", (body,), content_etag((body,)), {})
+            request, represent(Kind.REPLAY, "application/json", (body,), content_etag((body,)), {})
         )
 
 

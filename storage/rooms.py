@@ -22,20 +22,24 @@ _VISIBILITIES: Final = get_args(Visibility)
 RoomSound = Literal["auto", "voice", "as-is"]
 """Who is filtered and levelled: microphones (WHIP, WebSocket) but no programme (PUT); all; nobody."""
 SOUNDS: Final = get_args(RoomSound)
-_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility", "sound")
+Replays = Literal["published", "unpublished"]
+"""What a new replay of the room is at first."""
+REPLAYS: Final = get_args(Replays)
+_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility", "sound", "replays")
 
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
     """A room as its host wants it. The settings are for the next take; a live take keeps its own.
 
-    `sound` is for speakers who connect from now on.
+    `sound` is for speakers who connect from now on, `replays` for takes that end from now on.
     """
 
     title: str = ""
     settings: TakeSettings = field(default_factory=TakeSettings)
     visibility: Visibility = "public"
     sound: RoomSound = "auto"
+    replays: Replays = "published"
 
     def to_json(self) -> dict[str, object]:
         """The wire form, and the file's."""
@@ -46,6 +50,7 @@ class RoomRecord:
             "parts": self.settings.parts,
             "visibility": self.visibility,
             "sound": self.sound,
+            "replays": self.replays,
         }
 
     @classmethod
@@ -62,7 +67,10 @@ class RoomRecord:
         sound = obj.get("sound", "auto")
         if sound not in SOUNDS:
             raise BadRequest(f"sound: {', '.join(SOUNDS)}")
-        return cls(title=_title(obj), settings=_settings(obj), visibility=visibility, sound=sound)
+        replays = obj.get("replays", "published")
+        if replays not in REPLAYS:
+            raise BadRequest(f"replays: {' or '.join(REPLAYS)}")
+        return cls(_title(obj), _settings(obj), visibility, sound, replays)
 
 
 class RoomStore:

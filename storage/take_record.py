@@ -1,13 +1,15 @@
-"""What happened in a take, told once it is over: `take.json`. Pure: events in, a value out.
+"""What happened in a take, told by its owner once it is over: `story.json`. Pure: events in, a value out.
 
-    {"room", "take", "epoch_us", "started_at", "samples", "seconds",
+    {"room", "take", "room_title", "published", "epoch_us", "started_at", "samples", "seconds",
      "channels", "parts", "renditions", "encoder",
      "speakers": [{"name", "joined": [[from, to], …], "spoke": [[from, to], …], "muted": [[from, to], …]}],
      "chapters": [{"sample", "title"}],
      "loudness": {"integrated", "true_peak"} or null,
      "events": [{"sample", "n", "kind", …}]}
 
-`from`, `to` (which is left out) and `sample` count samples at 48 kHz from the take's epoch.
+`from`, `to` (which is left out) and `sample` count samples at 48 kHz from the take's epoch. `published` says
+whether its replay is to be public at first, as its room wanted it. `take.json` is the same with what was
+archived of it (`storage.commit`).
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
-from contracts.take import EventKind, TakeEvent, TakeHeader, TakeKey
+from contracts.ids import check_room, check_take
+from contracts.take import EventKind, Rendition, TakeEvent, TakeHeader, TakeKey, TakeSettings
 
 _SAMPLE_RATE: Final = 48_000
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,8 +49,20 @@ class Loudness:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known when a take ends: how loud it was, its room's title, whether its replay is public."""
+
+    loudness: Loudness | None = None
+    room_title: str = ""
+    published: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TakeRecord:
-    """One take that is over. `samples` is its length; `events` is all that was said of it, in order."""
+    """One take that is over. `samples` is its length; `events` is all that was said of it, in order.
+
+    `room_title` is what the room was called when it ended.
+    """
 
     key: TakeKey
     header: TakeHeader
@@ -56,14 +71,22 @@ class TakeRecord:
     chapters: tuple[TakeEvent, ...]
     loudness: Loudness | None
     events: tuple[TakeEvent, ...]
+    room_title: str = ""
+    published: bool = True
+
+    @property
+    def started_at(self) -> datetime:
+        """The UTC instant of sample 0."""
+        return _UNIX_EPOCH + timedelta(microseconds=self.header.epoch_us)
 
     def to_json(self) -> dict[str, object]:
         """The file's form."""
-        started = _UNIX_EPOCH + timedelta(microseconds=self.header.epoch_us)
         return {
             "room": self.key.room,
             "take": self.key.take,
-            "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "room_title": self.room_title,
+            "published": self.published,
+            "started_at": self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "samples": self.samples,
             "seconds": round(self.samples / _SAMPLE_RATE, 5),
             **self.header.to_json(),
@@ -73,19 +96,45 @@ class TakeRecord:
             "events": [{"sample": event.sample, "n": event.n, **event.to_json()} for event in self.events],
         }
 
+    @classmethod
+    def from_json(cls, obj: Any) -> TakeRecord:  # noqa: ANN401 - parsed JSON
+        """From the file's form. Raises KeyError, TypeError or ValueError (BadRequest) on nonsense."""
+        settings = TakeSettings(
+            obj["channels"], obj["parts"], tuple(Rendition(str(name)) for name in obj["renditions"])
+        )
+        events = tuple(_read_event(event) for event in obj["events"])
+        by_id = {(event.sample, event.title): event for event in events if event.kind == "chapter"}
+        loudness = obj["loudness"]
+        return cls(
+            key=TakeKey(check_room(obj["room"]), check_take(obj["take"])),
+            header=TakeHeader(int(obj["epoch_us"]), settings, str(obj["encoder"])),
+            samples=int(obj["samples"]),
+            speakers=tuple(_read_speaker(speaker) for speaker in obj["speakers"]),
+            chapters=tuple(
+                by_id.get((chapter["sample"], chapter["title"]))
+                or TakeEvent(int(chapter["sample"]), 0, "chapter", title=str(chapter["title"]))
+                for chapter in obj["chapters"]
+            ),
+            loudness=None if loudness is None else Loudness(loudness["integrated"], loudness["true_peak"]),
+            events=events,
+            room_title=str(obj.get("room_title", "")),
+            published=bool(obj.get("published", True)),
+        )
+
 
 def take_record(
     key: TakeKey,
     header: TakeHeader,
     samples: int,
     events: Iterable[TakeEvent],
-    loudness: Loudness | None = None,
+    ending: Ending | None = None,
 ) -> TakeRecord:
     """The record of a take of `samples`. `events` may come in any order, and twice.
 
     What was open at the end ends there. Who leaves speaks no more, also where nobody said so; who joins again
     without having left (the server was killed in between) was there all the time.
     """
+    ending = ending or Ending()
     unique = {(event.sample, event.n): event for event in events}
     ordered = tuple(unique[name] for name in sorted(unique))
     return TakeRecord(
@@ -94,8 +143,10 @@ def take_record(
         samples=samples,
         speakers=_speakers(ordered, samples),
         chapters=tuple(event for event in ordered if event.kind == "chapter" and event.sample < samples),
-        loudness=loudness,
+        loudness=ending.loudness,
         events=ordered,
+        room_title=ending.room_title,
+        published=ending.published,
     )
 
 
@@ -162,3 +213,16 @@ def _loudness(loudness: Loudness | None) -> dict[str, object] | None:
         "integrated": round(loudness.integrated, 2),
         "true_peak": None if peak is None else round(peak, 2),
     }
+
+
+def _read_speaker(obj: Any) -> SpeakerRecord:  # noqa: ANN401 - parsed JSON
+    spans = {what: tuple((int(a), int(b)) for a, b in obj[what]) for what in ("joined", "spoke", "muted")}
+    return SpeakerRecord(str(obj["name"]), **spans)
+
+
+def _read_event(obj: Any) -> TakeEvent:  # noqa: ANN401 - parsed JSON
+    if obj["kind"] not in get_args(EventKind):
+        raise ValueError(f"an event of kind {obj['kind']!s:.20}")
+    names = tuple(str(name) for name in obj.get("speakers", ()))
+    kind = cast("EventKind", obj["kind"])
+    return TakeEvent(int(obj["sample"]), int(obj["n"]), kind, title=str(obj.get("title", "")), speakers=names)

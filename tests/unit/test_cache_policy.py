@@ -19,7 +19,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
         (Kind.PLAYLIST, "public, max-age=1"),
         (Kind.MULTIVARIANT, "public, max-age=1"),
         (Kind.ENDED_PLAYLIST, "public, max-age=60"),
-        (Kind.RECORD, "public, max-age=60"),
+        (Kind.REPLAY, "public, max-age=60"),
+        (Kind.HIDDEN_REPLAY, "no-store"),
+        (Kind.FEED, "public, max-age=60"),
     ],
 )
 def test_what_may_be_kept_for_how_long(kind: Kind, header: str) -> None:
@@ -35,6 +37,6 @@ def test_errors_that_a_crowd_may_meet_are_kept_for_a_second(status: int) -> None
     assert error_cache_control(status) == "public, max-age=1"
 
 
-@pytest.mark.parametrize("status", [401, 403, 405, 409, 410, 413])
+@pytest.mark.parametrize("status", [401, 403, 405, 409, 410, 413, 416])
 def test_other_errors_are_not_kept(status: int) -> None:
     assert error_cache_control(status) == "no-store"

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.take import EventKind, TakeEvent, TakeKey
-from storage.take_record import Loudness, SpeakerRecord, TakeRecord, take_record
+from storage.take_record import Ending, Loudness, SpeakerRecord, TakeRecord, take_record
 from tests.takes import header
 
 KEY = TakeKey("town-hall", "20260101T000000Z-abc234")
@@ -101,10 +102,13 @@ def test_events_in_any_order_and_twice_make_the_same_record() -> None:
 def test_the_record_as_json() -> None:
     chapter = TakeEvent(480, 1, "chapter", title="Hällo 🎙")
     join = TakeEvent(0, 0, "join", speakers=("Ann",))
-    made = take_record(KEY, header("64k", "32k"), 96_256, [join, chapter], Loudness(-19.04321, -1.2345))
+    ending = Ending(Loudness(-19.04321, -1.2345), "Town hall", published=False)
+    made = take_record(KEY, header("64k", "32k"), 96_256, [join, chapter], ending)
     assert made.to_json() == {
         "room": "town-hall",
         "take": "20260101T000000Z-abc234",
+        "room_title": "Town hall",
+        "published": False,
         "started_at": "2026-01-01T00:00:00.000Z",
         "epoch_us": 1_767_225_600_000_000,
         "samples": 96_256,
@@ -123,12 +127,20 @@ def test_the_record_as_json() -> None:
     }
 
 
+def test_what_was_written_is_read_again() -> None:
+    chapter = TakeEvent(480, 1, "chapter", title="Hällo 🎙")
+    join = TakeEvent(0, 0, "join", speakers=("Ann",))
+    ending = Ending(Loudness(-19.04, -1.23), "Town hall", published=False)
+    made = take_record(KEY, header("64k", "32k"), 96_256, [join, chapter], ending)
+    assert TakeRecord.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
 @pytest.mark.parametrize(
     ("loudness", "expected"),
     [(None, None), (Loudness(-23.0), {"integrated": -23.0, "true_peak": None})],
 )
 def test_loudness_that_is_not_known_is_null(loudness: Loudness | None, expected: object) -> None:
-    assert take_record(KEY, header(), 0, [], loudness).to_json()["loudness"] == expected
+    assert take_record(KEY, header(), 0, [], Ending(loudness)).to_json()["loudness"] == expected
 
 
 KINDS: tuple[EventKind, ...] = ("join", "leave", "start", "stop", "mute", "unmute")

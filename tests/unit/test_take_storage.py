@@ -14,7 +14,7 @@ from contracts.errors import BadRequest, DiskUnavailable
 from contracts.take import TakeEvent, TakeKey
 from storage.event_log import EventLog, read_events
 from storage.files import write_once
-from storage.take_record import Loudness, take_record
+from storage.take_record import Ending, Loudness, take_record
 from storage.takes import TakeRecords
 from tests.takes import header
 
@@ -34,7 +34,7 @@ EVENTS = (
 def test_a_record_is_kept_and_read_back(tmp_path: Path) -> None:
     records = TakeRecords(tmp_path)
     assert records.read(KEY) is None
-    record = take_record(KEY, header(), 480, EVENTS, Loudness(-19.0, -1.0))
+    record = take_record(KEY, header(), 480, EVENTS, Ending(Loudness(-19.0, -1.0)))
     assert records.put(record) is True
     written = records.read(KEY)
     assert written is not None
