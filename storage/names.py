@@ -10,6 +10,7 @@ rooms/{room}/{take}/replay.m4a, replay.m3u8, chapters.json, peaks.json, {renditi
 rooms/{room}/{take}/derived.json              the digests of these
 open/{room}/{take}                            a take that is not finished, or is to be derived again
 replays/{room}/{take}                         an entry of the catalogue: a replay that is there
+deleted/{room}/{take}                         a take that was deleted a short while ago
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ PEAKS: Final = "peaks.json"
 INIT: Final = "init.mp4"
 OPEN: Final = "open/"
 REPLAYS: Final = "replays/"
+DELETED: Final = "deleted/"
 _TYPES: Final = {
     "mp4": "audio/mp4",
     "m4a": "audio/mp4",
@@ -70,8 +72,13 @@ def entry_name(key: TakeKey) -> str:
     return f"{REPLAYS}{check_room(key.room)}/{check_take(key.take)}"
 
 
+def deleted_name(key: TakeKey) -> str:
+    """The mark of a take that was deleted: whatever a straggler still writes of it is found by this."""
+    return f"{DELETED}{check_room(key.room)}/{check_take(key.take)}"
+
+
 def key_of(name: str) -> TakeKey | None:
-    """The take of an `open/…` or `replays/…` name; None for what is no such name."""
+    """The take of an `open/…`, `replays/…` or `deleted/…` name; None for what is no such name."""
     _, _, rest = name.partition("/")
     room, _, take = rest.partition("/")
     try:
