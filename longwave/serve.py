@@ -24,8 +24,11 @@ from longwave.serve_origin import make_app, make_metrics, opened_origin, say
 from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import BLOCK, SAMPLE_RATE
 from samples import DEMO
+from storage.disk_objects import DiskObjects
+from storage.names import STORY, take_object
+from storage.objects import ObjectMissing
 from storage.rooms import RoomRecord, RoomStore
-from storage.takes import TakeRecords
+from storage.stories import Stories
 from workers.http_origin import HttpOrigin
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from contracts.metrics import Metrics
+    from contracts.take import TakeKey
     from contracts.tokens import Keys
     from longwave.settings import ServeSettings
     from origin.service import Origin
@@ -78,7 +82,7 @@ async def _run(settings: ServeSettings) -> None:
             here,
             title_of=_titles(rooms),
             degraded=lambda: [ingest.degraded] if ingest.degraded else [],
-            record_of=TakeRecords(settings.data_dir / "rooms").read,
+            record_of=_stories(DiskObjects(settings.data_dir)),
         )
         url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
@@ -104,7 +108,8 @@ async def _working(
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
     keeper = TakeKeeper(
         TakeStore(settings.data_dir / "takes"),
-        TakeRecords(settings.data_dir / "rooms"),
+        Stories(DiskObjects(settings.data_dir)),
+        rooms,
         metrics,
         remembered=lambda: not here.degraded(),
     )
@@ -125,6 +130,16 @@ async def _working(
         await ingest.stop()
         await pool.stop()
         await publisher.stop()
+
+
+def _stories(objects: DiskObjects) -> Callable[[TakeKey], bytes | None]:
+    def story_of(key: TakeKey) -> bytes | None:
+        try:
+            return objects.read(take_object(key, STORY)).data
+        except ObjectMissing:
+            return None
+
+    return story_of
 
 
 def _titles(rooms: RoomStore) -> Callable[[str], str | None]:

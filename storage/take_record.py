@@ -4,7 +4,7 @@
      "channels", "parts", "renditions", "encoder",
      "speakers": [{"name", "joined": [[from, to], …], "spoke": [[from, to], …], "muted": [[from, to], …]}],
      "chapters": [{"sample", "title"}],
-     "loudness": {"integrated", "true_peak"} or null,
+     "loudness": {"integrated"} or null,
      "events": [{"sample", "n", "kind", …}]}
 
 `from`, `to` (which is left out) and `sample` count samples at 48 kHz from the take's epoch. `published` says
@@ -42,10 +42,9 @@ class SpeakerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """How loud the whole take was (EBU R128): `integrated` in LUFS, `true_peak` in dBTP where it is known."""
+    """How loud the whole take was (EBU R128): `integrated` in LUFS."""
 
     integrated: float
-    true_peak: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class TakeRecord:
                 or TakeEvent(int(chapter["sample"]), 0, "chapter", title=str(chapter["title"]))
                 for chapter in obj["chapters"]
             ),
-            loudness=None if loudness is None else Loudness(loudness["integrated"], loudness["true_peak"]),
+            loudness=None if loudness is None else Loudness(float(loudness["integrated"])),
             events=events,
             room_title=str(obj.get("room_title", "")),
             published=bool(obj.get("published", True)),
@@ -206,13 +205,7 @@ def _speaker(speaker: SpeakerRecord) -> dict[str, object]:
 
 
 def _loudness(loudness: Loudness | None) -> dict[str, object] | None:
-    if loudness is None:
-        return None
-    peak = loudness.true_peak
-    return {
-        "integrated": round(loudness.integrated, 2),
-        "true_peak": None if peak is None else round(peak, 2),
-    }
+    return None if loudness is None else {"integrated": round(loudness.integrated, 2)}
 
 
 def _read_speaker(obj: Any) -> SpeakerRecord:  # noqa: ANN401 - parsed JSON

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from contracts.errors import DiskUnavailable
 from contracts.metrics import Metrics
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
-from storage.takes import TakeRecords
+from storage.stories import Stories
 from workers.ingest import Ingest, IngestSettings
 from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryHub, MemoryTakeBus
@@ -48,8 +49,10 @@ class World:
         self.rooms = RoomStore(data / "rooms")
         self.store = store or TakeStore(data / "takes")
         metrics = Metrics(self.registry)
-        self.records = TakeRecords(data / "rooms")
-        self.keeper = TakeKeeper(self.store, self.records, metrics, linger=0.02, remembered=remembered)
+        self.stories = Stories(DiskObjects(data))
+        self.keeper = TakeKeeper(
+            self.store, self.stories, self.rooms, metrics, linger=0.02, remembered=remembered
+        )
         clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000, block)
         options = IngestSettings("f", **settings)  # type: ignore[arg-type]
         self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
 from pipeline import pcm
 from pipeline.grid import BLOCK
+from pipeline.mix.loudness import LoudnessBin
 from pipeline.mix.mixer import Mixer
-from storage.take_record import Loudness
 from workers.bus import TakeBus
 from workers.guest_list import NO_ORDERS, GuestList, HostOrders
 from workers.live import LiveTake
@@ -24,6 +25,19 @@ from workers.take_clock import TakeClock, real_samples
 _MOST_ELDERS: Final = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A take up to a restart.
+
+    `named`: listeners were told that somebody speaks. `connected` were in it; `loudness` was measured.
+    """
+
+    named: bool = False
+    orders: HostOrders = NO_ORDERS
+    connected: Collection[str] = ()
+    loudness: Iterable[LoudnessBin] = ()
+
+
 class TakeOwner:
     """Mixes its speakers onto `bus` by `clock`.
 
@@ -31,7 +45,7 @@ class TakeOwner:
     knows what comes, and can lead a sound that breaks off to silence. A connection that was cut is heard to
     the end of what it had sent, unless the next one of the same name is ready before.
 
-    `named` and `orders` are what a take that goes on after a restart had before; `gone` were connected then.
+    `before` is what a take that goes on after a restart had until then.
     """
 
     def __init__(
@@ -39,26 +53,25 @@ class TakeOwner:
         bus: TakeBus,
         clock: TakeClock,
         now_ns: int,
-        *,
-        named: bool = False,
-        orders: HostOrders = NO_ORDERS,
-        gone: Collection[str] = (),
+        before: Before | None = None,
     ) -> None:
+        before = before or Before()
         self.bus = bus
         self.clock = clock
         self.alone_ns = now_ns
-        self.guests = GuestList(orders)
+        self.guests = GuestList(before.orders)
         self.mixer = Mixer(bus.header.settings.channels, clock.block, resumed=bus.top > 0)
+        self.mixer.loudness.resume(before.loudness)
         self.sound = 0
         self.silence = 0
-        self._story = Story(bus, named=named)
-        self._story.gone(gone)
+        self._story = Story(bus, named=before.named)
+        self._story.gone(before.connected)
         self._seats: list[Seat] = []
         self.failed: list[tuple[Speaker[Any], Exception]] = []
         self._block = clock.block
         self._zero = real_samples(clock.zero_ns)
         # Sample 0 of a take is the first of its sound; later, what comes in waits behind the silence before.
-        self._begun = self._resumed = bus.top > 0
+        self._begun = bus.top > 0
         self._stood_until = clock.blocks_over(now_ns)
         self._flows = False
 
@@ -71,12 +84,6 @@ class TakeOwner:
     def named(self) -> bool:
         """Listeners are being told that somebody speaks."""
         return self._story.named
-
-    @property
-    def loudness(self) -> Loudness | None:
-        """How loud the take was so far; None where nothing was heard, or not all of it by this process."""
-        integrated = self.mixer.loudness.integrated
-        return None if self._resumed or integrated is None else Loudness(integrated)
 
     def fresh_events(self) -> list[TakeEvent]:
         """What has happened since this was asked last."""

@@ -9,7 +9,7 @@ import structlog
 from contracts.errors import DiskUnavailable
 from pipeline.grid import sample_at
 from workers.bus import BusHub
-from workers.owner import TakeOwner
+from workers.owner import Before, TakeOwner
 from workers.story import connected
 from workers.take_clock import Clocks, TakeClock
 from workers.take_keeper import TakeKeeper
@@ -58,11 +58,5 @@ def _go_on(hub: BusHub, clocks: Clocks, take: StoredTake, fate: GoOn) -> TakeOwn
     clock = TakeClock.resumed(take.header.epoch_us, clocks.wall_us(), now_ns, clocks.block)
     bus = hub.open(take.key, take.header, fate.first)
     log.info("take goes on", room=take.key.room, take=take.key.take, first=fate.first)
-    return TakeOwner(
-        bus,
-        clock,
-        now_ns,
-        named=take.reservation.named,
-        orders=take.orders,
-        gone=connected(take.events),
-    )
+    before = Before(take.reservation.named, take.orders, connected(take.events), take.loudness)
+    return TakeOwner(bus, clock, now_ns, before)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from contracts.access import Grant
 from contracts.errors import Busy, Forbidden, LongwaveError, OverCapacity, UnknownRoom
 from contracts.take import TakeEvent, TakeSettings
+from pipeline.grid import SAMPLE_RATE
 from workers.guest_list import GuestList
 from workers.owner import TakeOwner
 from workers.speaker import Speaker
@@ -20,8 +21,8 @@ _CROWD: Final = 2
 class Stage:
     """Somebody is connected, or a take lives. `settings` are those that the room had when it came into use.
 
-    `look_ns` is when to see who is still there, `note_at` and `count_at` are the samples at which there is
-    something to note and to count again.
+    `look_ns` is when to see who is still there; `note_at`, `count_at` and `measure_at` are the samples at
+    which there is something to note, to count and to measure again.
     """
 
     room: str
@@ -31,6 +32,7 @@ class Stage:
     look_ns: int = 0
     note_at: int = 0
     count_at: int = 0
+    measure_at: int = SAMPLE_RATE
 
     @property
     def empty(self) -> bool:

@@ -35,6 +35,8 @@ _LOOK_NS: Final = 100_000_000
 # who watches over a silent voice says every 1.5 s at the latest that it is there.
 _STOOD_NS: Final = _SECOND_NS
 _GRACE_NS: Final = 2 * _SECOND_NS
+# Samples between two looks at how loud a take was: what a crash loses of them is lost for that figure alone.
+_MEASURE_EVERY: Final = 10 * SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Stages:
         samples = owner.end()
         self.headcount.count(owner, stage.speakers)
         self._keeper.tell(key, owner.fresh_events(), owner.guests.orders)
-        self._keeper.ended(key, samples, owner.loudness)
+        self._keeper.measured(key, owner.mixer.loudness.snapshot())
+        self._keeper.ended(key, samples)
         self._stages.pop(stage.room, None)
         stage.close(Busy("the take was ended: connect again to start another"))
         log.info("take ends", room=key.room, take=key.take, samples=samples)
@@ -171,7 +174,8 @@ class Stages:
             owner.end()
         bus.end(bus.top)
         self._keeper.tell(bus.key, owner.fresh_events(), owner.guests.orders)
-        self._keeper.ended(bus.key, bus.top, owner.loudness)
+        self._keeper.measured(bus.key, owner.mixer.loudness.snapshot())
+        self._keeper.ended(bus.key, bus.top)
 
     def _tick(self, stage: Stage, now_ns: int) -> None:
         if now_ns >= stage.look_ns:
@@ -190,6 +194,9 @@ class Stages:
             self.headcount.count(owner, stage.speakers)
             self._keeper.tell(owner.bus.key, owner.fresh_events(), owner.guests.orders)
             stage.count_at = top + SAMPLE_RATE
+        if top >= stage.measure_at:
+            self._keeper.measured(owner.bus.key, owner.mixer.loudness.snapshot())
+            stage.measure_at = top + _MEASURE_EVERY
         if top >= stage.note_at:
             stage.note_at = self._keeper.note(owner.bus.key, top, named=owner.named)
         if not stage.speakers and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS:

@@ -1,7 +1,7 @@
 """Keeps live takes on disk without ever making one wait: a task a take writes what is newest, in a thread.
 
-What happens in a take is appended as it happens; when the take is over, its record is written (`take.json` of
-the storage layout), and only then is it forgotten here.
+What happens in a take is appended as it happens; when the take is over, its story is put into the storage
+(`story.json`), and only then is it forgotten here.
 
 A number is reserved 0.8 s before its segment begins. If the disk does not manage it in time, the segment
 begins all the same; that is counted, and `degraded` says so for as long as it lasts.
@@ -14,17 +14,20 @@ import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVarTuple
 
 import structlog
 
-from contracts.errors import DiskUnavailable
+from contracts.errors import StorageUnavailable
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
+from pipeline.mix.loudness import LoudnessBin, LoudnessMeter
 from storage.event_log import EventLog
-from storage.take_record import Loudness, take_record
-from storage.takes import TakeRecords
+from storage.rooms import RoomRecord, RoomStore
+from storage.stories import Stories
+from storage.take_record import Ending, Loudness, take_record
 from workers.bus import BusHub
 from workers.guest_list import NO_ORDERS, HostOrders
 from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
@@ -38,6 +41,7 @@ HEARTBEAT: Final = SAMPLE_RATE
 # Before this sample of a take no part can have left, and a crash leaves nothing of it anywhere.
 _FIRST_PART: Final = SAMPLE_RATE // 5
 _THREADS: Final = 4
+_STORY_THREADS: Final = 2
 _RETRY_SECONDS: Final = 5.0
 # What a start waits for its disk, before it goes on without.
 _SECURE_SECONDS: Final = 1.0
@@ -62,8 +66,9 @@ class _Kept:
         self.events: list[TakeEvent] = []
         self.event_log: EventLog | None = None
         self.orders = self.safe_orders = NO_ORDERS
-        self.loudness: Loudness | None = None
-        self.recorded = False
+        self.loudness: tuple[LoudnessBin, ...] = ()
+        self.safe_loudness: tuple[LoudnessBin, ...] = ()
+        self.told = False
         self.news = asyncio.Event()
         self.written = asyncio.Event()
         self.done = False
@@ -78,7 +83,7 @@ class _Kept:
 
 
 class TakeKeeper:
-    """The live takes of a process, kept in `store`, and in `records` when they are over.
+    """The live takes of a process, kept in `store`; when they are over, `stories` gets what happened in them.
 
     A take that is published to its end is forgotten `linger` seconds later, and not while `remembered` says
     that origins have trouble with their disks: an origin that a crash robs of an end would wait for ever.
@@ -87,19 +92,23 @@ class TakeKeeper:
     def __init__(
         self,
         store: TakeStore,
-        records: TakeRecords,
+        stories: Stories,
+        rooms: RoomStore,
         metrics: Metrics,
         *,
         linger: float = _LINGER_SECONDS,
         remembered: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
-        self._records = records
+        self._stories = stories
+        self._rooms = rooms
         self._metrics = metrics
         self._linger = linger
         self._remembered = remembered
         self._takes: dict[TakeKey, _Kept] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "take-store")
+        # A storage may hang, and reservations do not wait for it.
+        self._story_pool = ThreadPoolExecutor(_STORY_THREADS, "take-story")
 
     @property
     def degraded(self) -> str | None:
@@ -110,7 +119,7 @@ class TakeKeeper:
         return None
 
     async def stored(self) -> list[StoredTake]:
-        """The takes that the last process left. Raises DiskUnavailable."""
+        """The takes that the last process left. Raises StorageUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
 
     def keep(self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None) -> None:
@@ -158,11 +167,17 @@ class TakeKeeper:
             kept.orders = orders
             kept.news.set()
 
-    def ended(self, key: TakeKey, sample: int, loudness: Loudness | None = None) -> None:
+    def measured(self, key: TakeKey, loudness: tuple[LoudnessBin, ...]) -> None:
+        """How loud the take was so far; what a crash loses of it makes the figure of the whole less exact."""
+        kept = self._takes.get(key)
+        if kept is not None and loudness:
+            kept.loudness = loudness
+            kept.news.set()
+
+    def ended(self, key: TakeKey, sample: int) -> None:
         """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
         kept = self._takes.get(key)
         if kept is not None:
-            kept.loudness = loudness
             self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
 
     def forget(self, key: TakeKey) -> None:
@@ -196,6 +211,7 @@ class TakeKeeper:
                 task.cancel()
         self._takes.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._story_pool.shutdown(wait=False, cancel_futures=True)
 
     def _forget_later(self, key: TakeKey) -> None:
         asyncio.get_running_loop().call_later(self._linger, self._forget_if_remembered, key)
@@ -216,7 +232,7 @@ class TakeKeeper:
             await kept.news.wait()
             kept.news.clear()
             try:
-                if kept.done and (kept.recorded or not kept.wanted.ended):
+                if kept.done and (kept.told or not kept.wanted.ended):
                     await self._in_thread(self._remove, kept)
                     self._takes.pop(kept.key, None)
                     return
@@ -225,7 +241,7 @@ class TakeKeeper:
                 self._recovered(kept)
                 if kept.done:
                     kept.news.set()
-            except DiskUnavailable as error:
+            except StorageUnavailable as error:
                 self._say(kept, f"takes: {error.message}")
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, kept.news.set)
             if kept.closing and not kept.news.is_set():
@@ -241,7 +257,7 @@ class TakeKeeper:
         kept.written.set()
 
     async def _write_story(self, kept: _Kept) -> None:
-        """What has happened, what the host ordered, and once the take is over its record."""
+        """What has happened, what the host ordered, how loud it was; once the take is over, its story."""
         # Looked at first: before a take ends, all of it was told, but more may be told while the disk writes.
         over = kept.wanted.ended
         while kept.events:
@@ -252,9 +268,14 @@ class TakeKeeper:
             orders = kept.orders
             await self._in_thread(self._store.put_orders, kept.key, orders)
             kept.safe_orders = orders
-        if over and not kept.recorded:
-            await self._in_thread(self._record, kept, kept.wanted.heartbeat)
-            kept.recorded = True
+        if kept.loudness != kept.safe_loudness:
+            loudness = kept.loudness
+            await self._in_thread(self._store.put_loudness, kept.key, loudness)
+            kept.safe_loudness = loudness
+        if over and not kept.told:
+            tell = partial(self._tell_story, kept, kept.wanted.heartbeat)
+            await asyncio.get_running_loop().run_in_executor(self._story_pool, tell)
+            kept.told = True
 
     def _recovered(self, kept: _Kept) -> None:
         if kept.trouble is not None:
@@ -276,9 +297,18 @@ class TakeKeeper:
             kept.event_log = self._store.event_log(kept.key)
         kept.event_log.append(events)
 
-    def _record(self, kept: _Kept, samples: int) -> None:
+    def _tell_story(self, kept: _Kept, samples: int) -> None:
+        meter = LoudnessMeter(kept.header.settings.channels)
+        meter.resume(self._store.loudness(kept.key))
+        integrated = meter.integrated
+        room = self._rooms.get(kept.key.room) or RoomRecord()
+        ending = Ending(
+            None if integrated is None else Loudness(integrated),
+            room.title,
+            published=room.replays == "published",
+        )
         events = self._store.events(kept.key)
-        self._records.put(take_record(kept.key, kept.header, samples, events, kept.loudness))
+        self._stories.put(take_record(kept.key, kept.header, samples, events, ending))
 
     def _remove(self, kept: _Kept) -> None:
         self._store.forget(kept.key)

@@ -1,9 +1,10 @@
 """Live takes on disk, so that a killed server goes on with them: `DATA/takes/{room}/{take}/`.
 
 `take.json` is the header, immutable; `events.jsonl` is what happened so far, `orders.json` what the host has
-ordered. `reserved` is a record of fixed size that is overwritten in place, which
-needs no new space on a full disk: two slots, a block of the disk apart, written in turn. A write that is torn
-by a crash leaves the other slot, and what it says was true when it was written.
+ordered, `loudness.json` what was measured until a few seconds ago. `reserved` is a record of fixed size that
+is overwritten in place, which needs no new space on a full disk: two slots, a block of the disk apart,
+written in turn. A write that is torn by a crash leaves the other slot, and what it says was true when it was
+written.
 
 While a take lives, no sample of segment n reaches the bus before "n is reserved" is on disk. After a crash
 every URL below the reservation may lie in a cache, and no URL from it on was ever served: the take goes on
@@ -18,6 +19,7 @@ import os
 import shutil
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +30,7 @@ from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.ids import check_room, check_take
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT, sample_at
+from pipeline.mix.loudness import LoudnessBin, LoudnessMeter
 from storage.event_log import EventLog, read_events
 from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
 from workers.guest_list import NO_ORDERS, HostOrders
@@ -68,6 +71,7 @@ class StoredTake:
     reservation: Reservation
     events: tuple[TakeEvent, ...] = ()
     orders: HostOrders = NO_ORDERS
+    loudness: tuple[LoudnessBin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,14 @@ class TakeStore:
         """Keep what the host has ordered in a take that is there, in place of what was ordered before."""
         write_atomic(self._directory(key) / "orders.json", json.dumps(orders.to_json()).encode() + b"\n")
 
+    def put_loudness(self, key: TakeKey, bins: Sequence[LoudnessBin]) -> None:
+        """Keep what was measured of a take that is there, in place of what was before."""
+        write_atomic(self._directory(key) / "loudness.json", json.dumps(bins).encode() + b"\n")
+
+    def loudness(self, key: TakeKey) -> tuple[LoudnessBin, ...]:
+        """What was measured of a take; nothing where that cannot be read."""
+        return _loudness(self._directory(key))
+
     def forget(self, key: TakeKey) -> None:
         """Remove a take that is published to its end; one that is not there is fine."""
         directory = self._directory(key)
@@ -215,7 +227,8 @@ def _load(directory: Path) -> StoredTake:
         header_json = (directory / "take.json").read_bytes()
     header = TakeHeader.from_json(json.loads(header_json))
     reservation = _newest(directory / "reserved")[1]
-    return StoredTake(key, header, reservation, read_events(directory / "events.jsonl"), _orders(directory))
+    events = read_events(directory / "events.jsonl")
+    return StoredTake(key, header, reservation, events, _orders(directory), _loudness(directory))
 
 
 def _orders(directory: Path) -> HostOrders:
@@ -227,3 +240,16 @@ def _orders(directory: Path) -> HostOrders:
     except (LongwaveError, ValueError, RecursionError) as error:
         log.warning("the host's orders cannot be read", path=str(path), reason=str(error))
         return NO_ORDERS
+
+
+def _loudness(directory: Path) -> tuple[LoudnessBin, ...]:
+    """What a meter can go on with; nothing where that cannot be read: only the figure is less exact."""
+    path = directory / "loudness.json"
+    try:
+        data = read_if_there(path)
+        bins = tuple(LoudnessBin(int(i), int(n), float(e)) for i, n, e in json.loads(data or b"[]"))
+        LoudnessMeter(1).resume(bins)
+    except (LongwaveError, ValueError, TypeError, RecursionError) as error:
+        log.warning("the loudness so far cannot be read", path=str(path), reason=str(error))
+        return ()
+    return bins

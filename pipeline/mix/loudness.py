@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,14 @@ def lufs(energy: float) -> float:
     return _OFFSET + 10 * math.log10(energy) if energy > 0 else -math.inf
 
 
+class LoudnessBin(NamedTuple):
+    """Gating blocks of about one loudness: which tenth of a unit, how many of them, and their energy."""
+
+    tenth: int
+    blocks: int
+    energy: float
+
+
 class LoudnessMeter:
     """Measures a programme of `channels` channels; left and right weigh the same, and mono is one of them."""
 
@@ -76,6 +85,21 @@ class LoudnessMeter:
         gate = lufs(float(self._energy.sum()) / total) + _RELATIVE_GATE
         first = min(_bin(gate), int(np.flatnonzero(self._count)[-1]))
         return lufs(float(self._energy[first:].sum()) / int(self._count[first:].sum()))
+
+    def snapshot(self) -> tuple[LoudnessBin, ...]:
+        """All that `integrated` rests on: some hundred bins, however long the programme is."""
+        return tuple(
+            LoudnessBin(int(index), int(self._count[index]), float(self._energy[index]))
+            for index in np.flatnonzero(self._count)
+        )
+
+    def resume(self, bins: Iterable[LoudnessBin]) -> None:
+        """Count in what a meter of the same programme had measured before. Raises ValueError on nonsense."""
+        for tenth, blocks, energy in bins:
+            if not (0 <= tenth < _BINS and blocks > 0 and 0 < energy < math.inf):
+                raise ValueError(f"no bin of a loudness meter: {tenth}, {blocks}, {energy}")
+            self._count[tenth] += blocks
+            self._energy[tenth] += energy
 
     def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Take (n, channels) samples in, full scale 1.0; gives the steps that are whole now, K-weighted."""

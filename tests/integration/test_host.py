@@ -22,8 +22,9 @@ from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent
 from contracts.tokens import Keys, TokenGate
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
-from storage.takes import TakeRecords
+from storage.stories import Stories
 from workers.bus import TakeBus
 from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
@@ -52,7 +53,7 @@ class Room:
         self.metrics = metrics
         self.hub = MemoryHub()
         self.rooms = rooms = RoomStore(data / "rooms")
-        keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
+        keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(keys=KEYS))

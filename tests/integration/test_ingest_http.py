@@ -20,8 +20,9 @@ from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
-from storage.takes import TakeRecords
+from storage.stories import Stories
 from workers.bus import TakeBus
 from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
@@ -40,7 +41,7 @@ class Server:
         metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
         rooms = RoomStore(data / "rooms")
-        keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
+        keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(token))

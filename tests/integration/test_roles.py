@@ -26,8 +26,9 @@ from contracts.tokens import Keys, TokenGate
 from longwave.serve_origin import make_app
 from origin.connection import OriginRunner
 from origin.service import Origin, OriginLimits
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
-from storage.takes import TakeRecords
+from storage.stories import Stories
 from tests.server import Server
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
@@ -131,7 +132,7 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     """The app that `longwave serve` makes, on a free port."""
     metrics = Metrics(CollectorRegistry())
     rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
-    keeper = TakeKeeper(TakeStore(data / "takes"), TakeRecords(data / "rooms"), metrics)
+    keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
     ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
     app = make_app(metrics, TokenGate(TOKEN, KEYS))
     workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)

@@ -17,7 +17,7 @@ from pipeline.mix.strip import Strip
 from workers.guest_list import HostOrders
 from workers.intake import READ_AHEAD, START_BUFFER, Intake
 from workers.memory_bus import MemoryTakeBus
-from workers.owner import TakeOwner
+from workers.owner import Before, TakeOwner
 from workers.speaker import PcmSpeaker
 from workers.take_clock import TakeClock, real_samples
 
@@ -48,7 +48,7 @@ class Room:
     ) -> None:
         header = TakeHeader(0, TakeSettings(channels=channels), "f")
         self.bus = MemoryTakeBus(KEY, header, first)
-        self.owner = TakeOwner(self.bus, TakeClock(ZERO), now, named=named, orders=orders or HostOrders())
+        self.owner = TakeOwner(self.bus, TakeClock(ZERO), now, Before(named, orders or HostOrders()))
         self.now = now
 
     def speaker(

@@ -102,7 +102,7 @@ def test_events_in_any_order_and_twice_make_the_same_record() -> None:
 def test_the_record_as_json() -> None:
     chapter = TakeEvent(480, 1, "chapter", title="Hällo 🎙")
     join = TakeEvent(0, 0, "join", speakers=("Ann",))
-    ending = Ending(Loudness(-19.04321, -1.2345), "Town hall", published=False)
+    ending = Ending(Loudness(-19.04321), "Town hall", published=False)
     made = take_record(KEY, header("64k", "32k"), 96_256, [join, chapter], ending)
     assert made.to_json() == {
         "room": "town-hall",
@@ -119,7 +119,7 @@ def test_the_record_as_json() -> None:
         "encoder": "0" * 64,
         "speakers": [{"name": "Ann", "joined": [[0, 96_256]], "spoke": [], "muted": []}],
         "chapters": [{"sample": 480, "title": "Hällo 🎙"}],
-        "loudness": {"integrated": -19.04, "true_peak": -1.23},
+        "loudness": {"integrated": -19.04},
         "events": [
             {"sample": 0, "n": 0, "kind": "join", "speakers": ["Ann"]},
             {"sample": 480, "n": 1, "kind": "chapter", "title": "Hällo 🎙"},
@@ -130,14 +130,14 @@ def test_the_record_as_json() -> None:
 def test_what_was_written_is_read_again() -> None:
     chapter = TakeEvent(480, 1, "chapter", title="Hällo 🎙")
     join = TakeEvent(0, 0, "join", speakers=("Ann",))
-    ending = Ending(Loudness(-19.04, -1.23), "Town hall", published=False)
+    ending = Ending(Loudness(-19.04), "Town hall", published=False)
     made = take_record(KEY, header("64k", "32k"), 96_256, [join, chapter], ending)
     assert TakeRecord.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 @pytest.mark.parametrize(
     ("loudness", "expected"),
-    [(None, None), (Loudness(-23.0), {"integrated": -23.0, "true_peak": None})],
+    [(None, None), (Loudness(-23.0), {"integrated": -23.0})],
 )
 def test_loudness_that_is_not_known_is_null(loudness: Loudness | None, expected: object) -> None:
     assert take_record(KEY, header(), 0, [], Ending(loudness)).to_json()["loudness"] == expected

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from contracts.errors import BadRequest, DiskUnavailable
 from contracts.take import TakeEvent, TakeKey
+from storage.disk_objects import DiskObjects
 from storage.event_log import EventLog, read_events
 from storage.files import write_once
-from storage.take_record import Ending, Loudness, take_record
-from storage.takes import TakeRecords
+from storage.stories import Stories
+from storage.take_record import Ending, Loudness, TakeRecord, take_record
 from tests.takes import header
 
 KEY = TakeKey("town-hall", "20260101T000000Z-abc234")
@@ -28,33 +29,30 @@ EVENTS = (
 )
 
 
-# ---- records -----------------------------------------------------------------------------------------------
+# ---- stories -----------------------------------------------------------------------------------------------
 
 
-def test_a_record_is_kept_and_read_back(tmp_path: Path) -> None:
-    records = TakeRecords(tmp_path)
-    assert records.read(KEY) is None
-    record = take_record(KEY, header(), 480, EVENTS, Ending(Loudness(-19.0, -1.0)))
-    assert records.put(record) is True
-    written = records.read(KEY)
-    assert written is not None
-    assert json.loads(written) == record.to_json()
-    assert written.endswith(b"}\n")
-    assert [path.name for path in (tmp_path / "town-hall" / KEY.take).iterdir()] == ["take.json"]
+def test_a_story_is_kept_and_read_back(tmp_path: Path) -> None:
+    stories = Stories(DiskObjects(tmp_path))
+    story = take_record(KEY, header(), 480, EVENTS, Ending(Loudness(-19.0), "Town hall", published=False))
+    assert stories.put(story) is True
+    path = tmp_path / "rooms" / "town-hall" / KEY.take / "story.json"
+    assert TakeRecord.from_json(json.loads(path.read_bytes())) == story
 
 
-def test_the_first_record_of_a_take_stays(tmp_path: Path) -> None:
-    records = TakeRecords(tmp_path)
-    assert records.put(take_record(KEY, header(), 480, ())) is True
-    first = records.read(KEY)
-    assert records.put(take_record(KEY, header(), 960, ())) is False
-    assert records.read(KEY) == first
+def test_the_first_story_of_a_take_stays(tmp_path: Path) -> None:
+    stories = Stories(DiskObjects(tmp_path))
+    path = tmp_path / "rooms" / "town-hall" / KEY.take / "story.json"
+    assert stories.put(take_record(KEY, header(), 480, ())) is True
+    first = path.read_bytes()
+    assert stories.put(take_record(KEY, header(), 960, ())) is False
+    assert path.read_bytes() == first
 
 
 @pytest.mark.parametrize("key", [TakeKey("..", KEY.take), TakeKey("room", ".."), TakeKey("room", "x/../y")])
 def test_no_name_leads_out_of_the_directory(tmp_path: Path, key: TakeKey) -> None:
     with pytest.raises(BadRequest):
-        TakeRecords(tmp_path).read(key)
+        Stories(DiskObjects(tmp_path)).put(take_record(key, header(), 480, ()))
 
 
 def test_of_many_writers_one_wins(tmp_path: Path) -> None:
@@ -94,7 +92,7 @@ def test_a_disk_without_links_keeps_the_first_one_too(
 def test_a_directory_that_is_a_file_is_a_disk_error(tmp_path: Path) -> None:
     (tmp_path / "town-hall").write_bytes(b"")
     with pytest.raises(DiskUnavailable, match="a file is where a directory should be"):
-        TakeRecords(tmp_path).put(take_record(KEY, header(), 480, ()))
+        write_once(tmp_path / "town-hall" / "take.json", b"1")
 
 
 # ---- events ------------------------------------------------------------------------------------------------

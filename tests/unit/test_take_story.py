@@ -15,6 +15,7 @@ from contracts.access import Grant
 from contracts.errors import DiskUnavailable, Forbidden
 from contracts.take import TakeEvent, TakeKey
 from storage.event_log import EventLog
+from storage.rooms import RoomRecord
 from storage.take_record import TakeRecord
 from tests.world import BLOCK, World, until
 from workers.speaker import PcmSpeaker
@@ -24,7 +25,7 @@ SECOND_OF_TICKS = RATE // BLOCK
 
 
 def record(data: Path, key: TakeKey) -> Any:  # noqa: ANN401 - parsed JSON
-    path = data / "rooms" / key.room / key.take / "take.json"
+    path = data / "rooms" / key.room / key.take / "story.json"
     return json.loads(path.read_bytes()) if path.exists() else None
 
 
@@ -47,6 +48,7 @@ async def begin(world: World, *names: str) -> tuple[TakeKey, dict[str, PcmSpeake
 
 async def test_the_record_of_a_take_says_who_spoke_when_and_what_was_titled(tmp_path: Path) -> None:
     world = World(tmp_path)
+    world.rooms.put("room", RoomRecord(title="Town hall", replays="unpublished"))
     await world.resume()
     key, speakers = await begin(world, "Ada", "Bo")
     ada, bo = speakers.values()
@@ -59,6 +61,7 @@ async def test_the_record_of_a_take_says_who_spoke_when_and_what_was_titled(tmp_
     await until(lambda: record(tmp_path, key) is not None)
     told = record(tmp_path, key)
     assert told["samples"] == samples
+    assert (told["room_title"], told["published"]) == ("Town hall", False)
     assert [chapter["title"] for chapter in told["chapters"]] == ['Of "commas", and\nlines']
     by_name = {speaker["name"]: speaker for speaker in told["speakers"]}
     ((began, ended),) = by_name["Ada"]["spoke"]
@@ -83,6 +86,7 @@ async def test_a_killed_server_still_knows_what_happened_before(tmp_path: Path) 
     stored = first.store
     await until(lambda: any(take.orders.removed and take.events for take in stored.stored()))
     await until(lambda: any(event.kind == "chapter" for event in stored.events(key)))
+    await until(lambda: bool(stored.loudness(key)))
 
     # The first process is gone without a word; another one finds what it left.
     second = World(tmp_path)
@@ -106,7 +110,8 @@ async def test_a_killed_server_still_knows_what_happened_before(tmp_path: Path) 
     assert {"Ada", "Bo", "Cy"} <= set(by_name)
     ((_, ended),) = by_name["Ada"]["spoke"]
     assert ended < told["samples"] - RATE
-    assert told["loudness"] is None
+    # Measured before the server was killed: since then the only speaker was muted.
+    assert told["loudness"]["integrated"] == pytest.approx(-16, abs=4)
     await second.ingest.stop()
     await first.ingest.stop()
 
@@ -145,7 +150,7 @@ async def test_a_record_that_the_disk_refuses_is_written_later(
     await world.resume()
     key, speakers = await begin(world, "Ada")
     talk(world, {speakers["Ada"]: True}, 2)
-    put, tries = world.records.put, []
+    put, tries = world.stories.put, []
 
     def refuse(told: TakeRecord) -> bool:
         tries.append(told)
@@ -153,7 +158,7 @@ async def test_a_record_that_the_disk_refuses_is_written_later(
             raise DiskUnavailable("the disk is full")
         return put(told)
 
-    monkeypatch.setattr(world.records, "put", refuse)
+    monkeypatch.setattr(world.stories, "put", refuse)
     world.ingest.end("room")
     await until(lambda: bool(tries))
     world.hub.close(key)  # published to its end: it would be forgotten now
