@@ -15,6 +15,7 @@ import numpy as np
 
 from contracts.take import TakeEvent
 from pipeline.voice.packet import VoicePacket
+from storage.names import STORY, take_object
 from tests.audio import RATE
 from tests.room_ear import Sound
 from tests.room_of_voices import CAST, MUTED, Voice, mutes
@@ -31,7 +32,7 @@ class Held:
     """A room that was held: what came onto the bus, and what was told of it.
 
     `began` is the room's instant of the take's sample 0; `samples` is the take's length as it was ended, and
-    `clock` what its clock said then. `record` is its take.json.
+    `clock` what its clock said then. `record` is its story.json.
     """
 
     began: int
@@ -78,16 +79,15 @@ class VirtualRoom:
         self._take_down()
         key, samples = world.ingest.end(ROOM)
         zero_us = bus.header.epoch_us - WALL_US
-        await until(lambda: world.records.read(key) is not None)
-        record = world.records.read(key)
-        assert record is not None
+        path = world.data / take_object(key, STORY)
+        await until(path.exists)
         return Held(
             began=(zero_us * 1000 - self._zero_ns) * RATE // SECOND,
             mix=np.concatenate(self._taken),
             samples=samples,
             clock=(world.now - zero_us * 1000) * RATE // SECOND,
             events=bus.events_from(0),
-            record=json.loads(record),
+            record=json.loads(path.read_bytes()),
         )
 
     def _comings(self) -> list[tuple[int, Callable[[], Any]]]:
