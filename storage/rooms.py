@@ -14,6 +14,7 @@ from contracts.errors import BadRequest, DiskUnavailable, LongwaveError
 from contracts.ids import MAX_TITLE
 from contracts.take import Rendition, TakeSettings
 from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+from storage.podcast import Podcast
 
 log = structlog.get_logger()
 
@@ -25,14 +26,15 @@ SOUNDS: Final = get_args(RoomSound)
 Replays = Literal["published", "unpublished"]
 """What a new replay of the room is at first."""
 REPLAYS: Final = get_args(Replays)
-_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility", "sound", "replays")
+_KEYS: Final = ("title", "renditions", "channels", "parts", "visibility", "sound", "replays", "podcast")
 
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
     """A room as its host wants it. The settings are for the next take; a live take keeps its own.
 
-    `sound` is for speakers who connect from now on, `replays` for takes that end from now on.
+    `sound` is for speakers who connect from now on, `replays` for takes that end from now on, `podcast` for
+    the feed at once.
     """
 
     title: str = ""
@@ -40,6 +42,7 @@ class RoomRecord:
     visibility: Visibility = "public"
     sound: RoomSound = "auto"
     replays: Replays = "published"
+    podcast: Podcast = field(default_factory=Podcast)
 
     def to_json(self) -> dict[str, object]:
         """The wire form, and the file's."""
@@ -51,6 +54,7 @@ class RoomRecord:
             "visibility": self.visibility,
             "sound": self.sound,
             "replays": self.replays,
+            "podcast": self.podcast.to_json(),
         }
 
     @classmethod
@@ -70,7 +74,8 @@ class RoomRecord:
         replays = obj.get("replays", "published")
         if replays not in REPLAYS:
             raise BadRequest(f"replays: {' or '.join(REPLAYS)}")
-        return cls(_title(obj), _settings(obj), visibility, sound, replays)
+        podcast = Podcast.from_json(obj.get("podcast", {}))
+        return cls(_title(obj), _settings(obj), visibility, sound, replays, podcast)
 
 
 class RoomStore:

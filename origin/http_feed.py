@@ -1,0 +1,226 @@
+"""`GET /feeds/{room}.xml`: a room's podcast feed, for anybody who knows the room's id.
+
+A feed is made when somebody asks and something it speaks of has changed, by whoever asked first; everybody
+else gets the bytes that are there. Chapters, which the catalogue does not hold, are read once for each
+version of a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import structlog
+from aiohttp import hdrs, web
+
+from contracts.errors import BadRequest, DependencyError, ListenerError, NotFound
+from contracts.http import KIND
+from contracts.ids import check_room
+from contracts.take import TakeKey
+from origin.cache_policy import Kind
+from origin.feed import FEED_TYPE, MAX_CHAPTERS, MAX_EPISODES, Episode, OnAir, Show, render_feed
+from origin.public import add_public
+from origin.representation import Representation, accepts_gzip, encode, represent
+from origin.respond import respond
+from origin.service import Origin
+from storage.commit import TakeCommit
+from storage.entry import ReplayEntry
+from storage.meta import Chapter, TakeMeta
+from storage.rooms import RoomRecord
+
+log = structlog.get_logger()
+
+# Names and addresses come from anybody's requests: what is kept for them is bounded.
+_MAX_FEEDS: Final = 128
+_MAX_FEED_BYTES: Final = 32 * 2**20
+_MAX_CHAPTER_LISTS: Final = 2_000
+# Replays whose chapters are read at once, and feeds that are put together.
+_READERS: Final = 8
+_WRITERS: Final = 2
+# A feed without some of its chapters stays for so long before a storage that failed is asked again.
+_RETRY_SECONDS: Final = 5.0
+_HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+class Told(Protocol):
+    """What is known of one replay."""
+
+    @property
+    def commit(self) -> TakeCommit:
+        """`take.json`."""
+
+    @property
+    def meta(self) -> TakeMeta:
+        """`meta.json`."""
+
+
+class Catalogue(Protocol):
+    """Where replays are known: `origin.replays.Replays`. Both may raise StorageUnavailable."""
+
+    async def listed(self, room: str | None) -> Sequence[ReplayEntry]:
+        """The published replays of a room, newest first."""
+
+    async def find(self, key: TakeKey) -> Told:
+        """One replay. Raises a ListenerError where there is none (any more)."""
+
+
+RoomOf = Callable[[str], RoomRecord | None]
+"""A room's record from memory, None where nobody made one or it is kept elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """All that a feed speaks of: equal subjects have equal feeds."""
+
+    show: Show
+    entries: tuple[ReplayEntry, ...]
+    on_air: OnAir | None
+
+
+@dataclass(slots=True, eq=False)
+class _Feed:
+    """A feed in both content codings, and what it was made of. `until` (monotonic) is for one with holes."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    subject: _Subject | None = None
+    until: float = float("inf")
+    plain: Representation | None = None
+    gzipped: Representation | None = None
+
+    @property
+    def size(self) -> int:
+        made = (self.plain, self.gzipped)
+        return sum(each.size for each in made if each is not None)
+
+
+class FeedHandlers:
+    """`/feeds/{room}.xml`.
+
+    `public_url` is what all addresses begin with; without one it is what the request was sent to, which is
+    wrong behind an edge that ends TLS.
+    """
+
+    def __init__(
+        self, origin: Origin, replays: Catalogue, room_of: RoomOf, public_url: str | None = None
+    ) -> None:
+        self._origin = origin
+        self._replays = replays
+        self._room_of = room_of
+        self._public_url = None if public_url is None else public_url.rstrip("/")
+        self._feeds: OrderedDict[tuple[str, str], _Feed] = OrderedDict()
+        self._chapters: OrderedDict[tuple[TakeKey, str], tuple[Chapter, ...]] = OrderedDict()
+        self._readers = asyncio.Semaphore(_READERS)
+        self._writers = asyncio.Semaphore(_WRITERS)
+
+    def add_routes(self, app: web.Application) -> None:
+        """The one."""
+        add_public(app, "/feeds/{room}.xml", self.feed)
+
+    async def feed(self, request: web.Request) -> web.StreamResponse:
+        """The feed, the same bytes until something in it changes."""
+        request[KIND] = Kind.FEED
+        room = check_room(request.match_info["room"])
+        subject = await self._subject(room, self._public_url or _address(request))
+        made = await self._current(subject)
+        gzipped = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
+        representation = made.gzipped if gzipped else made.plain
+        if representation is None:
+            raise NotFound("this feed is not here any more")
+        return respond(request, representation)
+
+    # ---- what it speaks of ----------------------------------------------------------------------------
+
+    async def _subject(self, room: str, base: str) -> _Subject:
+        """What there is to say of a room. Raises NotFound where that is nothing at all."""
+        record = self._room_of(room)
+        entries = tuple(await self._replays.listed(room))[:MAX_EPISODES]
+        try:
+            take = self._origin.current(room)
+        except NotFound:
+            take = None
+        if record is None and not entries and take is None:
+            raise NotFound("no such room: nobody has made it, it is not live and has no replays")
+        known = record or RoomRecord()
+        show = Show(room, known.title, base, known.podcast, listed=known.visibility == "public")
+        live = take is not None and not take.window.ended
+        return _Subject(show, entries, OnAir(take.key, take.header.epoch_us) if take and live else None)
+
+    # ---- how it is made --------------------------------------------------------------------------------
+
+    async def _current(self, subject: _Subject) -> _Feed:
+        feed = self._place(subject.show)
+        async with feed.lock:
+            if feed.subject != subject or self._origin.clock() >= feed.until:
+                await self._make(feed, subject)
+        return feed
+
+    async def _make(self, feed: _Feed, subject: _Subject) -> None:
+        told = await asyncio.gather(*map(self._chapters_of, subject.entries))
+        episodes = [
+            Episode(entry, chapters or ()) for entry, chapters in zip(subject.entries, told, strict=True)
+        ]
+        async with self._writers:
+            feed.plain, feed.gzipped = await asyncio.to_thread(_write, subject.show, episodes, subject.on_air)
+        feed.subject = subject
+        feed.until = self._origin.clock() + _RETRY_SECONDS if None in told else float("inf")
+        self._forget_old()
+
+    async def _chapters_of(self, entry: ReplayEntry) -> tuple[Chapter, ...] | None:
+        """The first chapters of a replay; None where they cannot be told now."""
+        if not entry.chapters:
+            return ()
+        version = (entry.key, entry.derived)
+        known = self._chapters.get(version)
+        if known is not None:
+            self._chapters.move_to_end(version)
+            return known
+        async with self._readers:
+            try:
+                replay = await self._replays.find(entry.key)
+            except (DependencyError, ListenerError) as error:
+                key = entry.key
+                log.warning("a feed lacks chapters", room=key.room, take=key.take, reason=error.message)
+                return None
+        chapters = replay.meta.shown_chapters(replay.commit.story)[:MAX_CHAPTERS]
+        self._chapters[version] = chapters
+        if len(self._chapters) > _MAX_CHAPTER_LISTS:
+            self._chapters.popitem(last=False)
+        return chapters
+
+    def _place(self, show: Show) -> _Feed:
+        """Where the feed of a room under an address is kept."""
+        name = (show.room, show.base)
+        feed = self._feeds.setdefault(name, _Feed())
+        self._feeds.move_to_end(name)
+        if len(self._feeds) > _MAX_FEEDS:
+            self._feeds.popitem(last=False)
+        return feed
+
+    def _forget_old(self) -> None:
+        size = sum(feed.size for feed in self._feeds.values())
+        while size > _MAX_FEED_BYTES and len(self._feeds) > 1:
+            size -= self._feeds.popitem(last=False)[1].size
+
+
+def _write(
+    show: Show, episodes: Sequence[Episode], on_air: OnAir | None
+) -> tuple[Representation, Representation]:
+    """The feed, plain and gzipped. Takes some 30 ms for 300 episodes: called in a thread."""
+    text = render_feed(show, episodes, on_air).decode()
+    plain, gzipped = (
+        represent(Kind.FEED, f"{FEED_TYPE}; charset=utf-8", (coded.data,), coded.etag, coded.fields)
+        for coded in (encode(text, gzipped=False), encode(text, gzipped=True))
+    )
+    return plain, gzipped
+
+
+def _address(request: web.Request) -> str:
+    """Scheme and host that a request was sent to. Raises BadRequest where the host is none."""
+    host = request.headers.get(hdrs.HOST, "")
+    if not _HOST.fullmatch(host):
+        raise BadRequest("a feed holds whole addresses: send a Host that is a name or an address")
+    return f"{request.scheme}://{host.lower()}"
