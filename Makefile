@@ -17,6 +17,8 @@ HOST ?= $(or $(LONGWAVE_HOST),127.0.0.1)
 DATA_DIR ?= $(or $(LONGWAVE_DATA_DIR),data)
 OPTIONS ?=
 PYTEST ?=
+# Most of a round is waiting for real time: two of them cost little more than one.
+SIDE_BY_SIDE = -n 2 --dist loadgroup
 BENCH ?=
 
 VENV = .venv
@@ -48,7 +50,7 @@ check: $(DEV) ## ruff, strict mypy, import direction
 	$(BIN)/lint-imports --no-cache
 
 test: dev programs $(ORACLE) ## every test; installs test programs where it may (Debian, root)
-	@$(BIN)/pytest -m 'not soak' $(PYTEST)
+	@$(BIN)/pytest -m 'not soak' $(SIDE_BY_SIDE) $(PYTEST)
 
 test-faults: dev programs ## only the tests that kill, cut and fill disks
 	@$(BIN)/pytest -m faults $(PYTEST)

@@ -1,6 +1,9 @@
 """What every test may rely on: `@pytest.mark.needs("ffmpeg")` skips by name where a program is missing.
 
 A skip is never quiet: each is listed by test and program at the end. With ``CI=true`` it is a failure.
+
+Where tests run side by side (`pytest -n 2 --dist loadgroup`), those of a file stay together, and of all that
+open a browser only one runs at a time.
 """
 
 import os
@@ -19,11 +22,13 @@ settings.register_profile(
 _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("longwave-ci" if _IN_CI else "longwave")
 
-_SKIPPED = pytest.StashKey[list[tuple[str, list[str]]]]()
+_NEEDS = "needs"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SKIPPED] = []
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        group = "browser" if "/e2e/" in item.path.as_posix() else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -34,14 +39,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = f"needs {', '.join(missing)}, not installed here; `make test` says why"
     if _IN_CI:
         pytest.fail(f"{reason} (CI=true allows no such skip)", pytrace=False)
-    item.config.stash[_SKIPPED].append((item.nodeid, missing))
+    item.user_properties.append((_NEEDS, missing))
     pytest.skip(reason)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    skipped = config.stash[_SKIPPED]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        (report.nodeid, value)
+        for report in terminalreporter.stats.get("skipped", ())
+        for name, value in report.user_properties
+        if name == _NEEDS
+    ]
     if not skipped:
         return
     terminalreporter.section("NOT TESTED: programs are missing", sep="!", yellow=True, bold=True)
     for test, missing in skipped:
-        terminalreporter.line(f"{test}: needs {', '.join(missing)}", yellow=True)
+        terminalreporter.line(f"{test.split('@')[0]}: needs {', '.join(missing)}", yellow=True)
