@@ -6,11 +6,12 @@ in `tfhd` (as in `trex` of the header; CMAF, 7.7, wants them in each fragment of
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct, pack
 from typing import TYPE_CHECKING, Final
 
 from pipeline.boxes.box import HEADER_SIZE, box, full_box
-from pipeline.grid import FRAME
+from pipeline.grid import FRAME, MAX_SEGMENT_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,11 @@ TRUN: Final = Struct(">Ii")
 """sample_count, data_offset; the sizes follow."""
 _TFHD_BOX: Final = full_box(b"tfhd", 0, TFHD_FLAGS, TFHD.pack(TRACK_ID, FRAME, SYNC_SAMPLE))
 # moof, mfhd, traf, tfhd, tfdt and trun, without the sizes of the samples.
-_FIXED_SIZE: Final = 8 + 16 + 8 + len(_TFHD_BOX) + 20 + 20
+HEAD_SIZE: Final = 8 + 16 + 8 + len(_TFHD_BOX) + 20 + 20
+"""Bytes of a part before the sizes of its access units."""
+FIRST_FRAME_TIME: Final = slice(8 + 16 + 8 + len(_TFHD_BOX) + 12, 8 + 16 + 8 + len(_TFHD_BOX) + 20)
+"""Where in them `tfdt` says the first sample."""
+_SEQUENCE: Final = slice(8 + 12, 8 + 16)
 
 
 def sequence_number(position: Position, parts: int) -> int:
@@ -48,9 +53,22 @@ def write_part(access_units: Sequence[bytes], first_frame: int, sequence: int) -
         b"trun",
         0,
         TRUN_FLAGS,
-        TRUN.pack(count, _FIXED_SIZE + 4 * count + HEADER_SIZE),
+        TRUN.pack(count, HEAD_SIZE + 4 * count + HEADER_SIZE),
         pack(f">{count}I", *map(len, access_units)),
     )
     tfdt = full_box(b"tfdt", 1, 0, (FRAME * first_frame).to_bytes(8, "big"))
     mfhd = full_box(b"mfhd", 0, 0, sequence.to_bytes(4, "big"))
     return box(b"moof", mfhd, box(b"traf", _TFHD_BOX, tfdt, trun)) + box(b"mdat", *access_units)
+
+
+def part_head(frames: int, first_frame: int, sequence: int) -> bytes:
+    """The first `HEAD_SIZE` bytes that `write_part` gives any `frames` access units."""
+    before, between, after = _head_pieces(frames)
+    return before + sequence.to_bytes(4, "big") + between + (FRAME * first_frame).to_bytes(8, "big") + after
+
+
+@lru_cache(maxsize=MAX_SEGMENT_FRAMES)
+def _head_pieces(frames: int) -> tuple[bytes, bytes, bytes]:
+    head = write_part([b""] * frames, 0, 0)[:HEAD_SIZE]
+    time = FIRST_FRAME_TIME
+    return head[: _SEQUENCE.start], head[_SEQUENCE.stop : time.start], head[time.stop :]

@@ -1,0 +1,1 @@
+"""A replay from archived fragments, without encoding anything: indexes in, files out. Pure."""
