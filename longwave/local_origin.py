@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contracts.errors import NotFound
+
 if TYPE_CHECKING:
     from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
     from origin.service import Origin
@@ -48,6 +50,20 @@ class LocalOrigin:
     async def state(self, key: TakeKey) -> TakeState:
         """Ask what it has of a take."""
         return self._origin.state(key)
+
+    async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
+        """The parts of a segment that it serves."""
+        try:
+            window = self._origin.line(*key, rendition).window
+        except NotFound:
+            return ()
+        whole = window.segment_parts(msn)
+        if whole is not None:
+            return whole
+        parts: list[bytes] = []
+        while (part := window.part_bytes(msn, len(parts))) is not None:
+            parts.append(part)
+        return tuple(parts)
 
     async def close(self) -> None:
         """Nothing to let go of: the origin is not this client's."""

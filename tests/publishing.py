@@ -27,6 +27,7 @@ class MemoryOrigin:
         self.released: list[tuple[str, Position]] = []
         self.gaps: list[tuple[str, int]] = []
         self.requests: list[str] = []
+        self.asked: list[tuple[str, int]] = []
         self.closed = False
         self._window_segments = window_segments
 
@@ -67,6 +68,17 @@ class MemoryOrigin:
 
     async def state(self, key: TakeKey) -> TakeState:
         return self._take(key).state()
+
+    async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
+        self.asked.append((rendition, msn))
+        take = self.takes.get(key)
+        if take is None:
+            return ()
+        window = take.renditions[rendition]
+        parts: list[bytes] = []
+        while (part := window.part_bytes(msn, len(parts))) is not None:
+            parts.append(part)
+        return window.segment_parts(msn) or tuple(parts)
 
     async def close(self) -> None:
         self.closed = True
@@ -141,6 +153,10 @@ class BadLine(MemoryOrigin):
     async def state(self, key: TakeKey) -> TakeState:
         await self._before()
         return await super().state(key)
+
+    async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
+        await self._before()
+        return await super().parts_of(key, rendition, msn)
 
     async def _before(self) -> None:
         if self.hangs:

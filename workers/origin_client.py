@@ -45,5 +45,8 @@ class OriginClient(Protocol):
     async def state(self, key: TakeKey) -> TakeState:
         """Ask what it has of a take."""
 
+    async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
+        """The parts of a segment that it serves, from the first one on: all, some or none. Never waits."""
+
     async def close(self) -> None:
         """Let go of connections. Nothing may be asked afterwards."""

@@ -2,7 +2,7 @@
 
 The transcoder appends, every feed reads at its own pace: a slow origin is a cursor that stays behind, and
 costs nothing. The log holds one window length; what an origin lacks from before it is lost for good and
-becomes a gap.
+becomes a gap. The archive takes from it what its disk did not take in time.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ Step = PutPart | PutSegment | PutGap
 
 @dataclass(slots=True)
 class _Segment:
-    """The parts of a segment by rendition, as far as they are encoded; `lost` if no more will come."""
+    """The parts of a segment by rendition, as far as they are encoded; `lost` says why no more will come."""
 
     parts: dict[str, list[bytes]]
-    lost: bool = False
+    lost: str | None = None
 
 
 @dataclass(slots=True)
@@ -132,11 +132,11 @@ class TakeLog:
         if changed:
             self._news.announce()
 
-    def lose_until(self, msn: int) -> int:
+    def lose_until(self, msn: int, why: str = "given up") -> int:
         """Give up every segment below `msn` that is not whole; the number of them."""
         count = max(0, msn - self.next.msn)
         for lost in range(self.next.msn, msn):
-            self._segment(lost).lost = True
+            self._segment(lost).lost = why
             self.next = Position(lost + 1, 0)
         if count:
             self._news.announce()
@@ -183,7 +183,7 @@ class TakeLog:
             return PutSegment(rendition, cursor.msn, following, b"".join(held))
         if cursor.part < len(held):
             return PutPart(rendition, cursor, self._grid.after(cursor), held[cursor.part])
-        return PutGap(rendition, cursor.msn, following) if segment.lost else None
+        return None if segment.lost is None else PutGap(rendition, cursor.msn, following)
 
     @property
     def holds_nothing(self) -> bool:
@@ -228,6 +228,18 @@ class TakeLog:
     async def changed(self, seen: int) -> int:
         """Return the version as soon as it is not `seen`."""
         return await self._news.changed(seen)
+
+    # ------------------------------------------------------------ the archive's side
+
+    def parts_of(self, rendition: str, msn: int) -> tuple[bytes, ...]:
+        """The parts of a segment that are here, from the first one on."""
+        segment = self._segments.get(msn)
+        return () if segment is None else tuple(segment.parts[rendition])
+
+    def why_lost(self, msn: int) -> str | None:
+        """Why a segment was given up, if it was, and still is in the log."""
+        segment = self._segments.get(msn)
+        return None if segment is None else segment.lost
 
     # ------------------------------------------------------------ inside
 

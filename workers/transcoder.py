@@ -218,7 +218,7 @@ class Transcoder:
         self._lose_until(log, until, "the bus has lost samples for good")
 
     def _lose_until(self, log: TakeLog, msn: int, reason: str) -> None:
-        first, count = log.next.msn, log.lose_until(msn)
+        first, count = log.next.msn, log.lose_until(msn, reason)
         if count:
             self._metrics.gaps.inc(count)
             self._logger.error(reason, first_msn=first, segments=count)

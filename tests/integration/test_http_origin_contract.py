@@ -199,7 +199,51 @@ async def test_nothing_comes_after_the_end(client: OriginClient) -> None:
         await put(client, 0, 1)
 
 
+async def test_what_it_serves_of_a_segment_can_be_had_and_nobody_waits_for_the_rest(
+    client: OriginClient,
+) -> None:
+    await begin(client)
+    await client.put_segment(KEY, "64k", 3, takes.segment(GRID, 3))
+    await put(client, 4, 0)
+    await put(client, 4, 1)
+    await client.put_gap(KEY, "64k", 4)
+    await client.put_gap(KEY, "64k", 5)
+    await put(client, 6, 0)
+    there = {msn: await client.parts_of(KEY, "64k", msn) for msn in range(2, 9)}
+    assert there == {
+        2: (),
+        3: tuple(takes.part(GRID, 3, part) for part in range(5)),
+        4: tuple(takes.part(GRID, 4, part) for part in range(2)),  # broken off, and served a while longer
+        5: (),
+        6: (takes.part(GRID, 6, 0),),  # the part that follows is hinted: a request for it would be held
+        7: (),
+        8: (),
+    }
+
+
+async def test_of_what_it_does_not_know_nothing_can_be_had(client: OriginClient) -> None:
+    assert await client.parts_of(KEY, "64k", 0) == ()
+    await begin(client)
+    assert await client.parts_of(KEY, "64k", 0) == ()
+    assert await client.parts_of(KEY, "96k", 0) == ()
+
+
+async def test_the_short_last_segment_can_be_had(client: OriginClient) -> None:
+    await begin(client)
+    await put(client, 0, 0)
+    await client.end(KEY, 10_000)
+    assert await client.parts_of(KEY, "64k", 0) == (takes.part(GRID, 0, 0),)
+
+
 # ---------------------------------------------------------------- over HTTP
+
+
+async def test_an_origin_out_of_reach_is_not_one_that_has_nothing(server: OriginServer) -> None:
+    client = HttpOrigin(server.url)
+    await server.stop()
+    with pytest.raises(OriginUnavailable):
+        await client.parts_of(KEY, "64k", 0)
+    await client.close()
 
 
 async def test_a_full_origin_says_so() -> None:
