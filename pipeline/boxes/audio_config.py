@@ -22,14 +22,14 @@ def audio_specific_config(channels: int) -> bytes:
     return (_AAC_LC << 11 | _INDEX_48000 << 7 | channels << 3).to_bytes(2, "big") + _NO_SBR
 
 
-def esds(channels: int, bit_rate: int) -> bytes:
-    """The `esds` box of a rendition. `maxBitrate` is 1.25 × nominal, as the playlist's `BANDWIDTH` starts."""
+def esds(channels: int, average: int, peak: int) -> bytes:
+    """The `esds` box: bits a second on average, and at most in any one second."""
     decoder_config = _descriptor(
         _DECODER_CONFIG,
         b"\x40\x15",  # objectTypeIndication: ISO/IEC 14496-3; streamType: audio, upStream 0, reserved 1
         (_BUFFER_PER_CHANNEL * channels).to_bytes(3, "big"),
-        (bit_rate * 5 // 4).to_bytes(4, "big"),
-        bit_rate.to_bytes(4, "big"),
+        peak.to_bytes(4, "big"),
+        average.to_bytes(4, "big"),
         _descriptor(_DECODER_SPECIFIC, audio_specific_config(channels)),
     )
     # ES_ID is 0 in a file (14496-14, 3.1.2), no flags; SL packet header: predefined 2, for MP4 files.
