@@ -58,6 +58,12 @@ class Metrics:
         self.journal_dropped = Counter(
             "longwave_journal_dropped", "Records that never reached the disk", registry=registry
         )
+        self.replay_failures = Counter(
+            "longwave_replay_failures",
+            "Answers with a replay's media that were refused or cut, by what was wrong",
+            ["reason"],
+            registry=registry,
+        )
         # Ingest.
         self.speakers = Gauge("longwave_speakers", "Connected senders of audio", registry=registry)
         self.samples = Counter("longwave_samples", "Samples put on the bus", ["kind"], registry=registry)
@@ -106,6 +112,12 @@ class Metrics:
             "longwave_part_latency_seconds",
             "From a part's last sample on the bus to its release at the first origin",
             buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.replays = Counter(
+            "longwave_replays",
+            "What was done with takes that are over: finished, edited, deleted; damaged ones were given up",
+            ["outcome"],
             registry=registry,
         )
         self.publish_retries = Counter(
