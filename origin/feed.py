@@ -193,9 +193,10 @@ def _add_episode(channel: etree._Element, show: Show, episode: Episode) -> None:
 def _describe_episode(item: etree._Element, episode: Episode, title: str) -> None:
     """The description as far as Apple takes it; the whole, where that is more, as `content:encoded`."""
     speakers = episode.entry.speakers
-    full_title = "" if title == one_line(episode.entry.title, MAX_DESCRIPTION) else episode.entry.title
-    whole = episode_html(full_title, speakers, episode.chapters)
-    short = episode_html(full_title, speakers, episode.chapters, MAX_DESCRIPTION)
+    uncut = one_line(episode.entry.title, MAX_DESCRIPTION)
+    missing = "" if uncut == title else uncut
+    whole = episode_html(missing, speakers, episode.chapters)
+    short = episode_html(missing, speakers, episode.chapters, MAX_DESCRIPTION)
     if not whole:
         return
     # Every > of a title is escaped in it, so that no ]]> ends the section before its end.

@@ -72,27 +72,26 @@ def episode_html(
 ) -> str:
     """Who speaks and what about, as HTML with what Apple allows in it (`p`, `ul`, `li`).
 
-    `title` is the whole one where the episode's had to be cut, else empty. With `limit` the end is left out,
-    by whole names and chapters, so that it takes at most so many bytes.
+    `title` is the whole one, on one line, where the episode's had to be cut, else empty. With `limit` the end
+    is left out, by whole names and chapters, so that it takes at most so many bytes.
     """
     room = _Room(limit)
     html = ""
     if title:
-        html += room.take(f"<p>{_html(title, MAX_DESCRIPTION)}</p>")
-    names = room.fitting((_html(name) for name in speakers), "<p>With </p>", ", ")
+        html += room.take(f"<p>{escape(title, quote=False)}</p>")
+    named = filter(None, map(_html, speakers))
+    names = room.fitting(named, "<p>With </p>", ", ")
     if names:
         html += f"<p>With {', '.join(names)}</p>"
-    listed = room.fitting((f"<li>{clock(each.sample)} {_html(each.title)}</li>" for each in chapters), _LIST)
+    lines = (f"<li>{clock(each.sample)} {_html(each.title)}</li>" for each in chapters)
+    listed = room.fitting(lines, "<ul></ul>")
     if listed:
         html += f"<ul>{''.join(listed)}</ul>"
     return html
 
 
-_LIST: Final = "<ul></ul>"
-
-
-def _html(text: str, limit: int = MAX_VALUE) -> str:
-    return escape(one_line(text, limit), quote=False)
+def _html(text: str) -> str:
+    return escape(one_line(text), quote=False)
 
 
 class _Room:
