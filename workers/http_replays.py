@@ -19,11 +19,10 @@ from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
 from storage.objects import Objects
 from storage.pooled import Pooled
-from workers.archive.kept import KeptTake, anything_kept, kept_take, listed, take_keys
-from workers.archive.reading import Deleted
+from workers.archive.kept import KeptTake, kept_take, listed, take_keys
 from workers.http_pcm import refuse_other_sites
 from workers.replay_answers import replay_of, row_of
-from workers.replay_edits import Change, parse_edit
+from workers.replay_edits import parse_edit
 
 _MAX_BODY: Final = 1024 * 1024
 _PAGE: Final = 100
@@ -38,10 +37,13 @@ class ReplayEditor(Protocol):
     """Who changes and deletes what is kept of a take (`workers/archive/finish.py`). Blocking."""
 
     def edit(self, key: TakeKey, change: Callable[[TakeMeta], TakeMeta]) -> ReplayEntry:
-        """Change `meta.json` and all that was made from it. Raises EditConflict, StorageUnavailable."""
+        """Change `meta.json` and all that was made from it.
+
+        Raises NotFound, StillLive, EditConflict, ObjectDamaged, StorageUnavailable.
+        """
 
     def delete(self, key: TakeKey) -> None:
-        """Remove everything of a take but its tombstone. Raises StorageUnavailable."""
+        """Remove everything of a take but its tombstone. Raises NotFound, StorageUnavailable."""
 
 
 class ReplayHandlers:
@@ -101,7 +103,7 @@ class ReplayHandlers:
             raise StillLive("this take is being finished: try again in a moment", _FINISHING_RETRY_SECONDS)
         change = parse_edit(body, kept.commit.story.samples)
         if change is not None:
-            await self._edit(key, change)
+            await self._pooled.call(self._editor.edit, key, change)
             kept = await self._kept(key)
         return json_line(replay_of(kept), headers=_NOT_KEPT)
 
@@ -109,18 +111,10 @@ class ReplayHandlers:
         """Remove everything of the take, here and in the storage; nothing brings it back."""
         key = _key(request)
         self._refuse_live(key)
-        if not await self._pooled.call(anything_kept, self._objects, key):
-            raise _no_such_replay()
-        # First, because a host who leaves meanwhile ends this handler, but not what is under way in a thread.
+        # First: a host who leaves meanwhile ends this handler, but not what is under way in a thread.
         self._forget(key)
         await self._pooled.call(self._editor.delete, key)
         return web.Response(status=204)
-
-    async def _edit(self, key: TakeKey, change: Change) -> None:
-        try:
-            await self._pooled.call(self._editor.edit, key, change)
-        except Deleted:
-            raise _no_such_replay() from None
 
     def _refuse_live(self, key: TakeKey) -> None:
         if self._is_live(key):
@@ -131,7 +125,7 @@ class ReplayHandlers:
     async def _kept(self, key: TakeKey) -> KeptTake:
         kept = await self._pooled.call(kept_take, self._objects, key)
         if kept is None:
-            raise _no_such_replay()
+            raise NotFound("no such replay: it never was, or it was deleted")
         return kept
 
 
@@ -145,7 +139,3 @@ def _room(request: web.Request) -> str:
 
 def _key(request: web.Request) -> TakeKey:
     return TakeKey(_room(request), check_take(request.match_info["take"]))
-
-
-def _no_such_replay() -> NotFound:
-    return NotFound("no such replay: it never was, or it was deleted")

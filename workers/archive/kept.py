@@ -16,7 +16,7 @@ from contracts.take import TakeKey
 from storage.commit import TakeCommit
 from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
-from storage.names import OPEN, RECORD, REPLAYS, entry_name, key_of, open_name, take_object
+from storage.names import OPEN, REPLAYS, key_of, open_name
 from storage.objects import Objects
 from workers.archive.reading import is_deleted, read_commit, read_entry, read_meta
 
@@ -75,7 +75,9 @@ def kept_take(objects: Objects, key: TakeKey) -> KeptTake | None:
     if meta is not None and meta.value.deleted_at is not None:
         return None
     commit, entry = read_commit(objects, key), read_entry(objects, key)
-    if commit is None and entry is None and objects.head(open_name(key)) is None:
+    # A take without a sample is finished as soon as it is over, and no replay comes of it.
+    empty = commit is None or not commit.story.samples
+    if empty and entry is None and objects.head(open_name(key)) is None:
         return None
     state: State = "finishing"
     if entry is not None:
@@ -88,12 +90,6 @@ def kept_take(objects: Objects, key: TakeKey) -> KeptTake | None:
         commit,
         meta.value if meta is not None else TakeMeta(published=published),
     )
-
-
-def anything_kept(objects: Objects, key: TakeKey) -> bool:
-    """Whether there is anything to delete of a take, readable or not. Raises StorageUnavailable."""
-    names = (entry_name(key), open_name(key), take_object(key, RECORD))
-    return any(objects.head(name) is not None for name in names)
 
 
 def began(key: TakeKey) -> datetime | None:
