@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -27,41 +26,42 @@ from origin.public import add_public
 from origin.representation import Representation, accepts_gzip, encode, represent
 from origin.respond import respond
 from origin.service import Origin
-from storage.commit import TakeCommit
+from origin.weighed import Weighed
 from storage.entry import ReplayEntry
-from storage.meta import Chapter, TakeMeta
+from storage.meta import Chapter
 from storage.rooms import RoomRecord
 
 log = structlog.get_logger()
 
 # Names and addresses come from anybody's requests: what is kept for them is bounded.
-_MAX_FEEDS: Final = 128
 _MAX_FEED_BYTES: Final = 32 * 2**20
-_MAX_CHAPTER_LISTS: Final = 2_000
+_EMPTY_FEED_BYTES: Final = 16 * 2**10
+_MAX_CHAPTER_BYTES: Final = 8 * 2**20
+_CHAPTER_BYTES: Final = 120  # beside its title
 # Replays whose chapters are read at once, and feeds that are put together.
 _READERS: Final = 8
 _WRITERS: Final = 2
-# A feed without some of its chapters stays for so long before a storage that failed is asked again.
+# A feed with chapters that are missing or of another version stays for so long before they are read again.
 _RETRY_SECONDS: Final = 5.0
 _HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 class Told(Protocol):
-    """What is known of one replay."""
+    """What is known of one replay: `origin.replay.Replay`."""
 
     @property
-    def commit(self) -> TakeCommit:
-        """`take.json`."""
+    def entry(self) -> ReplayEntry:
+        """Its entry, by which versions are told apart."""
 
     @property
-    def meta(self) -> TakeMeta:
-        """`meta.json`."""
+    def chapters(self) -> tuple[Chapter, ...]:
+        """The chapters that hold."""
 
 
 class Catalogue(Protocol):
     """Where replays are known: `origin.replays.Replays`. Both may raise StorageUnavailable."""
 
-    async def listed(self, room: str | None) -> Sequence[ReplayEntry]:
+    async def listed(self, room: str | None = None) -> Sequence[ReplayEntry]:
         """The published replays of a room, newest first."""
 
     async def find(self, key: TakeKey) -> Told:
@@ -83,7 +83,7 @@ class _Subject:
 
 @dataclass(slots=True, eq=False)
 class _Feed:
-    """A feed in both content codings, and what it was made of. `until` (monotonic) is for one with holes."""
+    """A feed in both content codings, what it was made of, and until when (monotonic) it is right."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     subject: _Subject | None = None
@@ -111,8 +111,8 @@ class FeedHandlers:
         self._replays = replays
         self._room_of = room_of
         self._public_url = None if public_url is None else public_url.rstrip("/")
-        self._feeds: OrderedDict[tuple[str, str], _Feed] = OrderedDict()
-        self._chapters: OrderedDict[tuple[TakeKey, str], tuple[Chapter, ...]] = OrderedDict()
+        self._feeds: Weighed[tuple[str, str], _Feed] = Weighed(_MAX_FEED_BYTES)
+        self._chapters: Weighed[tuple[TakeKey, str], tuple[Chapter, ...]] = Weighed(_MAX_CHAPTER_BYTES)
         self._readers = asyncio.Semaphore(_READERS)
         self._writers = asyncio.Semaphore(_WRITERS)
 
@@ -152,58 +152,51 @@ class FeedHandlers:
     # ---- how it is made --------------------------------------------------------------------------------
 
     async def _current(self, subject: _Subject) -> _Feed:
-        feed = self._place(subject.show)
+        name = (subject.show.room, subject.show.base)
+        feed = self._feeds.get(name)
+        if feed is None:
+            feed = _Feed()
+            self._feeds.put(name, feed, _EMPTY_FEED_BYTES)
         async with feed.lock:
             if feed.subject != subject or self._origin.clock() >= feed.until:
                 await self._make(feed, subject)
+                self._feeds.put(name, feed, max(feed.size, _EMPTY_FEED_BYTES))
         return feed
 
     async def _make(self, feed: _Feed, subject: _Subject) -> None:
         told = await asyncio.gather(*map(self._chapters_of, subject.entries))
         episodes = [
-            Episode(entry, chapters or ()) for entry, chapters in zip(subject.entries, told, strict=True)
+            Episode(entry, chapters) for entry, (chapters, _) in zip(subject.entries, told, strict=True)
         ]
         async with self._writers:
-            feed.plain, feed.gzipped = await asyncio.to_thread(_write, subject.show, episodes, subject.on_air)
+            made = await asyncio.to_thread(_write, subject.show, episodes, subject.on_air)
+        feed.plain, feed.gzipped = made
         feed.subject = subject
-        feed.until = self._origin.clock() + _RETRY_SECONDS if None in told else float("inf")
-        self._forget_old()
+        whole = all(right for _, right in told)
+        feed.until = float("inf") if whole else self._origin.clock() + _RETRY_SECONDS
 
-    async def _chapters_of(self, entry: ReplayEntry) -> tuple[Chapter, ...] | None:
-        """The first chapters of a replay; None where they cannot be told now."""
+    async def _chapters_of(self, entry: ReplayEntry) -> tuple[tuple[Chapter, ...], bool]:
+        """The first chapters of a replay, as far as they can be told; whether they are this version's."""
         if not entry.chapters:
-            return ()
+            return (), True
         version = (entry.key, entry.derived)
         known = self._chapters.get(version)
         if known is not None:
-            self._chapters.move_to_end(version)
-            return known
+            return known, True
         async with self._readers:
             try:
                 replay = await self._replays.find(entry.key)
             except (DependencyError, ListenerError) as error:
                 key = entry.key
                 log.warning("a feed lacks chapters", room=key.room, take=key.take, reason=error.message)
-                return None
-        chapters = replay.meta.shown_chapters(replay.commit.story)[:MAX_CHAPTERS]
-        self._chapters[version] = chapters
-        if len(self._chapters) > _MAX_CHAPTER_LISTS:
-            self._chapters.popitem(last=False)
-        return chapters
-
-    def _place(self, show: Show) -> _Feed:
-        """Where the feed of a room under an address is kept."""
-        name = (show.room, show.base)
-        feed = self._feeds.setdefault(name, _Feed())
-        self._feeds.move_to_end(name)
-        if len(self._feeds) > _MAX_FEEDS:
-            self._feeds.popitem(last=False)
-        return feed
-
-    def _forget_old(self) -> None:
-        size = sum(feed.size for feed in self._feeds.values())
-        while size > _MAX_FEED_BYTES and len(self._feeds) > 1:
-            size -= self._feeds.popitem(last=False)[1].size
+                return (), False
+        chapters = replay.chapters[:MAX_CHAPTERS]
+        # What was listed and what is found are looked up apart: one may be a moment older.
+        if replay.entry.derived != entry.derived:
+            return chapters, False
+        weight = sum(_CHAPTER_BYTES + len(each.title) for each in chapters)
+        self._chapters.put(version, chapters, max(_CHAPTER_BYTES, weight))
+        return chapters, True
 
 
 def _write(
