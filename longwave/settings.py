@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from contracts.errors import UsageError
 from contracts.take import MAX_SPEAKERS_IN_EVENT
 from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
+from storage.objects import Objects
+from storage.open import open_objects
+from storage.s3_options import S3Options
 from workers.whip.settings import IceServer, WhipSettings, parse_address, parse_ice_servers, parse_udp_ports
 
 
@@ -52,6 +55,31 @@ class SecretSettings(BaseSettings):
         if self.token_text is not None and DERIVED_KID not in secrets:
             secrets[DERIVED_KID] = derived_secret(self.token_text)
         return Keys(secrets) if secrets else None
+
+
+class StorageSettings(BaseSettings):
+    """Where takes are kept for good: in the data directory, or in a storage that several servers share."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("data"), description="where rooms, live takes and windows are kept")
+    storage: str | None = Field(
+        None, description="s3://bucket/prefix or file:///path; None: the data directory"
+    )
+    s3_endpoint: str | None = Field(None, description="URL of an S3 that is not Amazon's")
+    s3_region: str | None = Field(None, description="its region, where the AWS settings do not say it")
+    s3_kms_key: str | None = Field(None, description="KMS key that objects are encrypted with")
+
+    @field_validator("storage", "s3_endpoint", "s3_region", "s3_kms_key")
+    @classmethod
+    def _no_empty_text(cls, text: str | None) -> str | None:
+        # As with secrets: `LONGWAVE_STORAGE=` means none.
+        return text or None
+
+    def objects(self) -> Objects:
+        """The storage. Raises UsageError where it is no such URL, StorageUnavailable where it cannot work."""
+        options = S3Options(endpoint=self.s3_endpoint, region=self.s3_region, sse_kms_key=self.s3_kms_key)
+        return open_objects(self.storage, self.data_dir, options)
 
 
 class HttpSettings(SecretSettings):
