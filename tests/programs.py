@@ -13,6 +13,7 @@ _ROOT = Path(__file__).parent.parent
 _NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 # npm packages count as programs too: a directory, once it is installed.
 _PACKAGES = {
+    "feedsmith": _ROOT / "tests/oracle/node_modules/feedsmith",
     "hls-parser": _ROOT / "tests/oracle/node_modules/hls-parser",
     "hls.js": _ROOT / "origin/web/node_modules/hls.js",
 }

@@ -12,6 +12,8 @@ import pytest
 from contracts.errors import BadRequest, DiskUnavailable
 from contracts.take import Rendition, TakeSettings
 from storage.files import read_if_there, write_atomic
+from storage.podcast import Podcast
+from storage.podcast_categories import CATEGORIES, is_category, split_category
 from storage.rooms import RoomRecord, RoomStore
 
 NEWS = RoomRecord(
@@ -19,12 +21,25 @@ NEWS = RoomRecord(
     settings=TakeSettings(channels=2, parts=10, renditions=(Rendition("32k"), Rendition("128k"))),
     visibility="unlisted",
     sound="as-is",
+    replays="unpublished",
+    podcast=Podcast(
+        description="Was war.\nUnd was <wird> & werden mag 😀",
+        author="Redaktion",
+        language="de-AT",
+        category="News > Daily News",
+        image="https://bilder.example.net/a.PNG?v=2",
+        explicit=True,
+        email="redaktion+rss@example.net",
+        locked=False,
+        guid="917393e3-1b1e-5cef-ace4-edaa54e1f810",
+    ),
 )
 
 
 def test_a_record_survives_its_wire_form() -> None:
     assert RoomRecord.from_json(NEWS.to_json()) == NEWS
     assert RoomRecord.from_json({}) == RoomRecord()
+    assert RoomRecord.from_json({"podcast": {"author": "A"}}).podcast == Podcast(author="A")
 
 
 @pytest.mark.parametrize(
@@ -48,12 +63,83 @@ def test_a_record_survives_its_wire_form() -> None:
         ({"sound": "loud"}, "sound"),
         ({"sound": None}, "sound"),
         ({"sound": ["voice"]}, "sound"),
+        ({"replays": "secret"}, "replays"),
+        ({"podcast": None}, "podcast"),
+        ({"podcast": []}, "podcast"),
+        ({"podcast": {"colour": "red"}}, r"podcast\.colour"),
         ([], "JSON object"),
     ],
 )
 def test_a_wrong_record_is_refused_by_the_name_of_its_fault(wrong: object, named: str) -> None:
     with pytest.raises(BadRequest, match=named):
         RoomRecord.from_json(wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("description", 3),
+        ("description", None),
+        ("description", "é" * 2001),
+        ("description", "nul \x00"),
+        ("description", "half \ud800"),
+        ("author", "two\nlines"),
+        ("author", "c1 \x9b"),
+        ("author", "x" * 256),
+        ("language", ""),
+        ("language", "english"),
+        ("language", "e"),
+        ("language", "en_US"),
+        ("language", "en\n"),
+        ("category", ""),
+        ("category", "Podcasting"),
+        ("category", "Arts > Politics"),
+        ("category", "Arts > "),
+        ("category", "Books"),
+        ("category", ["Arts"]),
+        ("image", "a.png"),
+        ("image", "//example.net/a.png"),
+        ("image", "ftp://example.net/a.png"),
+        ("image", "javascript:alert(1)//a.png"),
+        ("image", "https:///a.png"),
+        ("image", "https://[/a.png"),
+        ("image", "https://example.net/a.gif"),
+        ("image", "https://example.net/?a.png"),
+        ("image", "https://example.net/a b.png"),
+        ("image", "https://example.net/é.png"),
+        ("image", f"https://example.net/{'x' * 2048}.png"),
+        ("explicit", "yes"),
+        ("explicit", 1),
+        ("explicit", None),
+        ("email", "nobody"),
+        ("email", "a@b"),
+        ("email", "a b@example.net"),
+        ("email", "<a@example.net>"),
+        ("email", f"a@{'b' * 250}.net"),
+        ("locked", "no"),
+        ("guid", "town-hall"),
+        ("guid", "{917393e3-1b1e-5cef-ace4-edaa54e1f810}"),
+        ("guid", "917393e31b1e5ceface4edaa54e1f810"),
+    ],
+)
+def test_a_podcast_that_a_directory_would_refuse_is_refused_here(key: str, value: object) -> None:
+    with pytest.raises(BadRequest, match=rf"podcast\.{key}"):
+        RoomRecord.from_json({"podcast": {key: value}})
+
+
+def test_apples_categories_are_known_with_and_without_their_subcategories() -> None:
+    for category, subcategories in CATEGORIES.items():
+        assert is_category(category)
+        assert split_category(category) == (category, "")
+        for subcategory in subcategories:
+            assert is_category(f"{category} > {subcategory}")
+            assert split_category(f"{category} > {subcategory}") == (category, subcategory)
+    assert (len(CATEGORIES), sum(map(len, CATEGORIES.values()))) == (19, 91)
+
+
+def test_a_record_from_before_podcasts_is_read(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "news" / "room.json", b'{"title": "News"}')
+    assert RoomStore(tmp_path).get("news") == RoomRecord(title="News")
 
 
 def test_a_room_is_kept_and_found_by_the_next_process(tmp_path: Path) -> None:
