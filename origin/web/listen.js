@@ -7,6 +7,7 @@ import { maySpeak } from "./may_speak.js";
 import { remember, remembered } from "./memory.js";
 import { Listening, Meter } from "./meter.js";
 import { NativeEngine } from "./native_engine.js";
+import { ReplayLink } from "./replay_link.js";
 import { findRoom } from "./rooms.js";
 import { Session } from "./session.js";
 import { offerLink } from "./share.js";
@@ -37,6 +38,7 @@ function mayPlay() {
 const session = new Session(room, media, await chooseEngine(), (...request) => fetch(...request));
 const listening = new Listening(media);
 const announcer = new Announcer();
+const replay = new ReplayLink(room, $("replay"));
 const meter = new Meter($("meter"), () => listening.level());
 // For tests and for the curious: a snapshot of what the player knows. Nothing here can be changed.
 Object.defineProperty(window, "longwave", { get: () => Object.freeze(session.diagnostics) });
@@ -55,6 +57,7 @@ function show() {
   showPlay();
   showTimes(state);
   showHappening();
+  replay.show(state === "ended" || state === "waiting", state === "ended" ? session.take : null);
   meter.run((state === "live" || state === "behind") && !document.hidden);
   if (!$("debug").hidden) showDebug();
 }

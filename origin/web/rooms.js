@@ -1,7 +1,9 @@
 // What the server says about its rooms: GET /rooms.json.
 
 /**
- * @typedef {{room: string, title: string, live: boolean, take: string, started_at: string, listen: string}} Room
+ * @typedef {{take: string, title: string, started_at: string, seconds: number, page: string}} Kept a replay
+ * @typedef {{room: string, title: string, live: boolean, take?: string, started_at?: string, listen: string,
+ *   replays?: Kept[]}} Room `replays`: the newest of those that are published
  */
 
 /**
@@ -23,4 +25,12 @@ export async function findRoom(id) {
   } catch {
     return null; // the title is a nicety; the room's id does as well
   }
+}
+
+/** Replays of all rooms, newest first. @param {Room[]} rooms @returns {(Kept & {roomTitle: string})[]} */
+export function replaysOf(rooms) {
+  const all = rooms.flatMap(({ room, title, replays }) => {
+    return (replays ?? []).map((replay) => ({ ...replay, roomTitle: title || room }));
+  });
+  return all.sort((one, other) => Date.parse(other.started_at) - Date.parse(one.started_at));
 }

@@ -6,17 +6,18 @@
  * @param {HTMLInputElement} field shown when nothing else is allowed (the clipboard needs a secure origin)
  * @param {HTMLElement} said a live region
  * @param {string} title
+ * @param {{hash?: string, done?: string}} what a place in the page; what is said when the link is copied
  */
-export async function offerLink(field, said, title) {
-  const url = location.origin + location.pathname;
+export async function offerLink(field, said, title, { hash = "", done = "Link copied" } = {}) {
+  const url = location.origin + location.pathname + (hash === "" ? "" : `#${hash}`);
   if (navigator.share && matchMedia("(pointer: coarse)").matches) {
     await navigator.share({ title, url }).catch(() => {}); // closing the sheet is an answer too
     return;
   }
   try {
     await navigator.clipboard.writeText(url);
-    said.textContent = "Link copied";
-    setTimeout(() => { said.textContent = ""; }, 4000);
+    said.textContent = done;
+    setTimeout(() => { if (said.textContent === done) said.textContent = ""; }, 4000);
   } catch {
     field.hidden = false;
     field.value = url;

@@ -1,0 +1,264 @@
+// The replay page: binds what the server has of a take, its sound, and the host's hand to what people see and press.
+
+import { Announcer } from "./announcer.js";
+import { ChapterList } from "./chapter_list.js";
+import { listed } from "./happening.js";
+import { bindHeadset, tellHeadset } from "./headset.js";
+import { maySpeak } from "./may_speak.js";
+import { momentHash, momentIn } from "./moment.js";
+import { ReplayApi } from "./replay_api.js";
+import { Controls, say } from "./replay_controls.js";
+import { HostPart } from "./replay_host.js";
+import { ReplaySource } from "./replay_source.js";
+import { WORDS, dayAndTime, lasting, ofGaps } from "./replay_words.js";
+import { findRoom } from "./rooms.js";
+import { offerLink } from "./share.js";
+import { Sound } from "./sound.js";
+import { SpeakerLanes, heard, speakingAt } from "./speaker_lanes.js";
+import { chapterAt, total } from "./timeline.js";
+import { claims, takeToken } from "./token.js";
+import { Waveform } from "./waveform.js";
+import { clock, takeStart } from "./words.js";
+
+const TICK_MS = 100;
+// A take that is live is not over at any moment.
+const LIVE_MS = 8000;
+// Where everybody is let in, as on one's own machine, any token is a host's.
+const ANY_TOKEN = "host";
+
+const $ = (id) => document.getElementById(id);
+const [room, take] = location.pathname.split("/").slice(2).map(decodeURIComponent);
+const token = takeToken(room, window);
+const get = (...request) => fetch(...request);
+const playable = $("audio").canPlayType('audio/mp4; codecs="mp4a.40.2"') !== "";
+
+// Only for these the host's part is asked for: everybody else would get a refusal for nothing.
+const mayEdit = claims(token).role !== "speaker" && maySpeak({ hostname: location.hostname, token });
+
+let state = "loading";
+let replay = null;
+let looking = false;
+let progress = null;
+
+const source = new ReplaySource(room, take, token, get);
+const sound = new Sound($("audio"));
+const titleAt = (seconds) => replay?.chapters[chapterAt(replay.chapters, seconds)]?.title ?? "";
+const controls = new Controls($, sound, $("audio"), titleAt);
+const waveform = new Waveform($("waveform"));
+const chapters = new ChapterList($("chapters"), (at) => goTo(at));
+const lanes = new SpeakerLanes($("speakers"), $("all-speakers"), controls.hand);
+const announcer = new Announcer();
+const api = new ReplayApi(room, take, token, get);
+const host = new HostPart($, api, { position: () => sound.position, changed: edited, deleted });
+
+// For tests and for the curious: a snapshot of what the page knows. Nothing here can be changed.
+Object.defineProperty(window, "longwave", {
+  get: () => Object.freeze({
+    state: shownState(), position: sound.position, wanted: sound.wanted, rate: $("audio").playbackRate,
+    seconds: replay?.seconds ?? null, chapter: titleAt(sound.position),
+    speakers: replay === null ? [] : speakingAt(replay.speakers, sound.position), sound: sound.state,
+  }),
+});
+
+// ---- what the server has ------------------------------------------------------------------------------------
+
+async function look() {
+  if (looking) return;
+  looking = true;
+  const answer = await source.ask();
+  looking = false;
+  if (answer.kind === "ready") await found(answer.replay);
+  if (answer.kind === "gone") await hidden();
+  if (answer.kind === "refused") forgetToken();
+  if (answer.kind === "unfinished") await unfinished(answer.after);
+  if (answer.kind === "trouble") {
+    if (replay === null) become("trouble");
+    setTimeout(look, answer.after);
+  }
+}
+
+/** A token that is not good (any more) shall not stand in the way of what everybody may hear. */
+function forgetToken() {
+  if (token === null) {
+    become("gone");
+    return;
+  }
+  sessionStorage.removeItem(`longwave.token.${room}`);
+  location.reload();
+}
+
+/** Nobody but a host may see it, or there is nothing. */
+async function hidden() {
+  if (!source.opened && mayEdit && (await api.ask()) !== null) {
+    source.show(ANY_TOKEN);
+    setTimeout(look);
+    return;
+  }
+  become("gone");
+}
+
+async function unfinished(after) {
+  const live = (await findRoom(room))?.take === take;
+  become(live ? "live" : "finishing");
+  setTimeout(look, live ? Math.max(after, LIVE_MS) : after);
+}
+
+async function found(read) {
+  const said = mayEdit ? await api.ask() : null;
+  const first = replay === null;
+  replay = said === null ? read : { ...read, title: said.title, chapters: said.chapters };
+  if (said !== null) host.show(said);
+  showReplay();
+  await loadSound(said?.published ?? true);
+  if (!first) return;
+  const moment = momentIn(location.hash);
+  if (moment !== null) controls.seek(moment);
+  setInterval(tick, TICK_MS);
+}
+
+/** An audio element cannot show a token: what is not public is fetched as a whole. */
+async function loadSound(published) {
+  $("notice").hidden = published;
+  if (!published && !source.opened) source.show(ANY_TOKEN);
+  if (published) {
+    $("download").href = source.m4a;
+    sound.load(source.m4a);
+    return;
+  }
+  try {
+    progress = 0;
+    const url = await source.sound((done) => {
+      progress = done;
+      tick();
+    });
+    $("download").href = url;
+    $("download").download = `${room}-${take}.m4a`;
+    sound.load(url);
+  } catch {
+    setTimeout(look, LIVE_MS);
+  } finally {
+    progress = null;
+  }
+}
+
+// ---- what people see ----------------------------------------------------------------------------------------
+
+function become(next) {
+  state = next;
+  const out = state !== "ready";
+  $("kept").hidden = out;
+  if (out) sound.unload();
+  const lobby = ["/", "All rooms"];
+  const lead = { live: [`/listen/${encodeURIComponent(room)}`, "Listen live"], gone: lobby, deleted: lobby }[state];
+  $("leads").hidden = lead === undefined;
+  if (lead !== undefined) [$("lead").href, $("lead").textContent] = lead;
+  if (out) $("notice").hidden = true;
+  showState();
+}
+
+function shownState() {
+  if (state !== "ready") return state;
+  if (!playable) return "unplayable";
+  return ["broken", "waiting"].includes(sound.state) ? sound.state : "ready";
+}
+
+function showState() {
+  const shown = shownState();
+  const [word, hint] = WORDS[shown];
+  document.body.dataset.state = shown;
+  const percent = progress === null ? "" : `Loading the sound: ${Math.round(progress * 100)} %`;
+  say($("state"), percent || word);
+  say($("hint"), hint);
+}
+
+function showReplay() {
+  const { title, roomTitle, start, seconds, gaps } = replay;
+  showTitle(title);
+  const length = lasting(seconds).replaceAll(" ", "\u00a0"); // stays on one line
+  const about = [title.includes(roomTitle) ? "" : roomTitle, dayAndTime(start), length];
+  say($("when"), about.filter((text) => text !== "").join(" · "));
+  become("ready");
+  controls.length = seconds;
+  waveform.show(replay);
+  chapters.show(replay.chapters);
+  $("chapter-part").hidden = replay.chapters.length === 0;
+  lanes.show(replay);
+  const names = heard(replay.speakers).map(({ name }) => name);
+  $("speaker-part").hidden = names.length === 0;
+  say($("gaps"), ofGaps(gaps.length, total(gaps)));
+  $("gaps").hidden = gaps.length === 0;
+  bindHeadset({ title, artist: listed(names), album: roomTitle }, {
+    play: () => sound.play(), pause: () => sound.pause(), skip: (by) => controls.skip(by),
+    seek: (at) => controls.seek(at), step,
+  });
+  tick();
+}
+
+function showTitle(title) {
+  say($("title"), title);
+  document.title = `${title} · Longwave`;
+}
+
+function tick() {
+  showState();
+  if (replay === null || state !== "ready") return;
+  const { position } = sound;
+  controls.show();
+  waveform.move(position, controls.pointed);
+  lanes.move(position);
+  host.move(position);
+  const chapter = chapters.follow(position)?.title ?? null;
+  const speakers = speakingAt(replay.speakers, position);
+  say($("chapter"), chapter ?? "");
+  say($("voices"), listed(speakers));
+  if (!sound.wanted) return;
+  const news = announcer.step({ speakers, chapter }, performance.now() / 1000);
+  if (news !== "") say($("news"), news);
+}
+
+// ---- what people do -----------------------------------------------------------------------------------------
+
+/** To a chapter, which somebody has pressed on: to hear it. */
+function goTo(at) {
+  controls.seek(at);
+  sound.play();
+}
+
+function step(by) {
+  const now = chapterAt(replay.chapters, sound.position);
+  const next = replay.chapters[Math.max(0, now + by)];
+  if (next !== undefined) controls.seek(next.at);
+}
+
+function edited(said) {
+  replay = { ...replay, title: said.title, chapters: said.chapters };
+  showReplay();
+  loadSound(said.published);
+}
+
+function deleted() {
+  replay = null;
+  become("deleted");
+}
+
+$("feed").href = `/feeds/${encodeURIComponent(room)}.xml`;
+$("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title));
+$("share-here").addEventListener("click", () => {
+  const { position } = sound;
+  offerLink($("link"), $("said"), document.title, { hash: momentHash(position), done: `Link to ${clock(position)} copied` });
+});
+window.addEventListener("hashchange", () => {
+  const moment = momentIn(location.hash);
+  if (moment !== null && replay !== null) controls.seek(moment);
+});
+sound.addEventListener("change", () => {
+  tick();
+  const { position, wanted, rate, state: heardState } = sound;
+  tellHeadset({ playing: wanted, position, duration: replay?.seconds ?? 0, rate });
+  // It may have been deleted, or is not public any more.
+  if (heardState === "broken" && state === "ready") look();
+});
+// The id stands in when the title takes its time.
+setTimeout(() => { if ($("title").textContent.trim() === "") showTitle(room); }, 400);
+if (takeStart(take) !== null) say($("when"), dayAndTime(takeStart(take)));
+look();

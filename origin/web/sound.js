@@ -1,0 +1,160 @@
+// The sound of a replay: an audio element that keeps its place, its wish to play and its speed when the way to the
+// server breaks, or what lies there is exchanged.
+
+const FIRST_MS = 500;
+const LONGEST_MS = 8000;
+// Standing still for less than this is not worth a word.
+const PATIENCE_MS = 700;
+
+/** Events: "change" (what is played, where, how fast, and whether it can). */
+export class Sound extends EventTarget {
+  #media;
+  #url = null;
+  // Where to go once there is something to go in.
+  #target = null;
+  #wanted = false;
+  #rate = 1;
+  #failures = 0;
+  #retry = null;
+  #still = null;
+  #stillTimer = null;
+
+  /** @param {HTMLMediaElement} media */
+  constructor(media) {
+    super();
+    this.#media = media;
+    const changed = () => this.dispatchEvent(new Event("change"));
+    for (const name of ["timeupdate", "seeking", "seeked", "durationchange", "ratechange"]) {
+      media.addEventListener(name, changed);
+    }
+    media.addEventListener("loadedmetadata", () => this.#onMetadata());
+    media.addEventListener("error", () => this.#onError());
+    media.addEventListener("play", () => this.#wish(true));
+    media.addEventListener("pause", () => {
+      // At the end it pauses by itself, and when it breaks.
+      if (!media.error && this.#retry === null) this.#wish(false);
+    });
+    media.addEventListener("ended", () => this.#wish(false));
+    media.addEventListener("waiting", () => this.#stand());
+    for (const name of ["playing", "canplay", "pause", "emptied"]) media.addEventListener(name, () => this.#go());
+    window.addEventListener("online", () => { if (this.#retry !== null) this.#again(); });
+  }
+
+  /** What to play from now on; it goes on where it was. */
+  load(url) {
+    if (url === this.#url) return;
+    if (this.#url !== null) this.#target ??= this.#media.currentTime;
+    this.#url = url;
+    this.#again();
+  }
+
+  /** Must run inside a gesture, for the browser's autoplay rule. */
+  play() {
+    this.#wish(true);
+    if (this.#retry !== null) this.#again();
+    else this.#start();
+  }
+
+  pause() {
+    this.#wish(false);
+    this.#media.pause();
+  }
+
+  /** Nothing is to be played any more. */
+  unload() {
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#url = null;
+    this.#wish(false);
+    this.#media.removeAttribute("src");
+    this.#media.load();
+  }
+
+  /** @param {number} seconds from the begin */
+  seek(seconds) {
+    const { duration } = this.#media;
+    // A hair before the end: at the end itself there is nothing to be heard, and some players go round.
+    const at = Math.max(0, Number.isFinite(duration) ? Math.min(seconds, duration - 0.01) : seconds);
+    if (this.#media.readyState === 0) this.#target = at;
+    else this.#media.currentTime = at;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  set rate(rate) {
+    this.#rate = rate;
+    // The default rate holds for what is loaded later.
+    this.#media.defaultPlaybackRate = rate;
+    this.#media.playbackRate = rate;
+  }
+
+  get rate() {
+    return this.#rate;
+  }
+
+  get wanted() {
+    return this.#wanted;
+  }
+
+  /** Seconds from the begin, also before anything has come. */
+  get position() {
+    return this.#target ?? this.#media.currentTime;
+  }
+
+  /** @returns {"broken" | "waiting" | "playing" | "paused"} */
+  get state() {
+    if (this.#retry !== null && this.#failures > 1) return "broken";
+    if (this.#still) return "waiting";
+    return this.#wanted ? "playing" : "paused";
+  }
+
+  #start() {
+    this.#media.play().catch((error) => {
+      if (error.name === "NotAllowedError") this.#wish(false);
+    });
+  }
+
+  #wish(wanted) {
+    if (this.#wanted === wanted) return;
+    this.#wanted = wanted;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #again() {
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#media.src = this.#url;
+    this.#media.load();
+    if (this.#wanted) this.#start();
+  }
+
+  #onMetadata() {
+    this.#failures = 0;
+    if (this.#target !== null) this.#media.currentTime = this.#target;
+    this.#target = null;
+    this.#media.playbackRate = this.#rate;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #onError() {
+    if (this.#url === null || this.#retry !== null) return;
+    this.#target ??= this.#media.currentTime;
+    this.#failures += 1;
+    const backoff = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(10, this.#failures - 1));
+    this.#retry = setTimeout(() => this.#again(), backoff * (0.75 + 0.5 * Math.random()));
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #stand() {
+    this.#stillTimer ??= setTimeout(() => {
+      this.#still = true;
+      this.dispatchEvent(new Event("change"));
+    }, PATIENCE_MS);
+  }
+
+  #go() {
+    clearTimeout(this.#stillTimer);
+    this.#stillTimer = null;
+    this.#still = false;
+    this.dispatchEvent(new Event("change"));
+  }
+}
