@@ -76,6 +76,11 @@ class StorageSettings(BaseSettings):
         # As with secrets: `LONGWAVE_STORAGE=` means none.
         return text or None
 
+    @property
+    def shares_storage(self) -> bool:
+        """Whether other servers may be at work in the storage: the data directory belongs to one alone."""
+        return self.storage is not None
+
     def objects(self) -> Objects:
         """The storage. Raises UsageError where it is no such URL, StorageUnavailable where it cannot work."""
         options = S3Options(endpoint=self.s3_endpoint, region=self.s3_region, sse_kms_key=self.s3_kms_key)
@@ -124,13 +129,32 @@ class HttpSettings(SecretSettings):
         return context
 
 
-class OriginSettings(HttpSettings):
+class OriginSettings(HttpSettings, StorageSettings):
     """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
 
-    data_dir: Path = Field(Path("data"), description="where rooms, live takes and windows are kept")
+    public_url: AnyHttpUrl | None = Field(
+        None, description="what listeners call this server, for feeds; default: what they asked for"
+    )
+    replay_redirect: str | None = Field(
+        None, description="where replays are read: 'presign', or the URL of a CDN before the storage"
+    )
     window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
     max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
     max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
+
+    @field_validator("public_url", mode="before")
+    @classmethod
+    def _no_empty_url(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("replay_redirect")
+    @classmethod
+    def _redirect(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if value != "presign" and not value.startswith(("https://", "http://")):
+            raise ValueError("presign, or a URL such as https://cdn.example")
+        return value
 
 
 class ServeSettings(OriginSettings):
@@ -152,6 +176,9 @@ class ServeSettings(OriginSettings):
     whip_address: str | None = Field(None, description="address that NAT maps to this machine, for WebRTC")
     whip_udp_ports: Annotated[tuple[int, int] | None, NoDecode] = Field(
         None, description="LOW-HIGH: UDP ports that a firewall lets through, for WebRTC"
+    )
+    spool_mb: int = Field(
+        2048, ge=16, le=1_048_576, description="disk for what the storage has not taken yet"
     )
     encoder_threads: int | None = Field(
         None, ge=1, le=256, description="threads that encode; default: the cores"
