@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -49,7 +50,8 @@ class ReplayEditor(Protocol):
 class ReplayHandlers:
     """What hosts do with replays.
 
-    `is_live` says whether a take is live here, `forget` lets go of what an origin still has of one.
+    `is_live` says whether a take is live here; `forget` lets go of what an origin's window still has of one
+    that is to be deleted; `changed` is told of each whose replay is another now, or none.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class ReplayHandlers:
         *,
         is_live: Callable[[TakeKey], bool] = lambda _: False,
         forget: Callable[[TakeKey], None] = lambda _: None,
+        changed: Callable[[TakeKey], None] = lambda _: None,
     ) -> None:
         self._objects = objects
         self._pooled = pooled
         self._editor = editor
         self._is_live = is_live
         self._forget = forget
+        self._changed = changed
 
     def add_routes(self, app: web.Application) -> None:
         """All under `/rooms/{room}/replays`."""
@@ -103,7 +107,7 @@ class ReplayHandlers:
             raise StillLive("this take is being finished: try again in a moment", _FINISHING_RETRY_SECONDS)
         change = parse_edit(body, kept.commit.story.samples)
         if change is not None:
-            await self._pooled.call(self._editor.edit, key, change)
+            await self._work(key, partial(self._editor.edit, key, change))
             kept = await self._kept(key)
         return json_line(replay_of(kept), headers=_NOT_KEPT)
 
@@ -113,8 +117,15 @@ class ReplayHandlers:
         self._refuse_live(key)
         # First: a host who leaves meanwhile ends this handler, but not what is under way in a thread.
         self._forget(key)
-        await self._pooled.call(self._editor.delete, key)
+        await self._work(key, partial(self._editor.delete, key))
         return web.Response(status=204)
+
+    async def _work(self, key: TakeKey, work: Callable[[], object]) -> None:
+        try:
+            await self._pooled.call(work)
+        finally:
+            # Also after an error: it leaves open what was done before.
+            self._changed(key)
 
     def _refuse_live(self, key: TakeKey) -> None:
         if self._is_live(key):

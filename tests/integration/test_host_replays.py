@@ -122,6 +122,7 @@ class Server:
         self.desk = Desk(self.objects)
         self.live: set[TakeKey] = set()
         self.forgotten: list[TakeKey] = []
+        self.changed: list[TakeKey] = []
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(keys=KEYS))
         self.pooled = Pooled(threads=2)
@@ -131,6 +132,7 @@ class Server:
             self.desk,
             is_live=lambda key: key in self.live,
             forget=self.forgotten.append,
+            changed=self.changed.append,
         ).add_routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
         self.http: aiohttp.ClientSession
@@ -305,12 +307,15 @@ async def test_a_replay_is_unpublished_and_published(server: Server) -> None:
         status, answer = await server.patch({"published": published})
         assert (status, answer["published"]) == (200, published)
         assert server.desk.meta().published is published
+    # Who serves listeners looks again at once.
+    assert server.changed == [KEY, KEY]
 
 
 async def test_nothing_to_change_changes_nothing(server: Server) -> None:
     server.desk.finish()
     status, answer = await server.patch({})
     assert (status, answer["title"], server.desk.edits) == (200, "Friday, 1 January 2026", 0)
+    assert server.changed == []
 
 
 WHOLE_LIST = [{"sample": n, "title": "x"} for n in range(1001)]
@@ -408,7 +413,7 @@ async def test_somebody_else_in_the_same_moment_and_a_storage_that_is_gone_are_s
 async def test_a_deleted_replay_is_gone_for_everybody(server: Server) -> None:
     server.desk.finish()
     status, answer, _ = await server.ask("DELETE", f"/{KEY.take}")
-    assert (status, answer, server.forgotten) == (204, None, [KEY])
+    assert (status, answer, server.forgotten, server.changed) == (204, None, [KEY], [KEY])
     assert [info.name for info in server.objects.list("")] == [take_object(KEY, META)]
     for method in ("GET", "PATCH", "DELETE"):
         status, answer, _ = await server.ask(method, f"/{KEY.take}", json={"published": True})
