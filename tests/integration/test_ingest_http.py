@@ -21,7 +21,7 @@ from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
 from storage.disk_objects import DiskObjects
-from storage.rooms import RoomStore
+from storage.rooms import RoomRecord, RoomStore
 from storage.stories import Stories
 from workers.bus import TakeBus
 from workers.http_app import add_routes
@@ -415,7 +415,7 @@ async def test_a_room_is_made_read_changed_and_deleted(server: Server) -> None:
     assert (await server.ask("GET", "/rooms/news"))[0] == 404
     wanted = {"title": "Nachrichten", "renditions": ["32k", "64k"], "channels": 2, "visibility": "unlisted"}
     status, record = await server.ask("PUT", "/rooms/news", json=wanted)
-    assert (status, record) == (201, {"room": "news", "parts": 5, "sound": "auto", **wanted})
+    assert (status, record) == (201, {"room": "news", **RoomRecord().to_json(), **wanted})
     assert (await server.ask("PUT", "/rooms/news", json={**wanted, "parts": 10}))[0] == 200
     status, got = await server.ask("GET", "/rooms/news")
     assert (status, got) == (200, got | {**record, "parts": 10, "live": None})
