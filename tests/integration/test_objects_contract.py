@@ -1,0 +1,430 @@
+"""What `storage.objects` promises, of every storage: a directory, and S3 over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+from boto3.session import Session
+
+from storage.disk_objects import DiskObjects
+from storage.objects import Content, ObjectChanged, ObjectMissing, Objects
+from storage.s3_objects import S3Objects
+from storage.s3_options import S3Options
+from tests.s3_server import CREDENTIALS, s3_server
+
+MB = 1_000_000
+ODD = (
+    "a/ü ä",
+    "a/🎙",
+    "a/x+y%20z",
+    "a/'quoted\"",
+    "a/~!$&()*,;=:@",
+    "a/back\\slash",
+    "a/…",
+    "a/q?x=1#f",
+    "a/-_.",
+)
+WRONG = (
+    "",
+    "/",
+    "/etc/passwd",
+    "a/",
+    "a//b",
+    "../a",
+    "a/../../b",
+    "a/.",
+    ".a",
+    "a/.b",
+    "a\0",
+    "a\n",
+    "\ud83c",
+)
+BAD_PREFIXES = ("/", "../", "a/../", "a/./b", "a//", "a/.", "\0")
+
+_SESSION = cache(Session)  # reading what boto knows of S3 takes longer than most tests
+
+
+@pytest.fixture(params=["disk", "s3"])
+def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Objects]]:
+    """Opens the same empty storage, as often as it is called."""
+    objects: list[Objects] = []
+    if request.param == "s3":
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("storage.s3_client.Session", _SESSION)
+        bucket = s3_server().new_bucket()
+
+    def another() -> Objects:
+        if request.param == "s3":
+            objects.append(S3Objects(bucket, "below/here", S3Options(endpoint=s3_server().url)))
+        else:
+            objects.append(DiskObjects(tmp_path / "data"))
+        return objects[-1]
+
+    yield another
+    for each in objects:
+        each.close()
+
+
+@pytest.fixture
+def objects(opened: Callable[[], Objects]) -> Objects:
+    return opened()
+
+
+def names(objects: Objects, prefix: str = "") -> list[str]:
+    return [info.name for info in objects.list(prefix)]
+
+
+def together(count: int, work: Callable[[int], object]) -> list[object]:
+    """What `work(0)` to `work(count - 1)` return, all begun in the same moment."""
+    gate = threading.Barrier(count)
+
+    def one(number: int) -> object:
+        gate.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_its_name_is_a_url_without_a_secret(objects: Objects) -> None:
+    assert objects.name.startswith(("file:///", "s3://"))
+    assert not any(secret in objects.name for secret in CREDENTIALS.values())
+
+
+# ---- put_new -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_put_is_there_for_others(opened: Callable[[], Objects]) -> None:
+    assert opened().put_new("rooms/r/t/64k/0.mp4", b"audio") is True
+    assert opened().read("rooms/r/t/64k/0.mp4").data == b"audio"
+
+
+def test_a_name_that_is_taken_stays_as_it_is(objects: Objects) -> None:
+    assert objects.put_new("a", b"first") is True
+    before = objects.head("a")
+    assert objects.put_new("a", b"second") is False
+    assert objects.put_new("a", b"first") is False
+    assert objects.read("a").data == b"first"
+    assert objects.head("a") == before
+
+
+def test_of_16_writers_one_wins(opened: Callable[[], Objects]) -> None:
+    storages = [opened() for _ in range(4)]
+    won = together(16, lambda number: storages[number % 4].put_new("a/b", b"%d" % number))
+    assert won.count(True) == 1
+    assert storages[0].read("a/b").data == b"%d" % won.index(True)
+    assert names(storages[0]) == ["a/b"]
+
+
+def test_an_object_may_be_empty(objects: Objects) -> None:
+    assert objects.put_new("open/r/t", b"") is True
+    assert objects.write("w", []).size == 0
+    assert objects.replace("r", b"", None).size == 0
+    assert {info.name: info.size for info in objects.list("")} == {"open/r/t": 0, "r": 0, "w": 0}
+    assert objects.read("open/r/t").data == objects.read("w", 0, 5).data == objects.read("r", 0).data == b""
+
+
+# ---- replace -----------------------------------------------------------------------------------------------
+
+
+def test_a_version_is_replaced_by_whoever_knows_it(objects: Objects) -> None:
+    first = objects.replace("meta", b"1", None)
+    second = objects.replace("meta", b"2", first.etag)
+    third = objects.replace("meta", b"333", second.etag)
+    found = objects.read("meta")
+    assert (found.data, found.info.etag, found.info.size) == (b"333", third.etag, 3)
+    assert (third.name, third.size) == ("meta", 3)
+
+
+@pytest.mark.parametrize("there", [None, b"x"])
+def test_nothing_is_replaced_by_who_expects_something_else(objects: Objects, there: bytes | None) -> None:
+    stale = objects.replace("meta", b"old", None).etag
+    objects.delete(["meta"])
+    if there is not None:
+        objects.put_new("meta", there)
+    for etag in {stale, '"abc"', None if there else stale}:
+        with pytest.raises(ObjectChanged):
+            objects.replace("meta", b"new", etag)
+    found = objects.head("meta")
+    assert (found and objects.read("meta").data) == there
+    assert names(objects) == (["meta"] if there else [])
+
+
+def test_of_16_who_count_together_none_is_lost(opened: Callable[[], Objects]) -> None:
+    storages = [opened() for _ in range(4)]
+    storages[0].replace("count", b"0", None)
+
+    def count(number: int) -> None:
+        objects = storages[number % 4]
+        while True:
+            found = objects.read("count")
+            try:
+                objects.replace("count", b"%d" % (int(found.data) + 1), found.info.etag)
+            except ObjectChanged:
+                continue
+            return
+
+    together(16, count)
+    assert storages[0].read("count").data == b"16"
+
+
+def test_of_16_who_make_it_one_wins(opened: Callable[[], Objects]) -> None:
+    objects = opened()
+
+    def make(number: int) -> bool:
+        try:
+            objects.replace("meta", b"%d" % number, None)
+        except ObjectChanged:
+            return False
+        return True
+
+    made = together(16, make)
+    assert made.count(True) == 1
+    assert objects.read("meta").data == b"%d" % made.index(True)
+
+
+# ---- write -------------------------------------------------------------------------------------------------
+
+
+def test_chunks_are_joined_and_replace_what_was_there(objects: Objects) -> None:
+    objects.put_new("a/b", b"something old and long")
+    info = objects.write("a/b", iter([b"ab", b"", b"cd", b"e"]))
+    found = objects.read("a/b")
+    assert found.data == b"abcde"
+    assert (info.name, info.size, info.etag) == ("a/b", 5, found.info.etag)
+    assert objects.replace("a/b", b"", info.etag).size == 0
+
+
+def test_a_long_object_is_never_in_memory(objects: Objects) -> None:
+    objects.write("warm", [b"up"])  # what is loaded once is not counted
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(22):
+            yield bytes([number]) * MB
+
+    tracemalloc.start()
+    try:
+        info = objects.write("replay.m4a", chunks())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # S3 takes parts, of which one lies in memory: 8 MB, and what is copied of it while it grows.
+    assert peak < 14 * MB
+    assert info.size == 22 * MB
+    assert objects.head("replay.m4a") == objects.read("replay.m4a", 0, 1).info
+    for number in range(22):
+        edge = number * MB
+        assert objects.read("replay.m4a", edge, edge + MB, etag=info.etag).data == bytes([number]) * MB
+
+
+@pytest.mark.parametrize("good", [0, 3, 9 * MB])
+def test_an_error_of_the_chunks_changes_nothing(objects: Objects, good: int) -> None:
+    class OwnError(Exception):
+        pass
+
+    def chunks() -> Iterator[bytes]:
+        yield bytes(good)
+        raise OwnError
+
+    before = objects.write("a/there", [b"old"])
+    for name in ("a/there", "a/new", "b/new"):
+        with pytest.raises(OwnError):
+            objects.write(name, chunks())
+    assert [(info.name, info.etag) for info in objects.list("")] == [("a/there", before.etag)]
+    assert objects.read("a/there").data == b"old"
+
+
+def test_an_error_of_the_chunks_is_theirs_even_if_it_is_the_systems(objects: Objects) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"some"
+        raise FileNotFoundError("another file")
+
+    with pytest.raises(FileNotFoundError, match="another file"):
+        objects.write("a", chunks())
+
+
+def test_readers_see_the_old_object_or_the_new_one(opened: Callable[[], Objects]) -> None:
+    writer, reader = opened(), opened()
+    writer.write("a", [b"0" * MB])
+    over = threading.Event()
+    seen: list[bytes] = []
+
+    def look() -> None:
+        while not over.is_set():
+            seen.append(reader.read("a").data)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for number in range(1, 10):
+            writer.write("a", [b"%d" % number * (MB // 2)] * 2)
+    finally:
+        over.set()
+        looking.join()
+    assert seen
+    assert all(len(data) == MB and data == data[:1] * MB for data in seen)
+
+
+# ---- read and head -----------------------------------------------------------------------------------------
+
+
+def test_a_range_is_read(objects: Objects) -> None:
+    objects.put_new("a", b"0123456789")
+    info = objects.head("a")
+    assert info
+    edges = [(0, None), (0, 0), (0, 1), (3, 7), (9, 10), (9, None), (10, None), (10, 10), (10, 99), (4, 99)]
+    for start, stop in edges:
+        assert objects.read("a", start, stop) == Content(b"0123456789"[start:stop], info)
+
+
+def test_a_range_that_lies_outside_is_refused(objects: Objects) -> None:
+    objects.put_new("a", b"0123456789")
+    for start, stop in [(11, None), (11, 12), (11, 11), (-1, 3), (-3, None), (4, 3), (0, -1)]:
+        with pytest.raises(ValueError, match="a: bytes"):
+            objects.read("a", start, stop)
+
+
+def test_only_the_version_that_was_named_is_read(objects: Objects) -> None:
+    ranges = [(0, None), (2, 4), (1, 1), (10, None)]
+    etag = objects.replace("a", b"0123456789", None).etag
+    for start, stop in ranges:
+        assert objects.read("a", start, stop, etag=etag).data == b"0123456789"[start:stop]
+    objects.replace("a", b"abcdefghij", etag)
+    for start, stop in ranges:
+        with pytest.raises(ObjectChanged):
+            objects.read("a", start, stop, etag=etag)
+
+
+def test_what_is_not_there_cannot_be_read(objects: Objects) -> None:
+    objects.put_new("a/b", b"x")
+    for name in ("b", "a", "a/b/c", "a/c"):
+        for start, stop in [(0, None), (2, 4), (1, 1)]:
+            with pytest.raises(ObjectMissing):
+                objects.read(name, start, stop)
+            with pytest.raises(ObjectMissing):
+                objects.read(name, start, stop, etag='"abc"')
+        assert objects.head(name) is None
+
+
+def test_what_is_said_of_an_object_is_the_same_everywhere(objects: Objects) -> None:
+    before = time.time()
+    objects.put_new("a", b"12345")
+    info = objects.head("a")
+    assert info
+    assert (info.name, info.size) == ("a", 5)
+    assert before - 60 < info.modified < time.time() + 60
+    assert [*objects.list("")] == [info]
+    assert objects.read("a").info == info
+
+
+def test_another_content_has_another_etag_however_soon_it_comes(objects: Objects) -> None:
+    etags = [objects.write("a", [b"%02d" % number]).etag for number in range(40)]
+    assert len({*etags}) == 40
+
+
+# ---- list --------------------------------------------------------------------------------------------------
+
+
+def test_names_are_listed_by_code_point(objects: Objects) -> None:
+    # What sorts before "/" in a name sorts before what lies below, which no directory tells by itself.
+    wanted = ["B", "a b/z", "a!", "a-b", "a-b.c/d", "a.b", "a/b", "a/b-c", "a/c/d", "a0", "ab", "é", "🎙"]
+    for name in reversed(wanted):
+        objects.put_new(name, b"")
+    assert names(objects) == wanted == sorted(wanted)
+
+
+def test_what_begins_with_a_prefix_is_listed(objects: Objects) -> None:
+    for name in ("open/r/t1", "open/r/t2", "open/r2/t1", "opening", "rooms/r/room.json"):
+        objects.put_new(name, b"")
+    assert names(objects, "open/") == ["open/r/t1", "open/r/t2", "open/r2/t1"]
+    assert names(objects, "open/r") == ["open/r/t1", "open/r/t2", "open/r2/t1"]
+    assert names(objects, "open/r/") == ["open/r/t1", "open/r/t2"]
+    assert names(objects, "open/r/t2") == ["open/r/t2"]
+    assert names(objects, "open/r/t2/") == names(objects, "o/") == names(objects, "zebra/x") == []
+    assert names(objects, "open") == ["open/r/t1", "open/r/t2", "open/r2/t1", "opening"]
+    assert len(names(objects)) == 5
+
+
+def test_an_empty_storage_is_empty(objects: Objects) -> None:
+    assert names(objects) == names(objects, "a/") == []
+    assert objects.head("a") is None
+    objects.delete(["a", "b/c"])
+
+
+# ---- delete ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_deleted_is_gone_and_its_name_free(objects: Objects) -> None:
+    for name in ("a/1", "a/2", "a/b/c", "b"):
+        objects.put_new(name, b"old")
+    objects.delete(["a/1", "a/b/c", "never/was", "a/b/c", "a"])
+    assert names(objects) == ["a/2", "b"]
+    assert objects.put_new("a/b/c", b"new") is True
+    assert objects.read("a/b/c").data == b"new"
+
+
+def test_a_listing_may_be_deleted_as_it_comes(objects: Objects) -> None:
+    for number in range(12):
+        objects.put_new(f"rooms/r/t/{number % 3}/{number}", b"x")
+    objects.put_new("rooms/r/room.json", b"x")
+    objects.delete(info.name for info in objects.list("rooms/r/t/"))
+    objects.delete([])
+    assert names(objects) == ["rooms/r/room.json"]
+
+
+def test_writers_and_who_deletes_do_not_disturb_each_other(opened: Callable[[], Objects]) -> None:
+    objects = opened()
+
+    def work(number: int) -> None:
+        for turn in range(6):
+            name = f"a/b/{number}/{turn % 2}"
+            assert objects.put_new(name, b"x") is True
+            objects.delete([name])
+
+    together(6, work)
+    assert names(objects) == []
+
+
+# ---- names -------------------------------------------------------------------------------------------------
+
+
+def test_odd_names_are_names(objects: Objects) -> None:
+    for name in ODD:
+        assert objects.put_new(name, name.encode()) is True
+    assert names(objects, "a/") == sorted(ODD)
+    for name in ODD:
+        assert objects.read(name).data == name.encode()
+        assert names(objects, name) == [name]
+    objects.delete(ODD)
+    assert names(objects) == []
+
+
+def test_no_name_leads_out_or_hides(objects: Objects) -> None:
+    for name in (*WRONG, "x" * 201, "x/" * 451 + "x"):
+        for use in (
+            partial(objects.put_new, name, b""),
+            partial(objects.replace, name, b"", None),
+            partial(objects.write, name, []),
+            partial(objects.read, name),
+            partial(objects.head, name),
+            partial(objects.delete, [name]),
+        ):
+            with pytest.raises(ValueError, match=r"called so|longer than|surrogates"):
+                use()
+    assert names(objects) == []
+
+
+def test_no_prefix_leads_out_or_to_what_is_hidden(objects: Objects) -> None:
+    for prefix in BAD_PREFIXES:
+        with pytest.raises(ValueError, match="called so"):
+            objects.list(prefix)
