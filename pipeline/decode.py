@@ -1,4 +1,4 @@
-"""Any audio file that PyAV can decode, as 48 kHz PCM on a timeline without holes."""
+"""Any audio file that PyAV can decode, and our own access units, as 48 kHz PCM without holes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 
 from contracts.errors import UndecodableFile
-from pipeline.grid import SAMPLE_RATE
+from pipeline.boxes.audio_config import audio_specific_config
+from pipeline.grid import FRAME, SAMPLE_RATE
+from pipeline.mix.samples import to_int16
 from pipeline.pcm import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from av.audio.frame import AudioFrame
@@ -72,6 +74,33 @@ def duration_samples(path: Path) -> int | None:
         if container.duration is not None:
             return int(container.duration * _CONTAINER_TICK * SAMPLE_RATE)
     return None
+
+
+class UnitDecoder:
+    """Decodes AAC-LC access units at 48 kHz, as the encoder here makes them."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._codec = av.CodecContext.create("aac", "r")
+        self._codec.extradata = audio_specific_config(channels)
+        self._codec.thread_count = 1
+
+    def push(self, units: Sequence[bytes]) -> Pcm:
+        """The PCM (1024·n, channels) of the `n` access units that follow; zeros for one that is damaged.
+
+        After a jump the first frame fades in, since half of it lies in the unit before.
+        """
+        pcm = silence(FRAME * len(units), self._channels)
+        for n, unit in enumerate(units):
+            try:
+                frames = self._codec.decode(av.Packet(unit))
+            except av.FFmpegError:
+                continue
+            if len(frames) == 1 and frames[0].samples == FRAME:
+                pcm[n * FRAME : (n + 1) * FRAME] = to_int16(
+                    frames[0].to_ndarray().T.astype(np.float32, copy=False)
+                )
+        return pcm
 
 
 @contextmanager
