@@ -303,6 +303,11 @@ async def test_a_crowd_costs_what_one_listener_does(monkeypatch: pytest.MonkeyPa
         assert changed.headers["ETag"] != answers[0].headers["ETag"]
         assert (len(rendered), server.replays.found[3:]) == (2, [replays[1].key])
 
+        # Under another address it is another feed, of the same chapters; both stay.
+        for host in ("b.example", "a.example", "b.example", "a.example"):
+            assert (await server.get(Host=host)).status == 200
+        assert (len(rendered), len(server.replays.found)) == (4, 4)
+
 
 async def test_a_replay_without_chapters_is_not_looked_up() -> None:
     async with serving(entry()) as server:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from storage.files import read_if_there, write_atomic
 from storage.podcast import Podcast
 from storage.podcast_categories import CATEGORIES, is_category, split_category
 from storage.rooms import RoomRecord, RoomStore
+from tests.documented import DOCS
 
 NEWS = RoomRecord(
     title="Nachrichten ö <&>",
@@ -135,6 +138,14 @@ def test_apples_categories_are_known_with_and_without_their_subcategories() -> N
             assert is_category(f"{category} > {subcategory}")
             assert split_category(f"{category} > {subcategory}") == (category, subcategory)
     assert (len(CATEGORIES), sum(map(len, CATEGORIES.values()))) == (19, 91)
+
+
+def test_the_docs_show_a_room_that_is_taken_and_name_every_member() -> None:
+    page = (DOCS / "podcasts.md").read_text()
+    shown = RoomRecord.from_json(json.loads(page.partition("-d '")[2].partition("'")[0]))
+    assert shown.podcast != Podcast()
+    table = re.findall(r"^\| `(\w+)` \|", page.partition("| member |")[2].partition("\n\n")[0], re.MULTILINE)
+    assert table == [*Podcast().to_json()]
 
 
 def test_a_record_from_before_podcasts_is_read(tmp_path: Path) -> None:
