@@ -7,7 +7,7 @@ grid until it is rendered.
 from pipeline.playlist.media import MediaText, render
 from pipeline.playlist.model import TARGET_DURATION, MediaPlaylist, RenditionReport, Segment, Skip, Variant
 from pipeline.playlist.multivariant import render_multivariant
-from pipeline.playlist.vod import render_vod
+from pipeline.playlist.vod import render_fragment_vod, render_vod, variant_of
 
 __all__ = [
     "TARGET_DURATION",
@@ -18,6 +18,8 @@ __all__ = [
     "Skip",
     "Variant",
     "render",
+    "render_fragment_vod",
     "render_multivariant",
     "render_vod",
+    "variant_of",
 ]

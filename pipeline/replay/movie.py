@@ -24,6 +24,7 @@ from pipeline.boxes.tables import Edit, chunk_offsets, edts, roll, stsc, stsz, s
 from pipeline.boxes.tags import meta
 from pipeline.grid import FRAME, SAMPLE_RATE
 from pipeline.replay.chapters import Chapter
+from pipeline.replay.rate import bits_a_second
 
 PRIMING: Final = 1
 """Access units before that of frame 0."""
@@ -31,7 +32,6 @@ CHUNK_UNITS: Final = 47
 """Access units of a chunk, one second: what a player reads at once, and looks for when it seeks."""
 _SOUND, _CHAPTERS = 1, 2
 """Tracks."""
-_BITS: Final = 8
 _MAX_32: Final = 0xFFFF_FFFF
 _COARSE: Final = 100
 """Samples of a tick of the chapters' track where 32 bits do not hold its samples: 25 hours and more."""
@@ -109,12 +109,8 @@ def _bit_rates(units: NDArray[np.uint32]) -> tuple[int, int]:
     """Bits a second: on average, and at most in any second (rounded up)."""
     ends = np.cumsum(units, dtype=np.int64)
     seconds = ends[CHUNK_UNITS:] - ends[:-CHUNK_UNITS]
-    average = _rate(int(ends[-1]), len(units))
-    return average, max(average, _rate(int(seconds.max(initial=0)), CHUNK_UNITS))
-
-
-def _rate(size: int, units: int) -> int:
-    return -(-size * _BITS * SAMPLE_RATE // (units * FRAME))
+    average = bits_a_second(int(ends[-1]), len(units))
+    return average, max(average, bits_a_second(int(seconds.max(initial=0)), CHUNK_UNITS))
 
 
 def _chapter_track(movie: Movie, media: int, *, wide: bool) -> bytes:
