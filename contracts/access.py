@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from aiohttp import hdrs, web
 
-from contracts.errors import Forbidden
+from contracts.errors import Forbidden, Unauthorized
 from contracts.http import KIND
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ GRANT: Final = web.RequestKey("grant", Grant)
 Access = frozenset[Role] | Literal["public"]
 """The roles that a route is for, or everybody."""
 PUBLIC: Final = "public"
-_HOSTS: Final[Access] = frozenset({"admin", "host"})
+_HOSTS: Final[frozenset[Role]] = frozenset({"admin", "host"})
 _SPEAKERS: Final[Access] = frozenset({"admin", "host", "speaker"})
 _WORKERS: Final[Access] = frozenset({"admin", "publish"})
+
+_GATE: Final[web.AppKey[TokenGate]] = web.AppKey("gate")
 
 _LINE: Final = "/live/{room}/{take}/{rendition}"
 _TAKE: Final = "/publish/{room}/{take}"
@@ -136,6 +138,7 @@ _TOKEN_IN_QUERY: Final = ("GET", "/pcm/{room}/ws")
 
 def guard(app: web.Application, gate: TokenGate) -> None:
     """Let nobody past the table. Say so after the middleware that answers errors, before the app starts."""
+    app[_GATE] = gate
     app.middlewares.append(access_middleware(gate))
     app.on_startup.append(_check_routes)
 
@@ -161,6 +164,22 @@ def access_middleware(gate: TokenGate) -> Middleware:
     return middleware
 
 
+def shows_host(request: web.Request, room: str) -> bool:
+    """Whether a request shows the token of an admin or of the room's host.
+
+    For routes that are public, where a host is shown more. A token that is not good for that is as none, and
+    who shows none is nobody's host, also where everybody is let in.
+    """
+    gate = request.app.get(_GATE)
+    if gate is None or hdrs.AUTHORIZATION not in request.headers:
+        return False
+    try:
+        _permit(gate.admit(_shown(request, None)), _HOSTS, room)
+    except (Unauthorized, Forbidden):
+        return False
+    return True
+
+
 async def _check_routes(app: web.Application) -> None:
     missing = {row for route in app.router.routes() if (row := _row(route)) is not None} - ACCESS.keys()
     if missing:
@@ -171,7 +190,7 @@ def _row(route: web.AbstractRoute) -> tuple[str, str] | None:
     return None if route.resource is None else (route.method, route.resource.canonical)
 
 
-def _shown(request: web.Request, row: tuple[str, str]) -> str | None:
+def _shown(request: web.Request, row: tuple[str, str] | None) -> str | None:
     """The token that comes with a request (RFC 6750 2.1). Raises Forbidden."""
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:

@@ -21,12 +21,12 @@ from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
 from longwave.serve_origin import make_app, make_metrics, opened_origin, say
+from origin.replays import Replays
 from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import BLOCK, SAMPLE_RATE
 from samples import DEMO
 from storage.disk_objects import DiskObjects
-from storage.names import STORY, take_object
-from storage.objects import ObjectMissing
+from storage.pooled import Pooled
 from storage.rooms import RoomRecord, RoomStore
 from storage.stories import Stories
 from workers.http_origin import HttpOrigin
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from contracts.metrics import Metrics
-    from contracts.take import TakeKey
     from contracts.tokens import Keys
     from longwave.settings import ServeSettings
     from origin.service import Origin
@@ -82,7 +81,7 @@ async def _run(settings: ServeSettings) -> None:
             here,
             title_of=_titles(rooms),
             degraded=lambda: [ingest.degraded] if ingest.degraded else [],
-            record_of=_stories(DiskObjects(settings.data_dir)),
+            replays=Replays(DiskObjects(settings.data_dir), Pooled(), live=here.is_live),
         )
         url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
@@ -130,16 +129,6 @@ async def _working(
         await ingest.stop()
         await pool.stop()
         await publisher.stop()
-
-
-def _stories(objects: DiskObjects) -> Callable[[TakeKey], bytes | None]:
-    def story_of(key: TakeKey) -> bytes | None:
-        try:
-            return objects.read(take_object(key, STORY)).data
-        except ObjectMissing:
-            return None
-
-    return story_of
 
 
 def _titles(rooms: RoomStore) -> Callable[[str], str | None]:

@@ -14,10 +14,11 @@ from aiohttp import web
 
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
-from origin.http_record import RecordHandlers, RecordOf, no_records
+from origin.http_replay import ReplayHandlers, add_no_replays
 from origin.http_status import StatusHandlers
 from origin.lobby import LobbyHandlers, TitleOf
 from origin.pages import Page, PageHandlers, load_pages
+from origin.replays import Replays
 from origin.representation import SERVER
 from origin.service import Origin
 
@@ -30,22 +31,28 @@ def add_routes(
     *,
     title_of: TitleOf = str,
     degraded: Callable[[], list[str]] = list,
-    record_of: RecordOf = no_records,
+    replays: Replays | None = None,
     pages: dict[str, Page] | None = None,
 ) -> None:
     """Add everything that an origin answers.
 
     `title_of` gives a room's title (None: not listed; by default its id), `degraded` what else in the
-    process does not work, `record_of` the record of a take that is over, `pages` the web pages (by default
-    those of `origin/web`).
+    process does not work, `replays` those of a storage (they are closed with the app), `pages` the web pages
+    (by default those of `origin/web`).
     """
     app.on_response_prepare.append(_name_server)
     LiveHandlers(origin).add_routes(app)
     PublishHandlers(origin).add_routes(app)
-    RecordHandlers(record_of).add_routes(app)
-    LobbyHandlers(origin, title_of).add_routes(app)
-    StatusHandlers(origin, degraded).add_routes(app)
-    PageHandlers(load_pages() if pages is None else pages).add_routes(app)
+    if replays is None:
+        add_no_replays(app)
+    else:
+        ReplayHandlers(replays, origin.metrics).add_routes(app)
+        app.on_cleanup.append(lambda _: replays.close())
+    LobbyHandlers(origin, title_of, replays).add_routes(app)
+    StatusHandlers(origin, lambda: degraded() + (replays.degraded() if replays else [])).add_routes(app)
+    if pages is None:
+        pages = load_pages(media_sources=() if replays is None else replays.media_sources)
+    PageHandlers(pages).add_routes(app)
 
 
 async def _name_server(_: web.Request, response: web.StreamResponse) -> None:

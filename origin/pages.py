@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import NotFound
+from contracts.errors import BadRequest, NotFound
 from contracts.http import KIND
-from contracts.ids import check_room
+from contracts.ids import check_room, check_take
 from origin.cache_policy import Kind
 from origin.public import add_public
 from origin.representation import Representation, accepts_gzip, content_etag, represent
@@ -35,14 +35,15 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
 }
 _NOT_SERVED: Final = frozenset({"package.json", "package-lock.json", "README.md"})
-# Media comes through MSE, whose source is a blob.
+# Media comes through MSE, whose source is a blob. A replay's file may be redirected, which counts too.
 _CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:{elsewhere}; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # The one page that hears. Neither the others, nor what might get into one of them, have use for a microphone.
 _HEARS: Final = "speak.html"
+_REPLAYS: Final = "replay.html"
 _PERMISSIONS: Final = "camera=(), geolocation=(), microphone={microphone}"
 
 
@@ -54,9 +55,13 @@ class Page:
     gzipped: Representation
 
 
-def load_pages(directory: Path = WEB) -> dict[str, Page]:
-    """Files by the path under `directory` that they are asked for by; empty where there are none."""
-    return {name: _page(path) for name, path in _files(directory)}
+def load_pages(directory: Path = WEB, *, media_sources: Iterable[str] = ()) -> dict[str, Page]:
+    """Files by the path under `directory` that they are asked for by; empty where there are none.
+
+    `media_sources` are where a replay's file may come from beside this origin (CSP3 2.3.1).
+    """
+    elsewhere = "".join(f" {source}" for source in media_sources)
+    return {name: _page(path, elsewhere if path.name == _REPLAYS else "") for name, path in _files(directory)}
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:
@@ -69,12 +74,12 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
         yield "hls.mjs", directory / _HLS
 
 
-def _page(path: Path) -> Page:
+def _page(path: Path, elsewhere: str) -> Page:
     data = path.read_bytes()
     content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     fields = {"Vary": "Accept-Encoding", **_SAFE}
     if path.suffix == ".html":
-        fields["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        fields["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY.format(elsewhere=elsewhere)
         microphone = "(self)" if path.name == _HEARS else "()"
         fields["Permissions-Policy"] = _PERMISSIONS.format(microphone=microphone)
     packed = gzip.compress(data, mtime=0)
@@ -91,7 +96,7 @@ def _page(path: Path) -> Page:
 
 
 class PageHandlers:
-    """`/`, `/listen/{room}`, `/speak/{room}` and `/assets/…`."""
+    """`/`, `/listen/{room}`, `/speak/{room}`, `/replay/{room}/{take}` and `/assets/…`."""
 
     def __init__(self, pages: dict[str, Page]) -> None:
         self._pages = pages
@@ -101,10 +106,11 @@ class PageHandlers:
         add_public(app, "/", self.lobby)
         add_public(app, "/listen/{room}", self.listen)
         add_public(app, "/speak/{room}", self.speak)
+        add_public(app, "/replay/{room}/{take}", self.replay)
         add_public(app, "/assets/{name:.+}", self.asset)
 
     async def lobby(self, request: web.Request) -> web.StreamResponse:
-        """The rooms that are live."""
+        """The rooms that are live, and the newest replays."""
         return self._respond(request, "index.html")
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
@@ -116,6 +122,15 @@ class PageHandlers:
         """The speaker's page. Anybody may see it; what it asks of the server, a token has to allow."""
         check_room(request.match_info["room"])
         return self._respond(request, "speak.html")
+
+    async def replay(self, request: web.Request) -> web.StreamResponse:
+        """The page of a replay; it finds out by itself whether there is one."""
+        try:
+            check_room(request.match_info["room"])
+            check_take(request.match_info["take"])
+        except BadRequest as error:
+            raise NotFound(f"there can be no such replay: {error.message}") from None
+        return self._respond(request, _REPLAYS)
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
         """What a page loads. Pages have addresses of their own."""

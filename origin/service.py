@@ -201,6 +201,11 @@ class Origin:
         newest = (max(takes.values(), key=lambda take: take.order) for takes in self._rooms.values())
         return [take for take in newest if not take.window.ended]
 
+    def is_live(self, key: TakeKey) -> bool | None:
+        """Whether a take goes on, as far as this origin was told; None where it is not in the window."""
+        take = self._find(key)
+        return None if take is None else not take.window.ended
+
     def listeners(self, room: str) -> int:
         """How many listen to the room's running take through this origin, as far as can be told."""
         takes = self._rooms.get(room)

@@ -168,6 +168,7 @@ async def test_live_rooms_are_listed(site: Path) -> None:
                     "listen": "/listen/room",
                     "playlist": "/live/room/index.m3u8",
                     "listeners": 0,
+                    "replays": [],
                 }
             ]
         }

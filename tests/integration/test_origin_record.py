@@ -2,78 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from pathlib import Path
 
-import aiohttp
 import pytest
-from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from contracts.errors import DiskUnavailable
-from contracts.http import error_middleware
-from contracts.ids import check_take
-from contracts.metrics import Metrics
-from contracts.take import TakeKey
-from origin.app import add_routes
-from origin.cache_policy import error_cache_control
-from origin.http_record import RecordOf
-from origin.service import Origin, OriginLimits
+from storage.disk_objects import DiskObjects
+from storage.documents import to_bytes
+from tests.kept import KEY, Kept, Watched, keep, serving
+from tests.origins import running
 
-TAKE = "20260101T000000Z-abc234"
-PATH = f"/replay/town-hall/{TAKE}/take.json"
-BODY = b'{"room": "town-hall"}\n'
+PATH = f"/replay/{KEY.room}/{KEY.take}/take.json"
 
 
-def known(key: TakeKey) -> bytes | None:
-    check_take(key.take)
-    return BODY if key == ("town-hall", TAKE) else None
+@pytest.fixture
+def objects(tmp_path: Path) -> Watched:
+    return Watched(DiskObjects(tmp_path))
 
 
-@asynccontextmanager
-async def serving(record_of: RecordOf) -> AsyncIterator[aiohttp.ClientSession]:
-    metrics = Metrics(CollectorRegistry())
-    app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
-    add_routes(app, Origin(OriginLimits(), metrics), record_of=record_of, pages={})
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
-            yield session
-    finally:
-        await runner.cleanup()
-
-
-async def test_the_record_is_public_and_kept_for_a_minute() -> None:
-    async with serving(known) as session:
-        async with session.get(PATH) as answer:
-            assert (answer.status, await answer.read()) == (200, BODY)
-            assert answer.headers["Content-Type"] == "application/json"
-            assert answer.headers["Cache-Control"] == "public, max-age=60"
-            assert answer.headers["Access-Control-Allow-Origin"] == "*"
-            tag = answer.headers["ETag"]
-            assert not tag.startswith("W/")
-        async with session.get(PATH, headers={"If-None-Match": tag}) as answer:
-            assert (answer.status, await answer.read()) == (304, b"")
-        async with session.head(PATH) as answer:
-            assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(BODY)))
+async def test_the_record_is_public_and_kept_for_a_minute(objects: Watched) -> None:
+    body = to_bytes(keep(objects, Kept()).commit().to_json())
+    async with serving(objects) as site:
+        answer = await site.get(PATH)
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Cache-Control"] == "public, max-age=60"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        tag = answer.headers["ETag"]
+        assert not tag.startswith("W/")
+        again = await site.get(PATH, If_None_Match=tag)
+        assert (again.status, again.body) == (304, b"")
+        head = await site.request("HEAD", PATH)
+        assert (head.status, head.headers["Content-Length"]) == (200, str(len(body)))
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [(f"/replay/elsewhere/{TAKE}/take.json", 404), ("/replay/town-hall/yesterday/take.json", 400)],
+    [(f"/replay/elsewhere/{KEY.take}/take.json", 404), ("/replay/town-hall/yesterday/take.json", 400)],
 )
-async def test_no_record_is_an_error_that_is_kept_for_a_second(path: str, status: int) -> None:
-    async with serving(known) as session, session.get(path) as answer:
+async def test_no_record_is_an_error_that_is_kept_for_a_second(
+    objects: Watched, path: str, status: int
+) -> None:
+    async with serving(objects) as site:
+        answer = await site.get(path)
         assert answer.status == status
         assert answer.headers["Cache-Control"] == "public, max-age=1"
-        assert (await answer.json())["error"]
+        assert answer.error
 
 
-async def test_a_disk_that_fails_is_not_the_listeners_fault() -> None:
-    def broken(_: TakeKey) -> bytes | None:
-        raise DiskUnavailable("it is broken")
+async def test_a_storage_that_fails_is_not_the_listeners_fault(objects: Watched) -> None:
+    keep(objects, Kept())
+    objects.broken = True
+    async with serving(objects) as site:
+        answer = await site.get(PATH)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["Cache-Control"] == "public, max-age=1"
 
-    async with serving(broken) as session, session.get(PATH) as answer:
-        assert (answer.status, answer.headers["Cache-Control"]) == (507, "no-store")
+
+async def test_an_origin_apart_from_the_storage_has_no_replays() -> None:
+    async with running() as room:
+        for path in (PATH, PATH.replace("/take.json", ".m4a"), PATH.replace("take.json", "64k/0.mp4")):
+            assert (await room.get(path)).status == 404

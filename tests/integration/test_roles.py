@@ -81,7 +81,15 @@ OPEN: Final = {
             "/live/{room}/{take}/{rendition}/{msn}.m4s",
             "/live/{room}/{take}/{rendition}/init.mp4",
             "/live/{room}/index.m3u8",
+            "/replay/{room}/{take}/{rendition}/{fragment}.mp4",
+            "/replay/{room}/{take}/{rendition}/init.mp4",
+            "/replay/{room}/{take}/{rendition}/index.m3u8",
+            "/replay/{room}/{take}/index.m3u8",
             "/replay/{room}/{take}/take.json",
+            "/replay/{room}/{take}/chapters.json",
+            "/replay/{room}/{take}/peaks.json",
+            "/replay/{room}/{take}.m4a",
+            "/replay/{room}/{take}",
             "/rooms.json",
             "/",
             "/listen/{room}",
@@ -160,7 +168,7 @@ def filled(route: str) -> tuple[str, str]:
     """Method and path, with something in the place of every name."""
     method, path = route.split()
     name = "listen.js" if path.startswith("/assets") else "Ada"
-    places = {"room": "room", "take": TAKE, "rendition": "64k", "msn": "0", "part": "0"}
+    places = {"room": "room", "take": TAKE, "rendition": "64k", "msn": "0", "part": "0", "fragment": "0"}
     return method, path.format(**places, event="0-0", session="s", name=name)
 
 
