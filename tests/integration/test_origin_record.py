@@ -8,7 +8,7 @@ import pytest
 
 from storage.disk_objects import DiskObjects
 from storage.documents import to_bytes
-from tests.kept import KEY, Kept, Watched, keep, serving
+from tests.replay_site import KEY, Kept, Watched, keep, serving
 from tests.origins import running
 
 PATH = f"/replay/{KEY.room}/{KEY.take}/take.json"
