@@ -29,7 +29,7 @@ from pipeline.grid import (
     first_sample,
     msn_of_sample,
 )
-from pipeline.segmenter import Segmenter
+from pipeline.segmenter import EncodedPart, Segmenter
 from workers.backoff import Backoff
 from workers.bus import SamplesLost
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from contracts.metrics import Metrics
     from contracts.take import TakeState
+    from workers.archive.archiver import Archiver
+    from workers.archive.take_archive import TakeArchive
     from workers.bus import TakeBus
     from workers.parts_log import TakeLog
     from workers.publisher import Publisher
@@ -106,7 +108,10 @@ def _next_segment(state: TakeState | None, whole: int) -> int:
 
 
 class Transcoder:
-    """Encodes the take of `bus` in `threads`; `clock` is monotonic, for measuring only."""
+    """Encodes the take of `bus` in `threads`; `clock` is monotonic, for measuring only.
+
+    Nobody gets a part before the `archiver`, if there is one.
+    """
 
     def __init__(
         self,
@@ -115,8 +120,11 @@ class Transcoder:
         threads: EncodingThreads,
         metrics: Metrics,
         *,
+        archiver: Archiver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._archiver = archiver
+        self._archive: TakeArchive | None = None
         self._bus = bus
         self._publisher = publisher
         self._threads = threads
@@ -135,6 +143,8 @@ class Transcoder:
         ask = bus.top - bus.first > _WORTH_ASKING
         states = await self._publisher.states(bus.key) if ask else []
         log = self._publisher.open(bus.key, bus.header, first_to_encode(bus.first, states))
+        if self._archiver is not None:
+            self._archive = self._archiver.open(log)
         backoff, failures = Backoff(), 0
         while True:
             reached = log.next
@@ -181,9 +191,9 @@ class Transcoder:
             stop = min(bus.top, segmenter.needs + _PIECE)
             pcm = self._read(segmenter.needs, stop, first_sample(log.next.msn))
             executor = self._threads.completing if live and wake.completes else self._threads.ahead
-            parts = await _in_thread(executor, partial(segmenter.push, pcm))
+            parts = await _in_thread(executor, partial(self._push, segmenter, pcm, max(0, bus.first)))
             if bus.ended is not None and segmenter.needs >= bus.ended:
-                parts += await _in_thread(self._threads.ahead, segmenter.finish)
+                parts += await _in_thread(self._threads.ahead, partial(self._finish, segmenter))
                 self._take_events(log)
                 log.append(parts)
                 self._metrics.parts_encoded.inc(len(parts))
@@ -191,6 +201,22 @@ class Transcoder:
             if parts:
                 log.append(parts)
                 self._metrics.parts_encoded.inc(len(parts))
+
+    def _push(self, segmenter: Segmenter, pcm: NDArray[np.int16], heard: int) -> list[EncodedPart]:
+        """Encode, and keep what comes of it before anybody gets it. Below `heard`, `pcm` is made up."""
+        start = segmenter.needs
+        parts = segmenter.push(pcm)
+        if self._archive is not None:
+            made_up = min(max(0, heard - start), len(pcm))
+            self._archive.keep(parts, start + made_up, pcm[made_up:])
+        return parts
+
+    def _finish(self, segmenter: Segmenter) -> list[EncodedPart]:
+        end = segmenter.needs
+        parts = segmenter.finish()
+        if self._archive is not None:
+            self._archive.keep(parts, end, np.empty((0, self._settings.channels), np.int16))
+        return parts
 
     def _read(self, start: int, stop: int, own: int) -> NDArray[np.int16]:
         """Samples [start, stop), zeros for what is not there before `own`: that only warms up the encoder."""

@@ -16,6 +16,7 @@ from workers.transcoder import EncodingThreads, Transcoder
 if TYPE_CHECKING:
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
+    from workers.archive.archiver import Archiver
     from workers.bus import BusHub, TakeBus
     from workers.publisher import Publisher
 
@@ -23,7 +24,7 @@ logger = structlog.get_logger()
 
 
 class TranscoderPool:
-    """Encodes and publishes every take of `hub`, until `stop`.
+    """Encodes and publishes every take of `hub`, until `stop`; the `archiver` keeps what is encoded.
 
     A take that every origin in reach has to its end is closed on the hub: its owner sees that and forgets it.
     `threads` is how many parts are completed at once, by default as many as there are cores; as many more
@@ -37,10 +38,12 @@ class TranscoderPool:
         metrics: Metrics,
         *,
         threads: int | None = None,
+        archiver: Archiver | None = None,
     ) -> None:
         self._hub = hub
         self._publisher = publisher
         self._metrics = metrics
+        self._archiver = archiver
         count = threads or available_cores()
         self._threads = EncodingThreads(
             completing=ThreadPoolExecutor(count, thread_name_prefix="encode"),
@@ -91,7 +94,10 @@ class TranscoderPool:
 
     async def _transcode(self, bus: TakeBus) -> bool:
         try:
-            await Transcoder(bus, self._publisher, self._threads, self._metrics).run()
+            transcoder = Transcoder(
+                bus, self._publisher, self._threads, self._metrics, archiver=self._archiver
+            )
+            await transcoder.run()
         except Exception:  # noqa: BLE001 - logged with its traceback
             self._unexpected(bus.key, "a take's task failed: it starts again")
             return False
