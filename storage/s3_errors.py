@@ -33,6 +33,9 @@ _DENIED: Final = (
     "and s3:AbortMultipartUpload, and with a KMS key kms:GenerateDataKey and kms:Decrypt"
 )
 _REGION: Final = "the bucket is in another region: set the region"
+_BUSY: Final = "it is busy, and asks for fewer requests"
+_FAILING: Final = "it is failing: look at its own state"
+_UNABLE: Final = "it cannot do what is needed: conditional writes (If-None-Match, If-Match), checksums"
 _CODES: Final = {
     "NoSuchBucket": "there is no such bucket: create it, or check its name, region and endpoint",
     "AccessDenied": _DENIED,
@@ -45,9 +48,15 @@ _CODES: Final = {
     "301": _REGION,
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
-    "NotImplemented": "it cannot do what is needed: conditional writes (If-None-Match, If-Match), checksums",
-    "501": "it cannot do what is needed: conditional writes (If-None-Match, If-Match), checksums",
-    "SlowDown": "it asks for fewer requests",
+    "NotImplemented": _UNABLE,
+    "501": _UNABLE,
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "503": _BUSY,
+    "InternalError": _FAILING,
+    "500": _FAILING,
+    "502": _FAILING,
+    "504": _FAILING,
     "QuotaExceeded": "its quota is used up: make room",
     "XMinioStorageFull": "it is full: make room",
 }

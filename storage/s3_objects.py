@@ -22,7 +22,8 @@ from storage.s3_writer import Refused, S3Writer, Written
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _CHANGED: Final = frozenset({"412", "PreconditionFailed"})
 _BEYOND: Final = frozenset({"416", "InvalidRange", "RequestedRangeNotSatisfiable"})
-_DELETED_AT_ONCE: Final = 1000
+_AT_ONCE: Final = 1000
+"""Names of a page, and of a removal: as many as S3 takes."""
 
 
 class S3Objects:
@@ -119,7 +120,7 @@ class S3Objects:
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects. In a bucket with versions only its lifecycle rules remove the older ones."""
         keys = (self._key(name) for name in names)
-        while batch := [*islice(keys, _DELETED_AT_ONCE)]:
+        while batch := [*islice(keys, _AT_ONCE)]:
             with s3_errors(self._where):
                 answer = self._client.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
@@ -177,9 +178,9 @@ class S3Objects:
         return Content(b"", info)
 
     def _list(self, start: str) -> Iterator[ObjectInfo]:
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-        )
+        paginator = self._client.get_paginator("list_objects_v2")
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start}
+        pages = iter(paginator.paginate(**wanted, PaginationConfig={"PageSize": _AT_ONCE}))
         while True:
             with s3_errors(self._where):
                 page = next(pages, None)

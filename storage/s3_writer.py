@@ -105,8 +105,8 @@ class S3Writer:
         """What names a part that is there."""
         body = self._body(part)
         answer = self.client.upload_part(**upload, **body, PartNumber=number)
-        del body["Body"]
-        return {"PartNumber": number, "ETag": answer["ETag"], **body}
+        checksum = {name: value for name, value in body.items() if name == "ChecksumSHA256"}
+        return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
     def _complete(self, upload: dict[str, Any], done: list[Any], write_id: str, size: int) -> Written:
         try:
@@ -160,7 +160,8 @@ class S3Writer:
         if not self.options.checksums:
             return {"Body": data}
         # Given ready it is a header; boto's own follows the body, in a form that few others than AWS take.
-        return {"Body": data, "ChecksumSHA256": b64encode(sha256(data).digest()).decode()}
+        checksum = b64encode(sha256(data).digest()).decode()
+        return {"Body": data, "ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytearray]:
