@@ -184,7 +184,7 @@ class Finishing:
 def alone(settings: StorageSettings) -> Iterator[bool]:
     """Keep servers out of the data directory, if it is the storage and none is there: whether that is so."""
     with contextlib.ExitStack() as stack:
-        found = settings.storage is None
+        found = not settings.shares_storage
         if found:
             try:
                 stack.enter_context(data_directory(settings.data_dir))

@@ -1,4 +1,4 @@
-"""An m4a into MP3, WAV or FLAC by the ffmpeg program: title, artist and chapters come along."""
+"""An m4a into MP3, WAV or FLAC by the ffmpeg program: title and artist come along, in MP3 chapters too."""
 
 from __future__ import annotations
 
