@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,13 @@ from storage.disk_objects import DiskObjects
 from storage.documents import from_bytes, to_bytes
 from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
-from storage.names import META, RECORD, entry_name, open_name, take_object, take_prefix
+from storage.names import META, RECORD, REPLAY_M4A, entry_name, open_name, take_object, take_prefix
 from storage.objects import ObjectMissing
 from storage.pooled import Pooled
 from storage.take_record import SpeakerRecord, TakeRecord
+from tests import kept
 from tests.takes import EPOCH_US, header
+from workers.archive.finish import Finisher
 from workers.http_replays import ReplayHandlers
 
 FAR = 4_000_000_000
@@ -116,7 +119,7 @@ class Desk:
 class Server:
     """The host's routes over a storage on disk."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, finisher: bool = False) -> None:
         metrics = Metrics(CollectorRegistry())
         self.objects = DiskObjects(data)
         self.desk = Desk(self.objects)
@@ -129,7 +132,7 @@ class Server:
         ReplayHandlers(
             self.objects,
             self.pooled,
-            self.desk,
+            Finisher(self.objects, None, clock=time.time) if finisher else self.desk,
             is_live=lambda key: key in self.live,
             forget=self.forgotten.append,
             changed=self.changed.append,
@@ -474,6 +477,38 @@ async def test_a_host_who_leaves_does_not_stop_a_delete(server: Server) -> None:
         while server.objects.head(take_object(KEY, RECORD)) is not None:  # noqa: ASYNC110 - a thread's work
             await asyncio.sleep(0.01)
     assert server.forgotten == [KEY]
+
+
+async def test_with_the_finisher_an_edit_is_in_the_file_and_a_delete_leaves_a_tombstone(
+    tmp_path: Path,
+) -> None:
+    server = Server(tmp_path, finisher=True)
+    await server.start()
+    try:
+        key = kept.key_of(0)
+        kept.archive(server.objects, key)
+        Finisher(server.objects, None, clock=time.time).finish(key)
+        change = {"title": "On tides", "chapters": [{"seconds": 1, "title": "Moon"}], "published": False}
+        status, answer = await server.patch(change, key.take)
+        assert (status, answer["title"], answer["published"], answer["state"]) == (
+            200,
+            "On tides",
+            False,
+            "ready",
+        )
+        assert answer["own"]["chapters"] == [{"sample": 48_000, "seconds": 1.0, "title": "Moon"}]
+        file = server.objects.read(take_object(key, REPLAY_M4A)).data
+        assert (b"On tides" in file, b"Moon" in file, b"Welcome" in file) == (True, True, False)
+        assert answer["bytes"] == len(file)
+        (row,) = (await server.ask("GET", ""))[1]["replays"]
+        assert (row["title"], row["published"], row["chapters"]) == ("On tides", False, 1)
+        assert (await server.ask("DELETE", f"/{key.take}"))[0] == 204
+        assert [info.name for info in server.objects.list("rooms/")] == [take_object(key, META)]
+        for method in ("GET", "PATCH", "DELETE"):
+            assert (await server.ask(method, f"/{key.take}", json={"title": "x"}))[0] == 404
+        assert (await server.ask("GET", ""))[1]["replays"] == []
+    finally:
+        await server.stop()
 
 
 # ---- who may -----------------------------------------------------------------------------------------------
