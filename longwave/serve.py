@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,13 +21,12 @@ from longwave.listening import data_directory, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
+from longwave.serve_archive import archive_of, host_handlers, sweeping
 from longwave.serve_origin import make_app, make_metrics, opened_origin, say
-from origin.replays import Replays
+from longwave.serve_replays import feeds_of, opened_storage, replays_of
 from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import BLOCK, SAMPLE_RATE
 from samples import DEMO
-from storage.disk_objects import DiskObjects
-from storage.pooled import Pooled
 from storage.rooms import RoomRecord, RoomStore
 from storage.stories import Stories
 from workers.http_origin import HttpOrigin
@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 
     from contracts.metrics import Metrics
     from contracts.tokens import Keys
+    from longwave.serve_archive import Archive
+    from longwave.serve_replays import Kept
     from longwave.settings import ServeSettings
     from origin.service import Origin
+    from workers.origin_client import OriginClient
 
 log = structlog.get_logger()
 
@@ -71,18 +74,23 @@ async def _run(settings: ServeSettings) -> None:
     rooms = RoomStore(settings.data_dir / "rooms")
     await asyncio.to_thread(rooms.load)
     async with AsyncExitStack() as stack:
+        kept = await stack.enter_async_context(opened_storage(settings))
         here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
-        ingest, pool = await stack.enter_async_context(_working(settings, metrics, rooms, here, keys))
+        parties = _Parties(settings, metrics, rooms, kept, here, keys)
+        ingest, archive, background = await stack.enter_async_context(_working(parties))
         app = make_app(metrics, TokenGate(settings.token_text, keys))
-        workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)
+        replays = replays_of(kept, here, settings)
+        hosts = host_handlers(archive, kept, ingest, here, replays)
+        workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners, replays=hosts)
         add_whip_routes(app, ingest, settings.whip(), metrics)
         origin.app.add_routes(
             app,
             here,
             title_of=_titles(rooms),
-            degraded=lambda: [ingest.degraded] if ingest.degraded else [],
-            replays=Replays(DiskObjects(settings.data_dir), Pooled(), live=here.is_live),
+            degraded=lambda: [each for each in (ingest.degraded, archive.archiver.degraded) if each],
+            replays=replays,
         )
+        feeds_of(here, replays, settings, room_of=rooms.known).add_routes(app)
         url = await stack.enter_async_context(listening(app, settings, metrics))
         if settings.demo:
             await stack.enter_async_context(_demo(url, rooms, settings, keys))
@@ -90,45 +98,75 @@ async def _run(settings: ServeSettings) -> None:
             say(f"Speak in a room of your own: {url}/speak/my-room")
         else:
             say(f"Longwave listens on {url}/")
-        await stopped([sweeper, *ingest.background, *pool.background])
+        await stopped([sweeper, *background])
         here.drain()
         await ingest.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Parties:
+    """What the workers of this process stand on."""
+
+    settings: ServeSettings
+    metrics: Metrics
+    rooms: RoomStore
+    kept: Kept
+    here: Origin
+    keys: Keys | None
+
+
 @asynccontextmanager
-async def _working(
-    settings: ServeSettings, metrics: Metrics, rooms: RoomStore, here: Origin, keys: Keys | None
-) -> AsyncIterator[tuple[Ingest, TranscoderPool]]:
-    """The workers: from connections to parts. Live takes of the last process go on."""
+async def _working(parties: _Parties) -> AsyncIterator[tuple[Ingest, Archive, list[asyncio.Task[None]]]]:
+    """The workers: from connections to parts and to the archive. Live takes of the last process go on."""
+    settings, metrics, here = parties.settings, parties.metrics, parties.here
     hub = MemoryHub(sound_held=_SOUND_HELD)
-    token = None if keys is None else OwnToken(keys, Grant("publish"))
+    token = None if parties.keys is None else OwnToken(parties.keys, Grant("publish"))
     others = [HttpOrigin(str(url), token=token) for url in settings.origin]
-    publisher = Publisher([LocalOrigin(here), *others], metrics, window_segments=here.limits.window_segments)
-    pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads)
-    keeper = TakeKeeper(
-        TakeStore(settings.data_dir / "takes"),
-        Stories(DiskObjects(settings.data_dir)),
-        rooms,
+    origins: list[OriginClient] = [LocalOrigin(here), *others]
+    publisher = Publisher(origins, metrics, window_segments=here.limits.window_segments)
+    archive = archive_of(settings, parties.kept, metrics, origins)
+    archiver = archive.archiver
+    pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads, archiver=archiver)
+    ingest = Ingest(
+        hub,
+        parties.rooms,
+        _keeper(parties),
+        await _ingest_settings(settings),
         metrics,
-        remembered=lambda: not here.degraded(),
+        Clocks(block=_BLOCK),
     )
-    ingest_settings = IngestSettings(
+    await ingest.start()
+    archiver.start(lambda: {bus.key for bus in hub.live()})
+    pool.start()
+    try:
+        async with sweeping(archive, parties.kept, hub, shared=settings.shares_storage) as orphans:
+            yield ingest, archive, [*ingest.background, *pool.background, orphans]
+    finally:
+        # From the source on, so that what was said is still encoded, published and kept.
+        await ingest.stop()
+        await pool.stop()
+        await archiver.stop()
+        await publisher.stop()
+
+
+def _keeper(parties: _Parties) -> TakeKeeper:
+    return TakeKeeper(
+        TakeStore(parties.settings.data_dir / "takes"),
+        Stories(parties.kept.objects),
+        parties.rooms,
+        parties.metrics,
+        remembered=lambda: not parties.here.degraded(),
+    )
+
+
+async def _ingest_settings(settings: ServeSettings) -> IngestSettings:
+    return IngestSettings(
         encoder=await asyncio.to_thread(encoder_fingerprint),
         idle_timeout=settings.idle_timeout,
         sender_timeout=settings.sender_timeout,
         max_rooms=settings.max_rooms,
         max_speakers=settings.max_speakers,
     )
-    ingest = Ingest(hub, rooms, keeper, ingest_settings, metrics, Clocks(block=_BLOCK))
-    await ingest.start()
-    pool.start()
-    try:
-        yield ingest, pool
-    finally:
-        # From the source on, so that what was said is still encoded and published.
-        await ingest.stop()
-        await pool.stop()
-        await publisher.stop()
 
 
 def _titles(rooms: RoomStore) -> Callable[[str], str | None]:

@@ -21,6 +21,7 @@ from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
 from longwave.listening import data_directory, listening, stopped
 from longwave.logs import configure_logs
+from longwave.serve_replays import feeds_of, opened_storage, replays_of
 from origin.app import add_routes, sweep_for_ever
 from origin.cache_policy import error_cache_control
 from origin.journal import Journal
@@ -46,10 +47,12 @@ def run_origin(settings: OriginSettings) -> None:
 
 async def _run(settings: OriginSettings) -> None:
     metrics = make_metrics()
-    async with opened_origin(settings, metrics) as (origin, sweeper):
+    async with opened_storage(settings) as kept, opened_origin(settings, metrics) as (origin, sweeper):
         app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
+        replays = replays_of(kept, origin, settings)
         # Which rooms are to be listed is known where their records are, not here.
-        add_routes(app, origin, title_of=lambda _room: None)
+        add_routes(app, origin, title_of=lambda _room: None, replays=replays)
+        feeds_of(origin, replays, settings).add_routes(app)
         async with listening(app, settings, metrics) as url:
             say(f"Longwave's origin listens on {url}/")
             await stopped([sweeper])

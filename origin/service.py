@@ -260,6 +260,12 @@ class Origin:
         if self._journal is not None:
             self._journal.remove(take.key)
 
+    def forget(self, key: TakeKey) -> None:
+        """Let go of a take that its host deletes, if it is here."""
+        take = self._find(key)
+        if take is not None:
+            self.discard(take)
+
     # ---- inside -----------------------------------------------------------------------------------------
 
     def _takes(self) -> Iterator[LiveTake]:

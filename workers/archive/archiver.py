@@ -103,6 +103,11 @@ class Archiver:
         self._spool.start()
         self._survey = asyncio.create_task(self._take_over(live), name="survey of the spool")
 
+    async def surveyed(self) -> None:
+        """Return when somebody looks after each take that the last process left in the spool."""
+        if self._survey is not None:
+            await asyncio.shield(self._survey)
+
     def open(self, take_log: TakeLog) -> TakeArchive:
         """The archive of a live take, from what its log begins with on."""
         key = take_log.key

@@ -1,0 +1,101 @@
+"""The archive's part of a process: what is said is kept, and becomes a replay when its take is over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from workers.archive.archiver import Archiver
+from workers.archive.finish import Finisher
+from workers.archive.orphans import Orphans
+from workers.http_replays import ReplayHandlers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from contracts.metrics import Metrics
+    from contracts.take import TakeKey
+    from longwave.serve_replays import Kept
+    from longwave.settings import ServeSettings
+    from origin.replays import Replays
+    from origin.service import Origin
+    from workers.bus import BusHub
+    from workers.ingest import Ingest
+    from workers.origin_client import OriginClient
+
+_SWEEP_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Who keeps what is encoded, and who makes a replay of it."""
+
+    archiver: Archiver
+    finisher: Finisher
+
+
+def archive_of(
+    settings: ServeSettings, kept: Kept, metrics: Metrics, origins: Sequence[OriginClient]
+) -> Archive:
+    """The archive of this process; what it did not encode itself it asks of `origins`."""
+    finisher = Finisher(kept.objects, metrics, clock=time.time)
+    archiver = Archiver(
+        kept.objects,
+        settings.data_dir / "spool",
+        settings.spool_mb * 2**20,
+        metrics,
+        finish=finisher.finish,
+        origins=origins,
+    )
+    return Archive(archiver, finisher)
+
+
+@asynccontextmanager
+async def sweeping(
+    archive: Archive, kept: Kept, hub: BusHub, *, shared: bool
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Look after takes that somebody left unfinished, from now on and every minute. Gives the task."""
+
+    def kept_here(key: TakeKey) -> bool:
+        return key in archive.archiver.working or any(bus.key == key for bus in hub.live())
+
+    orphans = Orphans(kept.objects, archive.finisher, kept_here, shared=shared)
+    task = asyncio.create_task(_sweep(archive.archiver, orphans), name="orphans")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _sweep(archiver: Archiver, orphans: Orphans) -> None:
+    # What lies in the spool is not finished without it.
+    await archiver.surveyed()
+    while True:
+        await asyncio.to_thread(orphans.sweep, time.time())
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def host_handlers(
+    archive: Archive, kept: Kept, ingest: Ingest, here: Origin, replays: Replays
+) -> ReplayHandlers:
+    """What hosts may do with the replays of their rooms."""
+
+    def is_live(key: TakeKey) -> bool:
+        live = ingest.live(key.room)
+        return live is not None and live.key == key
+
+    return ReplayHandlers(
+        kept.objects, kept.hosts, archive.finisher, is_live=is_live, forget=_forget(here, replays)
+    )
+
+
+def _forget(here: Origin, replays: Replays) -> Callable[[TakeKey], None]:
+    def forget(key: TakeKey) -> None:
+        here.forget(key)
+        replays.forget(key)
+
+    return forget
