@@ -1,153 +1,75 @@
-"""Takes as archivers leave them: fragments, a story and a mark, in any storage; and storages that fail."""
+"""A take as the archive keeps it, made offline: fragments, and what a replay is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from contracts.position import Position
-from contracts.take import Rendition, TakeEvent, TakeHeader, TakeKey, TakeSettings
-from pipeline.boxes import init_segment, sequence_number, write_part
+from contracts.take import Rendition, TakeSettings
+from pipeline.boxes import init_segment
 from pipeline.grid import Grid
-from storage.documents import to_bytes
-from storage.names import INIT, STORY, fragment_name, fragment_of, open_name, take_object
-from storage.objects import Content, ObjectInfo, Objects
-from storage.take_record import Ending, TakeRecord, take_record
-from tests.takes import EPOCH_US, positions
+from pipeline.pcm import Pcm, silence
+from pipeline.replay.chapters import Mark
+from pipeline.replay.fragment_index import FRAGMENT_SEGMENTS, FragmentIndex, index_fragment
+from pipeline.replay.m4a import M4a
+from pipeline.replay.movie import Tags
+from pipeline.segmenter import Segmenter
 
-KEY = TakeKey("talk", "20260101T000000Z-abc234")
-SAMPLES = 17 * 96_000 + 70_000
-"""Two fragments: 15 segments, and 3 of which the last one has not all of its parts."""
-EVENTS = (
-    TakeEvent(0, 0, "join", speakers=("Ada",)),
-    TakeEvent(0, 1, "start", speakers=("Ada",)),
-    TakeEvent(100_000, 0, "chapter", title="Beginnings"),
-    TakeEvent(900_000, 0, "stop", speakers=("Ada",)),
-    TakeEvent(900_001, 0, "join", speakers=("Grace",)),
-    TakeEvent(900_001, 1, "start", speakers=("Grace",)),
-    TakeEvent(1_000_000, 0, "chapter", title="Ends"),
-)
-
-Lost = Collection[tuple[str, int, int]]
-"""Parts that never reached the storage: rendition, MSN, part."""
+TAGS = Tags("A title", "Ann, Bob", "The room", "2026-01-02")
 
 
-def header(*renditions: str, parts: int = 5) -> TakeHeader:
-    names = renditions or ("64k",)
-    return TakeHeader(EPOCH_US, TakeSettings(1, parts, tuple(map(Rendition, names))), "0" * 64)
+@dataclass(frozen=True)
+class Archived:
+    """One rendition of a take of `samples`: the bytes of its parts."""
 
+    settings: TakeSettings
+    samples: int
+    parts: dict[Position, bytes]
 
-@lru_cache(maxsize=64)
-def part(rendition: str, grid: Grid, position: Position) -> bytes:
-    """A part with access units of many sizes, each of which is found nowhere else. Nobody can decode them."""
-    frames = grid.part_frames(position)
-    units = [f"{rendition} {frame}".encode() * (1 + frame % 3) for frame in frames]
-    return write_part(units, frames.start, sequence_number(position, grid.parts))
+    @classmethod
+    def of(cls, pcm: Pcm, *, rendition: str = "64k", parts: int = 5) -> Archived:
+        """The take that `pcm`, shape (n, channels), is."""
+        settings = TakeSettings(pcm.shape[1], parts, (Rendition(rendition),))
+        segmenter = Segmenter(settings, 0)
+        made = segmenter.push(silence(-segmenter.needs, pcm.shape[1]))
+        made += segmenter.push(pcm) + segmenter.finish()
+        return cls(settings, len(pcm), {Position(each.msn, each.part): each.data for each in made})
 
+    @classmethod
+    def empty(cls, samples: int, *, channels: int = 1, parts: int = 5) -> Archived:
+        """A take of which nothing was kept."""
+        return cls(TakeSettings(channels, parts, (Rendition("64k"),)), samples, {})
 
-def fragments(header: TakeHeader, samples: int, lost: Lost = ()) -> Iterator[tuple[str, int, bytes]]:
-    """Rendition, first MSN and bytes of every fragment that has a part."""
-    grid = Grid(header.settings.parts)
-    for rendition in header.settings.renditions:
-        made: dict[int, bytes] = {}
-        for position in positions(grid, Position(0, 0), grid.end_of(samples)):
-            if (rendition.name, *position) not in lost:
-                first = fragment_of(position.msn)
-                made[first] = made.get(first, b"") + part(rendition.name, grid, position)
-        for first, data in made.items():
-            yield rendition.name, first, data
-
-
-def story(header: TakeHeader, samples: int = SAMPLES, *, published: bool = True) -> TakeRecord:
-    ending = Ending(room_title="Radio Ada", published=published)
-    return take_record(KEY, header, samples, EVENTS, ending)
-
-
-def archive(
-    objects: Objects,
-    header: TakeHeader,
-    samples: int = SAMPLES,
-    lost: Lost = (),
-    *,
-    told: bool = True,
-    made: Iterable[tuple[str, int, bytes]] | None = None,
-) -> None:
-    """Everything that there is of a take when it is over, up to the story (if it is `told`)."""
-    objects.put_new(open_name(KEY), to_bytes(header.to_json()))
-    for rendition in header.settings.renditions:
-        name = take_object(KEY, f"{rendition.name}/{INIT}")
-        objects.put_new(name, init_segment(header.settings, rendition))
-    for name, first, data in fragments(header, samples, lost) if made is None else made:
-        objects.put_new(fragment_name(KEY, name, first), data)
-    if told:
-        objects.put_new(take_object(KEY, STORY), to_bytes(story(header, samples).to_json()))
-
-
-def everything(objects: Objects) -> dict[str, bytes]:
-    """Every object of a storage."""
-    return {info.name: objects.read(info.name).data for info in [*objects.list("")]}
-
-
-class Watched:
-    """A storage that tells `hook` of everything before it is done, and `after` of what was done.
-
-    Both get the name of the method and of the (first) object.
-    """
-
-    def __init__(
-        self,
-        objects: Objects,
-        hook: Callable[[str, str], None] = lambda _what, _name: None,
-        after: Callable[[str, str], None] = lambda _what, _name: None,
-    ) -> None:
-        self._objects = objects
-        self.hook = hook
-        self.after = after
+    def without(self, lost: Callable[[Position], bool]) -> Archived:
+        """As after a crash that took the parts that are `lost`."""
+        kept = {position: data for position, data in self.parts.items() if not lost(position)}
+        return replace(self, parts=kept)
 
     @property
-    def name(self) -> str:
-        return self._objects.name
+    def grid(self) -> Grid:
+        return Grid(self.settings.parts)
 
-    def put_new(self, name: str, data: bytes) -> bool:
-        self.hook("put_new", name)
-        new = self._objects.put_new(name, data)
-        self.after("put_new", name)
-        return new
+    @property
+    def fragments(self) -> dict[int, bytes]:
+        """By the segment that they begin with, or would."""
+        fragments: dict[int, bytes] = {}
+        for (msn, _), data in self.parts.items():
+            first = msn - msn % FRAGMENT_SEGMENTS
+            fragments[first] = fragments.get(first, b"") + data
+        return fragments
 
-    def replace(self, name: str, data: bytes, etag: str | None) -> ObjectInfo:
-        self.hook("replace", name)
-        info = self._objects.replace(name, data, etag)
-        self.after("replace", name)
-        return info
+    @property
+    def indexes(self) -> list[FragmentIndex]:
+        return [index_fragment(data, self.grid, msn) for msn, data in self.fragments.items()]
 
-    def write(self, name: str, chunks: Iterable[bytes]) -> ObjectInfo:
-        self.hook("write", name)
-        info = self._objects.write(name, chunks)
-        self.after("write", name)
-        return info
+    @property
+    def init(self) -> bytes:
+        return init_segment(self.settings, self.settings.renditions[0])
 
-    def read(self, name: str, start: int = 0, stop: int | None = None, *, etag: str | None = None) -> Content:
-        self.hook("read", name)
-        return self._objects.read(name, start, stop, etag=etag)
-
-    def head(self, name: str) -> ObjectInfo | None:
-        self.hook("head", name)
-        return self._objects.head(name)
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        self.hook("list", prefix)
-        return self._objects.list(prefix)
-
-    def delete(self, names: Iterable[str]) -> None:
-        wanted = [*names]
-        self.hook("delete", wanted[0] if wanted else "")
-        # One at a time: a storage may stop between any two.
-        for name in wanted:
-            self._objects.delete([name])
-            self.after("delete", name)
-
-    def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
-        return self._objects.presign(name, seconds, filename=filename)
-
-    def close(self) -> None:
-        self._objects.close()
+    def m4a(self, marks: Sequence[Mark] = (), tags: Tags = TAGS) -> bytes:
+        """The whole file."""
+        file = M4a(self.settings.channels, self.indexes, self.samples, marks, tags)
+        data = b"".join(file.chunks(self.fragments.__getitem__))
+        assert len(data) == file.size
+        return data
