@@ -142,8 +142,8 @@ class DiskObjects:
             _sync(directory)
             try:
                 directory.rmdir()
-            except FileNotFoundError:
-                pass  # somebody else has removed it
+            except (FileNotFoundError, NotADirectoryError):
+                pass  # somebody else has removed it, or it never was one
             except OSError as error:
                 if error.errno in _IN_USE:
                     return

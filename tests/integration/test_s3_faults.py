@@ -13,17 +13,18 @@ from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from contracts.errors import ObjectDamaged, StorageUnavailable
+from storage import s3_writer
 from storage.objects import ObjectChanged
 from storage.s3_errors import s3_errors
 from storage.s3_objects import S3Objects
 from storage.s3_options import S3Options
-from storage.s3_writer import PART
 from tests.faulty_proxy import Fault, FaultyProxy
 from tests.s3_server import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.faults
 _SESSION = cache(Session)  # reading what boto knows of S3 takes longer than most tests
-_LARGE: Final = 9 * 1024 * 1024
+_PART: Final = 50_000
+_LARGE: Final = 90_000
 _ONCE: Final = (Fault.DELAY, Fault.UNAVAILABLE, Fault.CUT_BEFORE, Fault.CUT_AFTER, Fault.CUT_ANSWER)
 
 # What is done to a storage that holds "there" (b"old"), and what must be true of it then.
@@ -62,6 +63,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("storage.s3_client.Session", _SESSION)
     # boto waits up to a second before it asks again; what it does then is the same sooner.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    monkeypatch.setattr(s3_writer, "PART", _PART)
     bucket = s3_server().new_bucket()
     S3Objects(bucket, "", S3Options(endpoint=s3_server().url)).put_new("there", b"old")
     return bucket
@@ -133,10 +135,10 @@ def test_an_upload_survives_a_fault_in_any_of_its_requests(
 ) -> None:
     method, part_of_path = request_.split()
     rule = proxy.add(fault, method=method, path=part_of_path, times=1)
-    info = s3.write("there", [b"\1" * PART, b"\2" * 1000])
+    info = s3.write("there", [b"\1" * _PART, b"\2" * 1000])
     assert rule.used == 1
     found = direct.read("there")
-    assert found.data == b"\1" * PART + b"\2" * 1000
+    assert found.data == b"\1" * _PART + b"\2" * 1000
     assert found.info.etag == info.etag
 
 
@@ -163,7 +165,7 @@ def test_a_request_that_hangs_is_given_up_and_made_again(
 def test_a_conditional_write_that_collides_is_made_again(
     proxy: FaultyProxy, s3: S3Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.s3_writer._PAUSES", (0.001,) * 5)
+    monkeypatch.setattr(s3_writer, "_PAUSES", (0.001,) * 5)
     for operation in ("put_new", "put_new, taken", "replace"):
         rule = proxy.add(Fault.CONFLICT, method="PUT", times=3)
         assert OPERATIONS[operation](s3)
@@ -225,15 +227,21 @@ def test_an_upload_that_fails_leaves_nothing_behind(
 ) -> None:
     proxy.add(Fault.UNAVAILABLE, method="PUT", path="partNumber=2")
     with pytest.raises(StorageUnavailable):
-        s3.write("there", [bytes(PART), b"rest"])
+        s3.write("there", [bytes(_PART), b"rest"])
     assert proxy.count("PUT", "partNumber=1") == 1
     assert "<UploadId>" not in s3_server().uploads(bucket)
     assert direct.read("there").data == b"old"
 
 
+def test_parts_are_as_large_as_s3_wants_them() -> None:
+    # Its limits: 5 MiB to 5 GiB each, at most 10,000. A day of 510 kbit/s is 5.5 GB.
+    assert 5 * 2**20 <= s3_writer.PART <= 5 * 2**30
+    assert s3_writer.PART * 10_000 > 10 * 5_500_000_000
+
+
 def test_chunks_that_fail_leave_nothing_behind(s3: S3Objects, direct: S3Objects, bucket: str) -> None:
     def chunks() -> Iterator[bytes]:
-        yield bytes(PART)
+        yield bytes(_PART)
         assert "<UploadId>" in s3_server().uploads(bucket)
         raise EOFError
 
