@@ -65,6 +65,9 @@ def test_the_file_is_the_access_units_in_order(samples: int, marks: tuple[Mark, 
     assert 0 <= sound.duration - FRAME - samples < FRAME
     assert sound.chunks == -(-len(sound.samples) // CHUNK_UNITS)
     assert len(walked.tracks) == 1 + len(marks)
+    stbl = walked.moov.all(b"trak")[0].find(b"mdia", b"minf", b"stbl")
+    group = walked.body(stbl.find(b"sbgp"))
+    assert group[4:] == b"roll" + struct.pack(">III", 1, len(sound.samples), 1)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -113,7 +116,7 @@ def test_fragments_are_read_once_in_order_and_only_where_they_are_heard() -> Non
     file = M4a(1, archived.indexes, first_sample(44), [], TAGS)
     sizes = [(len(asked), len(chunk)) for chunk in file.chunks(read)]
     assert asked == [0, 30]
-    # The header before anything is read, and each fragment as one chunk, the second one as far as it is heard.
+    # The header before anything is read, then each fragment as one chunk, as far as it is heard.
     assert sizes[0][0] == 0
     units = [len(unit) for unit in units_of(archived)[1:]]
     assert [size for count, size in sizes if count][:3] == [
