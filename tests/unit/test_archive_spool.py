@@ -401,3 +401,20 @@ async def test_a_hanging_disk_does_not_hold_up_the_event_loop(
     assert not adding.done()
     hang.set()
     assert await adding
+
+
+async def test_who_stops_waiting_for_the_disk_does_not_stop_the_writer(make: Callable[..., Spool]) -> None:
+    spool = make()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait()
+
+    waiting = [asyncio.create_task(spool.do(work)) for _ in range(2)]
+    await asyncio.to_thread(begun.wait)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    go_on.set()
+    assert await spool.add(spool.take(KEY), HEADER, encoded((0, 0), (0, 1)))

@@ -38,14 +38,18 @@ class SpoolWriter:
         self._syncer.start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have `work` done after all that was given before."""
+        """Have `work` done after all that was given before. Until it is begun it can be cancelled."""
         future: Future[T] = Future()
 
         def do() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
-                future.set_result(work())
+                result = work()
             except BaseException as error:  # noqa: BLE001 - whoever waits gets it
                 future.set_exception(error)
+            else:
+                future.set_result(result)
 
         self._work.put(do)
         return future
