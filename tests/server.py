@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -35,7 +35,10 @@ class Answer:
 
 
 class Server:
-    """`longwave COMMAND --port … --data-dir …` as a child process; `with Server(tmp_path) as server:`."""
+    """`longwave COMMAND --port … --data-dir …` as a child process; `with Server(tmp_path) as server:`.
+
+    `inside` is a command line that becomes the server in the end: `unshare …`.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,10 @@ class Server:
         command: str = "serve",
         port: int = 0,
         env: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
         self.data_dir, self.args, self.command, self.port = data_dir, args, command, port
+        self.inside = inside
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("LONGWAVE_")} | (
             env or {}
         )
@@ -67,15 +72,8 @@ class Server:
 
     def start(self) -> Self:
         """Start it and return when /readyz says 200. A second start keeps the port."""
-        self._log = self.log_path.open("a")
-        place = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "longwave", self.command, *place, *self.args],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env=self.env,
-        )
+        self.spawn()
+        assert self.process
         assert self.process.stdout
         line = self.process.stdout.readline()
         found = re.search(r"://[^/\s]*:(\d+)", line)
@@ -83,6 +81,18 @@ class Server:
         self.port = int(found[1])
         self.wait_ready()
         return self
+
+    def spawn(self) -> None:
+        """Start it, and wait for nothing."""
+        self._log = self.log_path.open("a")
+        place = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
+        self.process = subprocess.Popen(
+            [*self.inside, sys.executable, "-m", "longwave", self.command, *place, *self.args],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=self.env,
+        )
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -67,6 +67,11 @@ class Recorder:
         self.recording = Recording(rendition)
         self._directory = ""
 
+    @property
+    def take(self) -> str:
+        """The take that is recorded; empty while there is none."""
+        return self._directory.rpartition(f"/{self.recording.rendition}/")[0].rpartition("/")[2]
+
     async def run(self) -> Recording:
         """Until `EXT-X-ENDLIST`."""
         await self._find_take()
