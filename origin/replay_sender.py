@@ -79,8 +79,11 @@ class Sender:
         try:
             await self._body(response, begun)
         except (LongwaveError, TimeoutError) as error:
-            _cut(request)
-            await self._count_cut(begun.replay, error)
+            try:
+                # Before the cut: with its connection, a request ends.
+                await self._count_cut(begun.replay, error)
+            finally:
+                _cut(request)
         except ConnectionResetError:
             pass  # the listener has left
         return response

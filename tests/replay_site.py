@@ -1,4 +1,4 @@
-"""Replays in a storage, as a finisher leaves them, with media that is random bytes; and an origin that serves them."""
+"""Replays in a storage, as a finisher leaves them but of random bytes, and an origin that serves them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import MappingProxyType
 
 import aiohttp
 from aiohttp import web
@@ -25,6 +27,7 @@ from origin.app import add_routes
 from origin.cache_policy import error_cache_control
 from origin.connection import OriginRunner
 from origin.lobby import TitleOf
+from origin.pages import Page
 from origin.replays import Replays
 from origin.service import Origin, OriginLimits
 from storage.commit import FragmentRecord, TakeCommit
@@ -73,7 +76,7 @@ class Kept:
 
     @property
     def m4a(self) -> bytes:
-        return random.Random(self.seed).randbytes(self.size)
+        return _noise(str(self.seed), self.size)
 
     @property
     def made(self) -> dict[str, bytes]:
@@ -90,7 +93,7 @@ class Kept:
     @property
     def fragments(self) -> dict[int, bytes]:
         """Of the one rendition, by the first segment of each; they are the take's for good."""
-        return {msn: random.Random(f"{self.key} {msn}").randbytes(240_000 + msn) for msn in (0, 15)}
+        return {msn: _noise(f"{self.key} {msn}", 240_000 + msn) for msn in (0, 15)}
 
     def commit(self) -> TakeCommit:
         records = tuple(
@@ -114,6 +117,12 @@ class Kept:
         return replace(self, **what)  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=256)
+def _noise(seed: str, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@lru_cache(maxsize=256)
 def digested(data: bytes) -> DerivedObject:
     digester = Digester()
     digester.add(data)
@@ -145,7 +154,7 @@ def mark_open(objects: Objects, key: TakeKey = KEY) -> None:
 
 
 class Watched:
-    """A storage that counts, is slow (`seconds` for each read), fails, or waits for `gate` when it is told to."""
+    """A storage that counts, is slow (`seconds` for each call), fails, or hangs when it is told to."""
 
     def __init__(self, inner: Objects) -> None:
         self.inner = inner
@@ -155,7 +164,8 @@ class Watched:
         self.most_at_once = 0
         self.seconds = 0.0
         self.broken = False
-        self.gate: threading.Event | None = None
+        self._gate = threading.Event()
+        self._gate.set()
         self.before_read: Callable[[str, int], None] = lambda name, start: None
         self.addresses: list[tuple[str, int, str | None]] = []
         self._lock = threading.Lock()
@@ -205,11 +215,17 @@ class Watched:
     def close(self) -> None:
         self.inner.close()
 
+    def hold(self) -> None:
+        """Answer nothing until `release`."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._gate.set()
+
     def _trouble(self) -> None:
         if self.seconds:
             time.sleep(self.seconds)
-        if self.gate is not None:
-            assert self.gate.wait(20)
+        assert self._gate.wait(30)
         if self.broken:
             raise StorageUnavailable("the storage is gone")
 
@@ -250,6 +266,7 @@ async def serving(
     redirect: str | None = None,
     gate: TokenGate | None = None,
     title_of: TitleOf = str,
+    pages: Mapping[str, Page] | None = MappingProxyType({}),
 ) -> AsyncIterator[Serving]:
     """On a free port; by default nothing that was found is kept, so that what changes is seen at once."""
     metrics = Metrics(CollectorRegistry())
@@ -257,7 +274,7 @@ async def serving(
     replays = Replays(objects, pooled, fresh_seconds=fresh_seconds, redirect=redirect, live=origin.is_live)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     guard(app, gate or TokenGate(TOKEN, KEYS))
-    add_routes(app, origin, title_of=title_of, replays=replays)
+    add_routes(app, origin, title_of=title_of, replays=replays, pages=None if pages is None else dict(pages))
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -233,7 +233,7 @@ class Work:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - nothing else tells
         await asyncio.sleep(0)
 
 
