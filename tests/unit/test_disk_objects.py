@@ -7,10 +7,12 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from contracts.errors import DiskUnavailable
+from storage import aside
 from storage.disk_objects import DiskObjects
 
 
@@ -197,3 +199,19 @@ def test_a_version_that_is_being_read_stays_whole_when_it_is_replaced(
 
     monkeypatch.setattr(os, "fstat", fstat)
     assert objects.read("a", 3, etag=etag).data == b"old" * 999
+
+
+def test_versions_of_one_tick_of_the_clock_have_times_of_their_own(
+    objects: DiskObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An inode is free again with the second version after it: without this, an etag could come back.
+    tick = 1_700_000_000 * 10**9
+    stopped = SimpleNamespace(st_atime_ns=tick, st_mtime_ns=tick)
+    its_os = SimpleNamespace(fstat=lambda _: stopped, utime=os.utime, fsync=os.fsync)
+    monkeypatch.setattr(aside, "os", its_os)
+    times = set()
+    for _ in range(20):
+        objects.write("a", [b"x"])
+        times.add((tmp_path / "data/a").stat().st_mtime_ns)
+    assert len(times) == 20
+    assert all(tick - 10**8 < time <= tick for time in times)
