@@ -11,7 +11,7 @@ from pipeline.boxes import init_segment, sequence_number, write_part
 from pipeline.grid import Grid
 from storage.documents import to_bytes
 from storage.names import INIT, STORY, fragment_name, fragment_of, open_name, take_object
-from storage.objects import Content, ObjectInfo, Objects
+from storage.objects import Content, ObjectChanged, ObjectInfo, ObjectMissing, Objects
 from storage.take_record import Ending, TakeRecord, take_record
 from tests.takes import EPOCH_US, positions
 
@@ -86,6 +86,70 @@ def archive(
 def everything(objects: Objects) -> dict[str, bytes]:
     """Every object of a storage."""
     return {info.name: objects.read(info.name).data for info in [*objects.list("")]}
+
+
+class Memory:
+    """A storage in memory, for tests that need hundreds of them; it does what the others are tested to do.
+
+    One thread at a time. `now` is when objects are written, in seconds since 1970.
+    """
+
+    name = "memory:"
+
+    def __init__(self, there: dict[str, tuple[bytes, ObjectInfo]] | None = None) -> None:
+        self._there = dict(there or {})
+        self._versions = 0
+        self.now = 0.0
+
+    def copy(self) -> Memory:
+        copied = Memory(self._there)
+        copied._versions, copied.now = self._versions, self.now
+        return copied
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        if name in self._there:
+            return False
+        self.write(name, [data])
+        return True
+
+    def replace(self, name: str, data: bytes, etag: str | None) -> ObjectInfo:
+        there = self.head(name)
+        if (there.etag if there else None) != etag:
+            raise ObjectChanged(name)
+        return self.write(name, [data])
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> ObjectInfo:
+        data = b"".join(chunks)
+        self._versions += 1
+        info = ObjectInfo(name, len(data), str(self._versions), self.now)
+        self._there[name] = data, info
+        return info
+
+    def read(self, name: str, start: int = 0, stop: int | None = None, *, etag: str | None = None) -> Content:
+        if name not in self._there:
+            raise ObjectMissing(name)
+        data, info = self._there[name]
+        if etag not in {None, info.etag}:
+            raise ObjectChanged(name)
+        if start > len(data):
+            raise ValueError(name)
+        return Content(data[start:stop], info)
+
+    def head(self, name: str) -> ObjectInfo | None:
+        return self._there[name][1] if name in self._there else None
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return iter([self._there[name][1] for name in sorted(self._there) if name.startswith(prefix)])
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._there.pop(name, None)
+
+    def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
+        return None
+
+    def close(self) -> None:
+        pass
 
 
 class Watched:

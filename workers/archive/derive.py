@@ -52,9 +52,10 @@ def derive_take(objects: Objects, making: Making, *, again: bool = False) -> Rep
         meta = put_meta(objects, making.commit)
         stored = read_derived(objects, key)
         try:
-            if again or stored is None or not _is_current(objects, key, stored.value, meta):
+            old = None if again or stored is None else _if_there(objects, key, stored.value)
+            if old is None or old.meta != meta.digest:
                 # What a round that came too late has written may lie over what somebody else wrote.
-                old, again = None if again or stored is None else stored.value, True
+                again = True
                 _derive(objects, making, meta, stored, old)
                 again = False
             entry = put_entry(objects, making.commit)
@@ -134,12 +135,15 @@ def _derive(
     objects.replace(take_object(key, DERIVED), to_bytes(derived.to_json()), etag)
 
 
-def _is_current(objects: Objects, key: TakeKey, derived: Derived | None, meta: Stored[TakeMeta]) -> bool:
-    """Whether what was derived is of this `meta`, and is there."""
-    if derived is None or derived.meta != meta.digest:
-        return False
-    found = {name: objects.head(take_object(key, name)) for name in derived.objects}
-    return all(info is not None and info.size == derived.objects[name].size for name, info in found.items())
+def _if_there(objects: Objects, key: TakeKey, derived: Derived | None) -> Derived | None:
+    """What was derived, unless something of it is gone."""
+    if derived is None:
+        return None
+    for name, told in derived.objects.items():
+        info = objects.head(take_object(key, name))
+        if info is None or info.size != told.size:
+            return None
+    return derived
 
 
 def _replace_entry(objects: Objects, entry: ReplayEntry, there: Stored[ReplayEntry | None] | None) -> None:

@@ -126,9 +126,10 @@ class Finisher:
             yield
         except Deleted:
             clear(self._objects, key)
-        except ObjectDamaged:
+        except (ObjectDamaged, StoryMissing) as error:
             if not is_deleted(self._objects, key):
-                self._count("damaged")
+                if isinstance(error, ObjectDamaged):
+                    self._count("damaged")
                 raise
             clear(self._objects, key)
 

@@ -161,6 +161,8 @@ class Contents:
 
     def _playlist(self, rendition: str) -> Iterator[str]:
         """Whether its byte ranges are whole parts, every one that there is, each where its time says."""
+        if len(self._indexes.get(rendition, ())) < len(self._commit.fragments.get(rendition, ())):
+            return  # where parts lie in a damaged fragment is not known
         found = content(self._objects, take_object(self._story.key, f"{rendition}/{REPLAY_M3U8}"))
         text = found.data.decode() if found is not None else ""
         fragments = {index.msn: index.parts for index in self._indexes.get(rendition, ())}
@@ -205,12 +207,16 @@ class _Listed(NamedTuple):
 def _listed(text: str) -> Iterator[_Listed]:
     """Raises ValueError."""
     frames = start = stop = 0
+    gap = False
     for line in text.splitlines():
         if line.startswith(_EXTINF):
             frames = round(float(line.removeprefix(_EXTINF).rstrip(",")) * SAMPLE_RATE / FRAME)
+        elif line == "#EXT-X-GAP":
+            gap = True
         elif match := _BYTERANGE.fullmatch(line):
             start, stop = int(match[2]), int(match[1]) + int(match[2])
         elif line and not line.startswith("#"):
             name = line.removesuffix(".mp4")
-            yield _Listed(int(name) if stop else None, start, stop, frames)
+            yield _Listed(None if gap else int(name), start, stop, frames)
             frames = start = stop = 0
+            gap = False

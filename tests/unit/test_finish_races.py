@@ -1,0 +1,277 @@
+"""A finish that dies anywhere, or that others cross at any moment: in the end there is one outcome.
+
+Everything here is stopped, or crossed, before every single operation on the storage, and after each that
+changed something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import LongwaveError, NotFound, StillLive
+from storage.disk_objects import DiskObjects
+from storage.entry import ReplayEntry
+from storage.meta import TakeMeta
+from storage.names import META, deleted_name, entry_name, take_object
+from storage.objects import Objects
+from tests.over_takes import KEY, Memory, Watched, archive, everything, header
+from workers.archive import steps
+from workers.archive.finish import Finisher, StoryMissing
+from workers.archive.orphans import Orphans
+from workers.archive.verify import verify
+
+NOW = 1_767_300_000.0
+SAMPLES = 2 * 96_000
+"""Short: nothing here depends on the length."""
+
+Work = Callable[[Finisher], None]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that it would have done is done."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_PAUSE", 0)
+
+
+def finisher(objects: Objects) -> Finisher:
+    return Finisher(objects, None, clock=lambda: NOW)
+
+
+def finish(work: Finisher) -> None:
+    work.finish(KEY)
+
+
+def delete(work: Finisher) -> None:
+    work.delete(KEY)
+
+
+def retitle(work: Finisher) -> None:
+    work.edit(KEY, lambda meta: replace(meta, title="An edited title"))
+
+
+def unpublish(work: Finisher) -> None:
+    work.edit(KEY, lambda meta: replace(meta, published=False))
+
+
+class Ground:
+    """Copies of one take: over, or finished."""
+
+    def __init__(self) -> None:
+        over = Memory()
+        over.now = NOW
+        archive(over, header(), SAMPLES)
+        finished = over.copy()
+        finish(finisher(finished))
+        self._states = {"over": over, "finished": finished}
+
+    def copy(self, state: str) -> Memory:
+        return self._states[state].copy()
+
+    def moments(self, state: str, work: Work) -> Iterator[tuple[Memory, int]]:
+        """A fresh copy for every moment at which `work` can be stopped or crossed."""
+        count = Moment(0, lambda: None)
+        work(finisher(count.watch(self.copy(state))))
+        assert count.passed > 5
+        for n in range(1, count.passed + 1):
+            yield self.copy(state), n
+
+
+class Moment:
+    """Calls `then` at the n-th moment."""
+
+    def __init__(self, n: int, then: Callable[[], None]) -> None:
+        self._n = n
+        self._then = then
+        self.passed = 0
+
+    def watch(self, objects: Objects) -> Watched:
+        return Watched(objects, self._pass, self._pass)
+
+    def _pass(self, _what: str, _name: str) -> None:
+        self.passed += 1
+        if self.passed == self._n:
+            self._then()
+
+
+@pytest.fixture(scope="module")
+def ground() -> Ground:
+    return Ground()
+
+
+def die() -> None:
+    raise Killed
+
+
+def run(work: Work, objects: Objects, n: int, then: Callable[[], None]) -> None:
+    """Do `work`, and `then` at its n-th moment; what was to be deleted or edited may be gone by then."""
+    with contextlib.suppress(Killed, NotFound, StillLive):
+        work(finisher(Moment(n, then).watch(objects)))
+
+
+def sweep(objects: Objects, at: float = NOW + 10) -> None:
+    Orphans(objects, finisher(objects), lambda _: False, shared=False).sweep(at)
+
+
+def title(objects: Objects) -> str:
+    return ReplayEntry.from_json(json.loads(objects.read(entry_name(KEY)).data)).title
+
+
+def assert_deleted(objects: Objects) -> None:
+    assert [*everything(objects)] == [deleted_name(KEY), take_object(KEY, META)]
+
+
+def test_a_finish_killed_anywhere_is_done_by_the_next_one_byte_for_byte(ground: Ground) -> None:
+    whole = everything(ground.copy("finished"))
+    for objects, n in ground.moments("over", finish):
+        run(finish, objects, n, die)
+        finish(finisher(objects))
+        assert everything(objects) == whole, n
+
+
+def test_a_finish_killed_anywhere_is_found_by_the_sweep(ground: Ground) -> None:
+    whole = everything(ground.copy("finished"))
+    for objects, n in ground.moments("over", finish):
+        run(finish, objects, n, die)
+        sweep(objects)
+        assert everything(objects) == whole, n
+
+
+def test_two_finish_one_take(ground: Ground) -> None:
+    whole = everything(ground.copy("finished"))
+    for objects, n in ground.moments("over", finish):
+        run(finish, objects, n, lambda objects=objects: finish(finisher(objects)))  # type: ignore[misc]
+        assert everything(objects) == whole, n
+
+
+def test_many_finish_one_take_at_once(ground: Ground, tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path)
+    archive(objects, header(), SAMPLES)
+    one = finisher(objects)
+    threads = [
+        threading.Thread(target=finish, args=(each,)) for each in (one, one, *map(finisher, [objects] * 4))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert everything(objects) == everything(ground.copy("finished"))
+
+
+@pytest.mark.parametrize("work", [finish, retitle, unpublish])
+def test_nothing_brings_back_what_was_deleted_meanwhile(ground: Ground, work: Work) -> None:
+    for objects, n in ground.moments("over" if work is finish else "finished", work):
+        run(work, objects, n, lambda objects=objects: delete(finisher(objects)))  # type: ignore[misc]
+        assert_deleted(objects)
+
+
+@pytest.mark.parametrize("work", [finish, retitle])
+def test_what_a_straggler_wrote_after_the_delete_and_died_is_swept(ground: Ground, work: Work) -> None:
+    state = "over" if work is finish else "finished"
+    for objects, n in ground.moments(state, work):
+        straggle = Straggler(objects, n)
+        straggle.run(work)
+        sweep(objects)
+        assert_deleted(objects)
+        sweep(objects, at=2e9)
+        assert [*everything(objects)] == [take_object(KEY, META)]
+
+
+class Straggler:
+    """Works up to the n-th moment, when the take is deleted, changes one thing more, and dies."""
+
+    def __init__(self, objects: Objects, n: int) -> None:
+        self._objects = objects
+        self._n = n
+        self._passed = 0
+
+    def run(self, work: Work) -> None:
+        with contextlib.suppress(Killed, LongwaveError):
+            work(finisher(Watched(self._objects, self._before, self._after)))
+
+    def _before(self, _what: str, _name: str) -> None:
+        self._passed += 1
+        if self._passed == self._n:
+            delete(finisher(self._objects))
+
+    def _after(self, _what: str, _name: str) -> None:
+        if self._passed >= self._n:
+            raise Killed
+        self._passed += 1
+        if self._passed == self._n:
+            delete(finisher(self._objects))
+
+
+@pytest.mark.parametrize("state", ["over", "finished"])
+def test_a_delete_killed_anywhere_is_completed_by_the_sweep_or_never_was(ground: Ground, state: str) -> None:
+    outcomes = set()
+    for objects, n in ground.moments(state, delete):
+        run(delete, objects, n, die)
+        sweep(objects)
+        tombstone = TakeMeta.from_json(json.loads(objects.read(take_object(KEY, META)).data)).deleted_at
+        outcomes.add(tombstone is not None)
+        if tombstone is not None:
+            assert_deleted(objects)
+        else:
+            assert verify(objects, KEY).problems == ()
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("state", ["over", "finished"])
+def test_a_finish_in_the_middle_of_a_delete_leaves_nothing(ground: Ground, state: str) -> None:
+    def finish_if_told(objects: Objects) -> None:
+        # Its story may be removed already.
+        with contextlib.suppress(StoryMissing):
+            finish(finisher(objects))
+
+    for objects, n in ground.moments(state, delete):
+        run(delete, objects, n, lambda objects=objects: finish_if_told(objects))  # type: ignore[misc]
+        assert_deleted(objects)
+
+
+def test_an_edit_in_the_middle_of_a_finish_holds_or_is_refused(ground: Ground) -> None:
+    outcomes = set()
+    for objects, n in ground.moments("over", finish):
+        told: list[bool] = []
+
+        def edit(objects: Objects = objects, told: list[bool] = told) -> None:
+            try:
+                retitle(finisher(objects))
+                told.append(True)
+            except StillLive:
+                told.append(False)
+
+        run(finish, objects, n, edit)
+        outcomes.update(told)
+        assert verify(objects, KEY).problems == (), n
+        assert (title(objects) == "An edited title") == told[0], n
+    assert outcomes == {True, False}
+
+
+def test_an_edit_killed_anywhere_is_derived_by_the_sweep_or_never_was(ground: Ground) -> None:
+    before = title(ground.copy("finished"))
+    found = set()
+    for objects, n in ground.moments("finished", retitle):
+        run(retitle, objects, n, die)
+        sweep(objects)
+        assert verify(objects, KEY).problems == (), n
+        found.add(title(objects))
+    assert found == {before, "An edited title"}
+
+
+def test_two_edits_of_different_things_both_hold(ground: Ground) -> None:
+    for first, second in ((retitle, unpublish), (unpublish, retitle)):
+        for objects, n in ground.moments("finished", first):
+            run(first, objects, n, lambda objects=objects, second=second: second(finisher(objects)))  # type: ignore[misc]
+            assert verify(objects, KEY).problems == (), n
+            entry = ReplayEntry.from_json(json.loads(objects.read(entry_name(KEY)).data))
+            assert (entry.title, entry.published) == ("An edited title", False), n
