@@ -151,6 +151,7 @@ class FaultyProxy:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], proxy: FaultyProxy) -> None:
         self.proxy = proxy
