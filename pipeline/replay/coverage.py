@@ -23,5 +23,5 @@ def missing(indexes: Iterable[FragmentIndex], samples: int) -> list[tuple[int, i
     for start, stop in [*held, (samples, samples)]:
         if reached < min(start, samples):
             spans.append((reached, min(start, samples)))
-        reached = max(reached, stop)
+        reached = stop
     return spans
