@@ -14,7 +14,7 @@ from workers.archive.orphans import Orphans
 from workers.http_replays import ReplayHandlers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
@@ -89,13 +89,10 @@ def host_handlers(
         return live is not None and live.key == key
 
     return ReplayHandlers(
-        kept.objects, kept.hosts, archive.finisher, is_live=is_live, forget=_forget(here, replays)
+        kept.objects,
+        kept.hosts,
+        archive.finisher,
+        is_live=is_live,
+        forget=here.forget,
+        changed=replays.forget,
     )
-
-
-def _forget(here: Origin, replays: Replays) -> Callable[[TakeKey], None]:
-    def forget(key: TakeKey) -> None:
-        here.forget(key)
-        replays.forget(key)
-
-    return forget
