@@ -75,8 +75,8 @@ class Sender:
 
         begun = await self._latest(replay, begin)
         response = web.StreamResponse(status=begun.plan.status, headers=begun.plan.fields)
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             await self._body(response, begun)
         except (LongwaveError, TimeoutError) as error:
             try:
