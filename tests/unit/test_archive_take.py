@@ -116,22 +116,22 @@ async def test_a_part_is_on_the_disk_before_anybody_gets_it(node: Nodes) -> None
 
 
 async def test_the_waveform_is_handed_on_also_of_processes_before(node: Nodes) -> None:
-    loud = np.full((PIXEL * 4, 1), 12_800, np.int16)
+    loud = np.full((PIXEL * 24, 1), 12_800, np.int16)
     here, log = node(), log_of(HEADER)
     archive = here.archiver.open(log)
     archive.keep(encoded((0, 0), (0, 1)), 0, loud)
     await here.archiver.stop()
-    later, log = node(), log_of(HEADER, 1)
+    later, log = node(), log_of(HEADER, 2)
     archive = later.archiver.open(log)
     # A segment is encoded again: its waveform is the same again.
     for _ in range(2):
-        archive.keep(encoded((1, 0), (1, 1)), 6 * PIXEL, -loud[: PIXEL + 100])
-    log.append(encoded((1, 0), (1, 1)))
-    log.finish(96_000 + 100)
+        archive.keep(encoded((2, 0), (2, 1)), 40 * PIXEL, -loud[: PIXEL + 100])
+    log.append(encoded((2, 0), (2, 1)))
+    log.finish(41 * PIXEL + 100)
     await until(lambda: bool(later.finished))
     peaks = later.finished[0][1].peaks
     assert peaks is not None
-    assert peaks.records.tolist() == [[1, 50, 50]] * 4 + [[0, 0, 0]] * 2 + [[1, -50, -50]] * 2
+    assert peaks.records.tolist() == [[1, 50, 50]] * 24 + [[0, 0, 0]] * 16 + [[1, -50, -50]] * 2
 
 
 async def test_samples_before_the_take_are_not_measured(node: Nodes) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pipeline.replay.peaks import RECORD, PeakMeter, Peaks
+from pipeline.grid import SEGMENT
+from pipeline.replay.peaks import PIXEL, RECORD, PeakMeter, Peaks
 from workers.archive.spool import PeakRecords
 
 if TYPE_CHECKING:
     from pipeline.pcm import Pcm
     from pipeline.replay.peaks import Pixels
+
+_AT_ONCE: Final = SEGMENT // PIXEL
+"""Pixels."""
 
 
 class PeakRecord:
@@ -33,8 +37,8 @@ class PeakRecord:
         self._add(self._meter.finish())
 
     def unsaved(self) -> PeakRecords | None:
-        """What is not known to be in the spool."""
-        if self._first is None or self._saved == len(self._records):
+        """What is not known to be in the spool, once that is a segment's: the rest can be measured again."""
+        if self._first is None or len(self._records) - self._saved < RECORD * _AT_ONCE:
             return None
         return PeakRecords(RECORD * self._first + self._saved, bytes(self._records[self._saved :]))
 
