@@ -19,7 +19,7 @@ from tests.soak.playlist import Listed, Position, parse
 
 _OK, _NOT_FOUND = 200, 404
 # How long a server that was killed may take to come back.
-_AWAY_SECONDS = 40.0
+_AWAY_SECONDS = 90.0
 
 
 class Complaint(NamedTuple):

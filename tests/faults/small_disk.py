@@ -1,0 +1,48 @@
+"""A data directory on a disk of its own that is so small that a test can fill it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+# The mount is in a namespace of its own: it goes with the server, and needs no rights.
+_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+_MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@"'
+_FILLING = "filling"
+
+
+def in_small_disk(data_dir: Path, size: int, *args: str) -> Server:
+    """A server, not started, whose `data_dir` will hold `size` bytes. Skips where no such thing can be had."""
+    tried = subprocess.run(
+        [*_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False, capture_output=True
+    )
+    if tried.returncode:
+        pytest.skip(f"no mounts for users here: {tried.stderr.decode(errors='replace').strip()}")
+    data_dir.mkdir()
+    inside = [*_NAMESPACE, "sh", "-c", _MOUNT, str(size), str(data_dir)]
+    return Server(data_dir, *args, inside=inside)
+
+
+def seen_by(server: Server) -> Path:
+    """The data directory as the running server has it."""
+    return Path(f"/proc/{server.pid}/root{server.data_dir}")
+
+
+def fill(server: Server) -> None:
+    """Leave no byte on the disk."""
+    with (seen_by(server) / _FILLING).open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(file.fileno(), bytes(size))
+
+
+def make_room(server: Server) -> None:
+    """Take away what filled the disk."""
+    (seen_by(server) / _FILLING).unlink()
