@@ -62,10 +62,11 @@ function liveCard({ room, title, listen, started_at: startedAt }, now) {
   };
 }
 
-function replayCard({ take, title, roomTitle, started_at: startedAt, seconds, page }) {
+function replayCard({ title, roomTitle, started_at: startedAt, seconds, page }) {
   // A title that the server made says the room and the day already.
   const about = [roomTitle, day(Date.parse(startedAt))].filter((text) => !title.includes(text));
-  return { id: take, href: page, title, about: [...about, lasting(seconds)].join(" · ") };
+  const length = lasting(seconds).replaceAll(" ", "\u00a0"); // stays on one line
+  return { id: page, href: page, title, about: [...about, length].join(" · ") };
 }
 
 const live = new Cards(document.getElementById("rooms"));

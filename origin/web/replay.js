@@ -23,6 +23,8 @@ import { clock, takeStart } from "./words.js";
 const TICK_MS = 100;
 // A take that is live is not over at any moment.
 const LIVE_MS = 8000;
+// While the sound does not come, the server is asked why, so often.
+const WHY_MS = 2000;
 // Where everybody is let in, as on one's own machine, any token is a host's.
 const ANY_TOKEN = "host";
 
@@ -39,6 +41,9 @@ let state = "loading";
 let replay = null;
 let looking = false;
 let progress = null;
+let asking = null;
+// Whether the moment in the address has been gone to.
+let sought = false;
 
 const source = new ReplaySource(room, take, token, get);
 const sound = new Sound($("audio"));
@@ -67,24 +72,25 @@ async function look() {
   looking = true;
   const answer = await source.ask();
   looking = false;
-  if (answer.kind === "ready") await found(answer.replay);
+  // Whoever listens is not disturbed by what is known already.
+  if (answer.kind === "ready" && replay === null) await found(answer.replay);
   if (answer.kind === "gone") await hidden();
-  if (answer.kind === "refused") forgetToken();
+  if (answer.kind === "refused") refused();
   if (answer.kind === "unfinished") await unfinished(answer.after);
-  if (answer.kind === "trouble") {
-    if (replay === null) become("trouble");
+  if (answer.kind === "trouble" && replay === null) {
+    become("trouble");
     setTimeout(look, answer.after);
   }
 }
 
 /** A token that is not good (any more) shall not stand in the way of what everybody may hear. */
-function forgetToken() {
-  if (token === null) {
+function refused() {
+  if (!source.opened) {
     become("gone");
     return;
   }
-  sessionStorage.removeItem(`longwave.token.${room}`);
-  location.reload();
+  source.show(null);
+  setTimeout(look);
 }
 
 /** Nobody but a host may see it, or there is nothing. */
@@ -98,47 +104,46 @@ async function hidden() {
 }
 
 async function unfinished(after) {
-  const live = (await findRoom(room))?.take === take;
+  const known = await findRoom(room);
+  if (known !== null) showTitle(known.title || room);
+  const live = known?.take === take;
   become(live ? "live" : "finishing");
   setTimeout(look, live ? Math.max(after, LIVE_MS) : after);
 }
 
 async function found(read) {
   const said = mayEdit ? await api.ask() : null;
-  const first = replay === null;
   replay = said === null ? read : { ...read, title: said.title, chapters: said.chapters };
   if (said !== null) host.show(said);
   showReplay();
   await loadSound(said?.published ?? true);
-  if (!first) return;
   const moment = momentIn(location.hash);
-  if (moment !== null) controls.seek(moment);
-  setInterval(tick, TICK_MS);
+  if (moment !== null && !sought) controls.seek(moment);
+  sought = true;
+}
+
+async function loadSound(published) {
+  $("notice").hidden = published;
+  $("download").href = source.m4a;
+  if (published) sound.load(source.m4a);
+  else await fetchSound();
 }
 
 /** An audio element cannot show a token: what is not public is fetched as a whole. */
-async function loadSound(published) {
-  $("notice").hidden = published;
-  if (!published && !source.opened) source.show(ANY_TOKEN);
-  if (published) {
-    $("download").href = source.m4a;
-    sound.load(source.m4a);
-    return;
-  }
+async function fetchSound() {
+  if (!source.opened) source.show(ANY_TOKEN);
   try {
-    progress = 0;
     const url = await source.sound((done) => {
       progress = done;
-      tick();
+      showState();
     });
     $("download").href = url;
     $("download").download = `${room}-${take}.m4a`;
     sound.load(url);
   } catch {
-    setTimeout(look, LIVE_MS);
-  } finally {
-    progress = null;
+    setTimeout(fetchSound, LIVE_MS);
   }
+  progress = null;
 }
 
 // ---- what people see ----------------------------------------------------------------------------------------
@@ -147,7 +152,10 @@ function become(next) {
   state = next;
   const out = state !== "ready";
   $("kept").hidden = out;
-  if (out) sound.unload();
+  if (out) {
+    replay = null;
+    sound.unload();
+  }
   const lobby = ["/", "All rooms"];
   const lead = { live: [`/listen/${encodeURIComponent(room)}`, "Listen live"], gone: lobby, deleted: lobby }[state];
   $("leads").hidden = lead === undefined;
@@ -237,7 +245,6 @@ function edited(said) {
 }
 
 function deleted() {
-  replay = null;
   become("deleted");
 }
 
@@ -253,12 +260,19 @@ window.addEventListener("hashchange", () => {
 });
 sound.addEventListener("change", () => {
   tick();
-  const { position, wanted, rate, state: heardState } = sound;
+  const { position, wanted, rate } = sound;
   tellHeadset({ playing: wanted, position, duration: replay?.seconds ?? 0, rate });
-  // It may have been deleted, or is not public any more.
-  if (heardState === "broken" && state === "ready") look();
+  if (sound.state === "broken" && state === "ready") asking ??= setTimeout(askWhy, WHY_MS);
 });
+
+/** It may have been deleted, or is not public any more. */
+async function askWhy() {
+  if (sound.state === "broken" && state === "ready") await look();
+  asking = sound.state === "broken" && state === "ready" ? setTimeout(askWhy, WHY_MS) : null;
+}
+
 // The id stands in when the title takes its time.
 setTimeout(() => { if ($("title").textContent.trim() === "") showTitle(room); }, 400);
 if (takeStart(take) !== null) say($("when"), dayAndTime(takeStart(take)));
+setInterval(tick, TICK_MS);
 look();

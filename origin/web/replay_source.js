@@ -38,7 +38,7 @@ export class ReplaySource {
     this.#get = get;
   }
 
-  /** For who may see what others may not. @param {string} token */
+  /** For who may see what others may not. @param {string | null} token */
   show(token) {
     this.#token = token;
   }

@@ -3,27 +3,34 @@
 
 const FIRST_MS = 500;
 const LONGEST_MS = 8000;
-// Standing still for less than this is not worth a word.
+// Standing still for less than this is not worth a word, for longer than that is trouble: the element asks on by itself,
+// and does not say for long that it gets nothing.
 const PATIENCE_MS = 700;
+const TROUBLE_MS = 4000;
 
 /** Events: "change" (what is played, where, how fast, and whether it can). */
 export class Sound extends EventTarget {
   #media;
   #url = null;
-  // Where to go once there is something to go in.
+  // Where to go once there is something to go in, and where it has been: what breaks begins at zero again.
   #target = null;
+  #place = 0;
   #wanted = false;
   #rate = 1;
   #failures = 0;
   #retry = null;
+  // Why it stands still, if it does: "waiting", then "broken".
   #still = null;
-  #stillTimer = null;
+  #stillTimers = [];
 
   /** @param {HTMLMediaElement} media */
   constructor(media) {
     super();
     this.#media = media;
-    const changed = () => this.dispatchEvent(new Event("change"));
+    const changed = () => {
+      if (media.readyState > 0) this.#place = media.currentTime;
+      this.dispatchEvent(new Event("change"));
+    };
     for (const name of ["timeupdate", "seeking", "seeked", "durationchange", "ratechange"]) {
       media.addEventListener(name, changed);
     }
@@ -37,13 +44,15 @@ export class Sound extends EventTarget {
     media.addEventListener("ended", () => this.#wish(false));
     media.addEventListener("waiting", () => this.#stand());
     for (const name of ["playing", "canplay", "pause", "emptied"]) media.addEventListener(name, () => this.#go());
+    // Not before there is sound at the place itself: what describes it may still be in the browser's memory.
+    media.addEventListener("canplay", () => { this.#failures = 0; });
     window.addEventListener("online", () => { if (this.#retry !== null) this.#again(); });
   }
 
   /** What to play from now on; it goes on where it was. */
   load(url) {
     if (url === this.#url) return;
-    if (this.#url !== null) this.#target ??= this.#media.currentTime;
+    this.#target ??= this.#place;
     this.#url = url;
     this.#again();
   }
@@ -60,11 +69,14 @@ export class Sound extends EventTarget {
     this.#media.pause();
   }
 
-  /** Nothing is to be played any more. */
+  /** Nothing is to be played for the time being. */
   unload() {
+    if (this.#url === null) return;
     clearTimeout(this.#retry);
     this.#retry = null;
     this.#url = null;
+    this.#target ??= this.#place;
+    this.#failures = 0;
     this.#wish(false);
     this.#media.removeAttribute("src");
     this.#media.load();
@@ -102,8 +114,8 @@ export class Sound extends EventTarget {
 
   /** @returns {"broken" | "waiting" | "playing" | "paused"} */
   get state() {
-    if (this.#retry !== null && this.#failures > 1) return "broken";
-    if (this.#still) return "waiting";
+    if (this.#failures > 1) return "broken";
+    if (this.#still !== null) return this.#still;
     return this.#wanted ? "playing" : "paused";
   }
 
@@ -128,7 +140,6 @@ export class Sound extends EventTarget {
   }
 
   #onMetadata() {
-    this.#failures = 0;
     if (this.#target !== null) this.#media.currentTime = this.#target;
     this.#target = null;
     this.#media.playbackRate = this.#rate;
@@ -137,7 +148,7 @@ export class Sound extends EventTarget {
 
   #onError() {
     if (this.#url === null || this.#retry !== null) return;
-    this.#target ??= this.#media.currentTime;
+    this.#target ??= this.#place;
     this.#failures += 1;
     const backoff = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(10, this.#failures - 1));
     this.#retry = setTimeout(() => this.#again(), backoff * (0.75 + 0.5 * Math.random()));
@@ -145,16 +156,21 @@ export class Sound extends EventTarget {
   }
 
   #stand() {
-    this.#stillTimer ??= setTimeout(() => {
-      this.#still = true;
-      this.dispatchEvent(new Event("change"));
-    }, PATIENCE_MS);
+    if (this.#stillTimers.length > 0) return;
+    this.#stillTimers = [["waiting", PATIENCE_MS], ["broken", TROUBLE_MS]].map(([why, after]) => {
+      return setTimeout(() => {
+        this.#still = why;
+        this.dispatchEvent(new Event("change"));
+      }, after);
+    });
   }
 
   #go() {
-    clearTimeout(this.#stillTimer);
-    this.#stillTimer = null;
-    this.#still = false;
+    // "playing" is said too while there is nothing to play at the place that was sought.
+    if (this.#wanted && this.#media.readyState > 0 && this.#media.readyState < 3) return;
+    for (const timer of this.#stillTimers) clearTimeout(timer);
+    this.#stillTimers = [];
+    this.#still = null;
     this.dispatchEvent(new Event("change"));
   }
 }

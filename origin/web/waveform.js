@@ -93,10 +93,13 @@ export class Waveform {
     for (let bar = 0, dots = 0; bar < count; bar += 1) {
       const hole = covers(holes, bar + 0.5);
       dots = hole ? dots + 1 : 0;
-      // Every other dot: a hole does not look like silence.
-      if (hole && dots % 2 === 0) continue;
-      const size = hole ? BAR : Math.max(2 * BAR, this.#bars[bar] * tall);
       pen.fillStyle = bar * PITCH + BAR / 2 <= until ? colour.played : colour.ahead;
+      if (hole) {
+        // Every other dot: a hole does not look like silence.
+        if (dots % 2 === 1) pen.fillRect(bar * PITCH, Math.round(tall / 2) - 1, BAR, BAR);
+        continue;
+      }
+      const size = Math.max(2 * BAR, this.#bars[bar] * tall);
       pen.beginPath();
       pen.roundRect(bar * PITCH, (tall - size) / 2, BAR, size, BAR / 2);
       pen.fill();
