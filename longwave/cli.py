@@ -28,6 +28,10 @@ DataDir = Annotated[
 ]
 TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain, PEM [LONGWAVE_TLS_CERT].")]
 TlsKey = Annotated[Path | None, typer.Option(help="Its private key, PEM [LONGWAVE_TLS_KEY].")]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="s3://BUCKET/PREFIX or file:///PATH [LONGWAVE_STORAGE, default the data directory]."),
+]
 
 
 @app.command()
@@ -37,6 +41,7 @@ def serve(
     data_dir: DataDir = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    storage: Storage = None,
     origin: Annotated[
         list[str] | None,
         typer.Option(help="A further origin to publish to; may be repeated [LONGWAVE_ORIGIN]."),
@@ -55,6 +60,7 @@ def serve(
         "data_dir": data_dir,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "storage": storage,
         "origin": tuple(origin) if origin else None,
         "demo": demo,
     }
@@ -68,12 +74,20 @@ def origin(
     data_dir: DataDir = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    storage: Storage = None,
 ) -> None:
     """Run an origin alone: what CDNs and players talk to, fed over HTTP by `longwave serve --origin URL`."""
     from longwave.serve_origin import run_origin
     from longwave.settings import OriginSettings, load_settings
 
-    given = {"host": host, "port": port, "data_dir": data_dir, "tls_cert": tls_cert, "tls_key": tls_key}
+    given = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "storage": storage,
+    }
     run_origin(load_settings(OriginSettings, given))
 
 
@@ -143,10 +157,6 @@ replay = typer.Typer(
 )
 app.add_typer(replay, name="replay")
 
-Storage = Annotated[
-    str | None,
-    typer.Option(help="s3://BUCKET/PREFIX or file:///PATH [LONGWAVE_STORAGE, default the data directory]."),
-]
 Replays = Annotated[list[str] | None, typer.Argument(metavar="ROOM/TAKE", help="Which ones.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
