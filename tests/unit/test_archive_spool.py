@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,21 @@ def test_there_is_room_again_when_something_is_stored(make: Callable[..., Spool]
     spool.take(KEY).remove("64k", 0)
     assert keep(spool, (15, 0), (15, 1))
     assert spool.degraded is None
+
+
+def test_a_spool_refuses_nothing_any_more_when_the_takes_it_refused_are_done(
+    make: Callable[..., Spool],
+) -> None:
+    spool = make(limit=size((0, 0), (1, 0)))
+    keep(spool, (0, 0), (1, 0))
+    assert not keep(spool, (15, 0), (15, 1))
+    spool.take(KEY).clear()
+    other = replace(KEY, room="other")
+    spool.take(other)
+    spool.forget(other)
+    assert "the spool was full" in str(spool.degraded)
+    spool.forget(KEY)
+    assert str(spool.degraded) == "None"
 
 
 def test_a_full_disk_refuses_and_takes_again(

@@ -117,6 +117,10 @@ class Spool:
         """Nothing of the take is here any more."""
         with self._lock:
             self._takes.pop(key, None)
+            refused = any(take.refusals for take in self._takes.values())
+        # Nobody may have anything to write for hours, and until then it would be said to refuse.
+        if not refused:
+            self._accepts()
 
     def survey(self) -> list[SpoolTake]:
         """What an earlier process left here, oldest first; blocks. Raises DiskUnavailable."""
