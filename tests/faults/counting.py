@@ -45,8 +45,9 @@ class Counted:
         """One line for people."""
         reasons = ", ".join(f"{samples} {why!r}" for why, samples in self.reasons.items()) or "none"
         return (
-            f"{self.served} parts served, {self.archived} archived; {self.samples} samples = {self.held} held "
-            f"+ {self.lost} in gaps ({reasons}); {self.compared} samples heard again"
+            f"{self.served} parts served, {self.archived} archived; "
+            f"{self.samples} samples = {self.held} held + {self.lost} in gaps ({reasons}); "
+            f"{self.compared} samples heard again"
         )
 
 
@@ -59,8 +60,9 @@ class _Part:
 def count(
     objects: Objects, key: TakeKey, recordings: Sequence[Recording], *, given_up: str | None = None
 ) -> Counted:
-    """See that a finished take has every part that was served, that its gaps are all it lacks, and that its
-    file holds what was heard. Only what is in a gap for the reason `given_up` may have been served and lost.
+    """See that a finished take has all that was served, that its gaps are all it lacks, and its file's sound.
+
+    Only what is in a gap for the reason `given_up` may have been served and lost.
     """
     commit = json.loads(objects.read(take_object(key, RECORD)).data)
     archived = {name: _archived(objects, key, name, commit) for name in commit["renditions"]}
@@ -163,8 +165,10 @@ def _listen(
     archived: Mapping[str, dict[int, _Part]],
     recordings: Sequence[Recording],
 ) -> int:
-    """The file has the archived access units in their places, decodes to the take's length, and sounds as
-    what was received live did. How many samples were compared with that."""
+    """The file has what is archived, decodes to the take's length, and sounds as what was received live.
+
+    How many samples were compared with that.
+    """
     best = commit["renditions"][-1]
     file = objects.read(take_object(key, REPLAY_M4A)).data
     _check_units(file, commit["samples"], archived[best])

@@ -17,16 +17,15 @@ _MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@"'
 _FILLING = "filling"
 
 
-def in_small_disk(data_dir: Path, size: int, *args: str) -> Server:
-    """A server, not started, whose `data_dir` will hold `size` bytes. Skips where no such thing can be had."""
-    tried = subprocess.run(
-        [*_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False, capture_output=True
-    )
+def in_small_disk(data_dir: Path, size: int, **settings: str) -> Server:
+    """A server, not started, whose `data_dir` will hold `size` bytes. Skips where users may not mount."""
+    trial = [*_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    tried = subprocess.run(trial, check=False, capture_output=True)
     if tried.returncode:
         pytest.skip(f"no mounts for users here: {tried.stderr.decode(errors='replace').strip()}")
     data_dir.mkdir()
     inside = [*_NAMESPACE, "sh", "-c", _MOUNT, str(size), str(data_dir)]
-    return Server(data_dir, *args, inside=inside)
+    return Server(data_dir, env=settings, inside=inside)
 
 
 def seen_by(server: Server) -> Path:

@@ -1,4 +1,4 @@
-"""kill -9 of a server whose rooms are archived: what listeners got is kept, and all else is said to be lost."""
+"""kill -9 of a server whose rooms are archived: what listeners got is kept, all else is in gaps."""
 
 from __future__ import annotations
 
