@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,8 +101,10 @@ def test_a_torn_tail_is_cut_and_written_over(tmp_path: Path) -> None:
     os.truncate(path, path.stat().st_size - 7)
     with (tmp_path / KEY.room / KEY.take / "lost.jsonl").open("w") as lost:
         lost.write('{"from": 0, "to": 1, "why": "a"}\n{"from": 1, "t')
-    later = take_in(tmp_path)
+    disk = SpoolDisk(2**20)
+    later = SpoolTake(tmp_path / KEY.room / KEY.take, KEY, disk)
     assert later.positions("64k", 0) == {Position(0, 0), Position(0, 1)}
+    assert path.stat().st_size == disk.used == size((0, 0), (0, 2))
     assert later.lost() == [((0, 1), "a")]
     later.write(encoded((0, 2), (0, 4)))
     assert path.read_bytes() == b"".join(part.data for part in encoded((0, 0), (0, 4)))
@@ -198,7 +199,7 @@ def test_a_spool_refuses_nothing_any_more_when_the_takes_it_refused_are_done(
     keep(spool, (0, 0), (1, 0))
     assert not keep(spool, (15, 0), (15, 1))
     spool.take(KEY).clear()
-    other = replace(KEY, room="other")
+    other = KEY._replace(room="other")
     spool.take(other)
     spool.forget(other)
     assert "the spool was full" in str(spool.degraded)
