@@ -19,7 +19,7 @@ from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import Grid
 from pipeline.pcm import Pcm
 from pipeline.replay.peaks import NO_PEAKS, measure
-from pipeline.segmenter import Segmenter
+from pipeline.segmenter import EncodedPart, Segmenter
 from storage.disk_objects import DiskObjects
 from storage.names import fragment_name
 from tests.archiving import Node, Storage
@@ -27,6 +27,7 @@ from tests.publishing import KEY, MemoryOrigin, until
 from tests.takes import EPOCH_US
 from workers.archive.fragment_file import scan
 from workers.memory_bus import MemoryHub
+from workers.parts_log import TakeLog
 from workers.publisher import Publisher
 from workers.transcoder_pool import TranscoderPool
 
@@ -83,6 +84,24 @@ async def live(node: Node, origin: MemoryOrigin, pcm: Pcm, *, end: bool) -> None
         await node.archiver.stop(grace=0)
     else:
         await asyncio.Event().wait()
+
+
+async def test_nobody_gets_a_part_before_it_is_in_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(tmp_path, Storage(tmp_path / "storage"))
+    early: list[EncodedPart] = []
+    append = TakeLog.append
+
+    def checking(log: TakeLog, parts: list[EncodedPart]) -> None:
+        spooled = node.archiver.open(log)._take.spooled
+        there = {rendition: spooled.positions(rendition, 0) for rendition in ("32k", "64k")}
+        early.extend(part for part in parts if (part.msn, part.part) not in there[part.rendition])
+        append(log, parts)
+
+    monkeypatch.setattr(TakeLog, "append", checking)
+    await live(node, MemoryOrigin(), noise(SEGMENT + 30_000), end=True)
+    assert early == []
 
 
 async def test_the_archive_holds_what_the_segmenter_makes_and_the_waveform_of_what_was_said(

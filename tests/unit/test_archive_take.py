@@ -137,7 +137,7 @@ async def test_the_waveform_is_handed_on_also_of_processes_before(node: Nodes) -
 async def test_samples_before_the_take_are_not_measured(node: Nodes) -> None:
     here, log = node(), log_of(HEADER)
     archive = here.archiver.open(log)
-    archive.keep(encoded((0, 0), (0, 1)), -4096, np.full((4096 + PIXEL, 1), 2560, np.int16))
+    archive.keep(encoded((0, 0), (0, 1)), -2 * PIXEL, np.full((3 * PIXEL, 1), 2560, np.int16))
     log.append(encoded((0, 0), (0, 1)))
     log.finish(PIXEL)
     await until(lambda: bool(here.finished))
@@ -520,7 +520,7 @@ async def test_a_take_that_is_over_may_be_kept_on_in_vain(node: Nodes, storage: 
     play(archive, log, encoded((0, 0), (0, 2)))
     log.finish(30_000)
     await until(lambda: here.archiver.working == set())
-    archive.keep(encoded((1, 0), (1, 1)), 0, SILENT)
+    archive.keep(encoded((15, 0), (15, 1)), 0, SILENT)
     assert list(here.spool.iterdir()) == []
 
 
