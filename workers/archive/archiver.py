@@ -90,11 +90,6 @@ class Archiver:
         """The takes that are archived here, or will be: nobody else need look after them."""
         return frozenset(self._archives)
 
-    @property
-    def background(self) -> tuple[asyncio.Task[None], ...]:
-        """Tasks that never end by themselves: there are none, each take has one that ends with it."""
-        return ()
-
     def start(self, live: Callable[[], Collection[TakeKey]] = tuple) -> None:
         """Start. What the last process left of takes that are not `live` is archived and finished too.
 
