@@ -15,7 +15,7 @@ from origin.pages import load_pages
 from storage.disk_objects import DiskObjects
 from storage.documents import to_bytes
 from storage.meta import TakeMeta
-from storage.names import META, RECORD, entry_name, take_object
+from storage.names import DERIVED, META, RECORD, entry_name, take_object
 from tests.origins import Answer, settings
 from tests.replay_site import KEY, TOKEN, Kept, Serving, Watched, bearer, keep, mark_open, serving
 from tests.takes import EPOCH_US
@@ -198,6 +198,11 @@ async def test_to_publish_and_to_unpublish_shows_at_once(objects: Watched) -> No
         for published, status in ((False, 404), (True, 200), (False, 404)):
             keep(objects, kept.changed(published=published))
             assert [(await site.get(path)).status for path in TYPES] == [status] * len(TYPES)
+            # What was made ready for one of them is not sent as the other.
+            for path in TYPES:
+                answer = await site.get(path, bearer("host"))
+                wanted = "public, max-age=60" if published else "no-store"
+                assert (answer.status, answer.headers["Cache-Control"]) == (200, wanted)
 
 
 # ---- when --------------------------------------------------------------------------------------------------
@@ -224,6 +229,14 @@ async def test_a_live_take_says_when_to_come_back(objects: Watched) -> None:
         keep(objects, Kept())
         for path in TYPES:
             assert (await site.get(path)).status == 200
+
+
+async def test_a_take_that_has_ended_here_is_finished_whatever_the_storage_has(objects: Watched) -> None:
+    async with serving(objects) as site:
+        live(site)
+        assert (await site.get(".m4a")).headers["Retry-After"] == "10"
+        site.origin.end(KEY, 0)
+        assert (await site.get(".m4a")).headers["Retry-After"] == "2"
 
 
 async def test_a_take_that_nobody_here_knows_is_finished_somewhere_else(objects: Watched) -> None:
@@ -346,10 +359,21 @@ async def test_a_damaged_document_is_named_and_never_shown(
 
 async def test_an_entry_of_another_take_is_not_believed(objects: Watched) -> None:
     keep(objects, Kept())
-    other = TakeKey("private", KEY.take)
-    objects.write(entry_name(other), [objects.read(entry_name(KEY)).data])
+    private = keep(objects, Kept(TakeKey("private", KEY.take), published=False))
+    objects.write(entry_name(private.key), [objects.read(entry_name(KEY)).data])
     async with serving(objects) as site:
-        assert (await site.get(f"/replay/private/{KEY.take}.m4a")).status == 502
+        answer = await site.get(f"/replay/private/{KEY.take}.m4a")
+        assert (answer.status, entry_name(private.key) in answer.error) == (502, True)
+
+
+async def test_digests_that_are_not_all_there_are_damage(objects: Watched) -> None:
+    derived = keep(objects, Kept()).derived().to_json()
+    name = take_object(KEY, DERIVED)
+    derived["objects"]["replay.m4a"]["blocks"].pop()  # type: ignore[index]
+    objects.write(name, [to_bytes(derived)])
+    async with serving(objects) as site:
+        answer = await site.get(".m4a")
+        assert (answer.status, name in answer.error) == (502, True)
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------
@@ -584,6 +608,23 @@ async def test_nobody_waits_long_for_a_list_that_is_known(objects: Watched) -> N
         objects.hold()
         try:
             # The list hangs in a thread: what was known is the answer all the same.
+            assert len(await asyncio.wait_for(rooms(site), 15)) == 1
+        finally:
+            objects.release()
+
+
+async def test_nobody_waits_at_all_for_a_storage_that_has_just_failed(
+    objects: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("origin.replay_list._WAIT_SECONDS", 60.0)
+    keep(objects, take("a", 1))
+    async with serving(objects) as site:
+        assert len(await rooms(site)) == 1
+        objects.broken = True
+        while not site.replays.degraded():
+            await rooms(site)
+        objects.hold()
+        try:
             assert len(await asyncio.wait_for(rooms(site), 15)) == 1
         finally:
             objects.release()
