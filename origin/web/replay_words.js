@@ -27,9 +27,12 @@ export function day(milliseconds, timeZone) {
   return new Intl.DateTimeFormat("en-GB", { ...DAY, timeZone }).format(milliseconds);
 }
 
-/** How long something is, as people say it: 45 → "45 s", 754 → "13 min", 3720 → "1 h 2 min", 7200 → "2 h" */
+// Below this, seconds matter to how long something is.
+const BRIEF = 300;
+
+/** How long something is, as people say it: 101 → "1 min 41 s", 754 → "13 min", 3720 → "1 h 2 min", 7200 → "2 h" */
 export function lasting(seconds) {
-  if (seconds < 59.5) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < BRIEF) return spoken(Math.max(1, Math.round(seconds)));
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const [h, m] = [Math.floor(minutes / 60), minutes % 60];

@@ -163,8 +163,11 @@ def test_contrast_is_enough_in_light_and_dark(shared_server: Server, browser: Br
     context.close()
 
 
+LONG_NAME = "a-room-with-a-name-that-is-as-long-as-names-of-rooms-may-ever-be"
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/listen/a-room-with-a-name-that-is-as-long-as-names-of-rooms-may-ever-be"]
+    "path", ["/", f"/listen/{LONG_NAME}", f"/replay/{LONG_NAME}/20260703T170000Z-ab2cd3"]
 )
 def test_nothing_is_wider_than_a_small_phone(shared_server: Server, browser: Browser, path: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 640})
