@@ -186,9 +186,14 @@ class Watched:
 
     def write(self, name: str, chunks: Iterable[bytes]) -> ObjectInfo:
         self.hook("write", name)
-        info = self._objects.write(name, chunks)
+        info = self._objects.write(name, self._to_the_end(name, chunks))
         self.after("write", name)
         return info
+
+    def _to_the_end(self, name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        # Nobody can stop it any more, and nothing of it is seen yet.
+        self.hook("written", name)
 
     def read(self, name: str, start: int = 0, stop: int | None = None, *, etag: str | None = None) -> Content:
         self.hook("read", name)

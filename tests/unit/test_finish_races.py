@@ -9,33 +9,40 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contracts.errors import LongwaveError, NotFound, StillLive
+from contracts.errors import StillLive
 from storage.disk_objects import DiskObjects
 from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
-from storage.names import META, deleted_name, entry_name, take_object
+from storage.names import (
+    META,
+    entry_name,
+    take_object,
+)
 from storage.objects import Objects
-from tests.over_takes import KEY, Memory, Watched, archive, everything, header
+from tests.finish_moments import (
+    SAMPLES,
+    Ground,
+    Straggler,
+    Work,
+    assert_deleted,
+    delete,
+    die,
+    finish,
+    finisher,
+    retitle,
+    run,
+    sweep,
+    title,
+    unpublish,
+)
+from tests.over_takes import KEY, archive, everything, header
 from workers.archive import steps
-from workers.archive.finish import Finisher, StoryMissing
-from workers.archive.orphans import Orphans
+from workers.archive.finish import StoryMissing
 from workers.archive.verify import verify
-
-NOW = 1_767_300_000.0
-SAMPLES = 2 * 96_000
-"""Short: nothing here depends on the length."""
-
-Work = Callable[[Finisher], None]
-
-
-class Killed(BaseException):
-    """The process is gone: nothing that it would have done is done."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,91 +50,9 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "_PAUSE", 0)
 
 
-def finisher(objects: Objects) -> Finisher:
-    return Finisher(objects, None, clock=lambda: NOW)
-
-
-def finish(work: Finisher) -> None:
-    work.finish(KEY)
-
-
-def delete(work: Finisher) -> None:
-    work.delete(KEY)
-
-
-def retitle(work: Finisher) -> None:
-    work.edit(KEY, lambda meta: replace(meta, title="An edited title"))
-
-
-def unpublish(work: Finisher) -> None:
-    work.edit(KEY, lambda meta: replace(meta, published=False))
-
-
-class Ground:
-    """Copies of one take: over, or finished."""
-
-    def __init__(self) -> None:
-        over = Memory()
-        over.now = NOW
-        archive(over, header(), SAMPLES)
-        finished = over.copy()
-        finish(finisher(finished))
-        self._states = {"over": over, "finished": finished}
-
-    def copy(self, state: str) -> Memory:
-        return self._states[state].copy()
-
-    def moments(self, state: str, work: Work) -> Iterator[tuple[Memory, int]]:
-        """A fresh copy for every moment at which `work` can be stopped or crossed."""
-        count = Moment(0, lambda: None)
-        work(finisher(count.watch(self.copy(state))))
-        assert count.passed > 5
-        for n in range(1, count.passed + 1):
-            yield self.copy(state), n
-
-
-class Moment:
-    """Calls `then` at the n-th moment."""
-
-    def __init__(self, n: int, then: Callable[[], None]) -> None:
-        self._n = n
-        self._then = then
-        self.passed = 0
-
-    def watch(self, objects: Objects) -> Watched:
-        return Watched(objects, self._pass, self._pass)
-
-    def _pass(self, _what: str, _name: str) -> None:
-        self.passed += 1
-        if self.passed == self._n:
-            self._then()
-
-
 @pytest.fixture(scope="module")
 def ground() -> Ground:
     return Ground()
-
-
-def die() -> None:
-    raise Killed
-
-
-def run(work: Work, objects: Objects, n: int, then: Callable[[], None]) -> None:
-    """Do `work`, and `then` at its n-th moment; what was to be deleted or edited may be gone by then."""
-    with contextlib.suppress(Killed, NotFound, StillLive):
-        work(finisher(Moment(n, then).watch(objects)))
-
-
-def sweep(objects: Objects, at: float = NOW + 10) -> None:
-    Orphans(objects, finisher(objects), lambda _: False, shared=False).sweep(at)
-
-
-def title(objects: Objects) -> str:
-    return ReplayEntry.from_json(json.loads(objects.read(entry_name(KEY)).data)).title
-
-
-def assert_deleted(objects: Objects) -> None:
-    assert [*everything(objects)] == [deleted_name(KEY), take_object(KEY, META)]
 
 
 def test_a_finish_killed_anywhere_is_done_by_the_next_one_byte_for_byte(ground: Ground) -> None:
@@ -184,31 +109,6 @@ def test_what_a_straggler_wrote_after_the_delete_and_died_is_swept(ground: Groun
         assert_deleted(objects)
         sweep(objects, at=2e9)
         assert [*everything(objects)] == [take_object(KEY, META)]
-
-
-class Straggler:
-    """Works up to the n-th moment, when the take is deleted, changes one thing more, and dies."""
-
-    def __init__(self, objects: Objects, n: int) -> None:
-        self._objects = objects
-        self._n = n
-        self._passed = 0
-
-    def run(self, work: Work) -> None:
-        with contextlib.suppress(Killed, LongwaveError):
-            work(finisher(Watched(self._objects, self._before, self._after)))
-
-    def _before(self, _what: str, _name: str) -> None:
-        self._passed += 1
-        if self._passed == self._n:
-            delete(finisher(self._objects))
-
-    def _after(self, _what: str, _name: str) -> None:
-        if self._passed >= self._n:
-            raise Killed
-        self._passed += 1
-        if self._passed == self._n:
-            delete(finisher(self._objects))
 
 
 @pytest.mark.parametrize("state", ["over", "finished"])
