@@ -28,6 +28,9 @@ STALL_SECONDS: Final = 60.0
 """Who takes nothing for so long is cut off, as nginx does it. A player that was paused asks again."""
 # A slow listener holds its piece and a slice or two of it in the socket's buffer.
 _SLICE: Final = 64 * 1024
+# Slices that are written in one turn of the event loop: sockets take megabytes at once, and with hundreds of
+# listeners everything else in the process, live audio too, would wait for seconds.
+_SLICES_A_TURN: Final = 8
 # Versions that are tried in one request: a host who edits faster than that has to stop first.
 _VERSIONS: Final = 3
 
@@ -55,6 +58,7 @@ class Sender:
         self._replays = replays
         self._failures = metrics.replay_failures
         self._stall_seconds = stall_seconds
+        self._turns = asyncio.Semaphore(_SLICES_A_TURN)
 
     async def send(
         self, request: web.Request, replay: Replay, describe: Callable[[Replay], Media]
@@ -119,6 +123,8 @@ class Sender:
         """The bytes of a piece that are asked for."""
         wanted = memoryview(data)[max(0, body.start - piece.start) : body.stop - piece.start]
         for start in range(0, len(wanted), _SLICE):
+            async with self._turns:
+                await asyncio.sleep(0)
             async with asyncio.timeout(self._stall_seconds):
                 await response.write(wanted[start : start + _SLICE])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from contracts.take import TakeKey
 from origin.http_replay import ReplayHandlers
@@ -422,6 +423,36 @@ async def test_who_leaves_is_not_read_for(objects: Watched) -> None:
         assert (await site.get(f"/replay/room0/{KEY.take}.m4a")).body == takes[0].m4a
         # Those in the threads were read; those behind them were not.
         assert len(objects.reads) <= 8 + 1
+
+
+async def test_many_who_take_quickly_leave_the_loop_to_others(
+    objects: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep(objects, Kept(size=4 * BLOCK))
+    write, written, turns = web.StreamResponse.write, 0, [0]
+
+    async def counting(response: web.StreamResponse, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        await write(response, data)
+
+    async def turn() -> None:
+        nonlocal written
+        while True:
+            await asyncio.sleep(0)
+            turns.append(written)
+            written = 0
+
+    async with serving(objects) as site:
+        assert (await site.get(".m4a")).body == kept.m4a
+        monkeypatch.setattr(web.StreamResponse, "write", counting)
+        turning = asyncio.create_task(turn())
+        answers = await asyncio.gather(*(taken(site) for _ in range(40)))
+        turning.cancel()
+        assert answers == [(200, kept.m4a, True)] * 40
+        # A block is four slices; none of them comes with all others.
+        assert sum(turns) == 40 * 16
+        assert max(turns) <= 16
 
 
 @asynccontextmanager
