@@ -48,7 +48,7 @@ class Room:
         """Parts received so far, by the listener who has the fewest."""
         return min(len(each.recording.parts) for each in self._recorders)
 
-    async def hear(self, parts: int, seconds: float = 20.0) -> None:
+    async def hear(self, parts: int, seconds: float = 60.0) -> None:
         """Return when every listener has received so many parts more."""
         wanted = self.parts + parts
         async with asyncio.timeout(seconds):
@@ -58,9 +58,13 @@ class Room:
 
     async def change_sender(self) -> None:
         """The sender dies without a word, and another one comes."""
+        await self.stop_sender()
+        self._sender = asyncio.create_task(self._send())
+
+    async def stop_sender(self) -> None:
+        """The sender dies, and none comes."""
         self._sender.cancel()
         await asyncio.gather(self._sender, return_exceptions=True)
-        self._sender = asyncio.create_task(self._send())
 
     async def end(self) -> list[Recording]:
         """End the take; what the listeners received of it."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from pathlib import Path
 
 import pytest
 
 from storage.disk_objects import DiskObjects
 from tests.faults.counting import assert_nothing_is_left, count
+from tests.faults.endings import kill_at_the_end
 from tests.faults.room import finished, restart, sound, speaking, verified
 from tests.server import Server
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg"), pytest.mark.timeout(300)]
 
 
 async def test_after_three_kills_every_served_part_is_archived_and_the_rest_is_in_gaps(
@@ -41,19 +40,6 @@ async def test_after_three_kills_every_served_part_is_archived_and_the_rest_is_i
 
 
 async def test_a_server_killed_at_a_take_s_end_finishes_it_when_it_is_back(tmp_path: Path) -> None:
-    rng = random.Random(4)
-    names = ["one", "two", "three"]
-    objects = DiskObjects(tmp_path / "data")
     with Server(tmp_path / "data") as server:
-        async with speaking(server, sound(tmp_path), *names, renditions=["64k"]) as rooms:
-            await asyncio.gather(*(room.hear(4) for room in rooms))
-            await asyncio.gather(*(room.ask_to_end() for room in rooms))
-            await asyncio.sleep(rng.uniform(0.0, 0.3))
-            await restart(server)
-            recordings = [await room.recordings() for room in rooms]
-        keys = [room.key for room in rooms]
-        await finished(server.data_dir, objects, *keys)
-        for key, recorded in zip(keys, recordings, strict=True):
-            count(objects, key, recorded)
-            assert_nothing_is_left(objects, key, server.data_dir)
-        assert verified(server, keys[0])["samples"] > 0
+        objects = DiskObjects(tmp_path / "data")
+        assert await kill_at_the_end(server, objects, sound(tmp_path), ["one", "two"], after=0.1)

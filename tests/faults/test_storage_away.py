@@ -19,7 +19,7 @@ from tests.over_takes import header
 from workers.archive.spool_disk import SpoolDisk
 from workers.archive.spool_take import SpoolTake
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg"), pytest.mark.timeout(300)]
 _SPOOL_MB = 16
 _LEFT = 60_000
 """Bytes that the spool has room for: four seconds of both renditions."""

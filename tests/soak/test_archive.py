@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from contracts.take import TakeKey
 from storage.disk_objects import DiskObjects
 from storage.objects import Objects
 from tests.faults.counting import Counted, assert_nothing_is_left, count
-from tests.faults.room import Room, degraded, finished, restart, sound, speaking, until, verified
+from tests.faults.endings import kill_at_the_end
+from tests.faults.room import degraded, finished, restart, sound, speaking, until, verified
 from tests.faults.s3 import in_s3
 from tests.faults.small_disk import fill, in_small_disk, make_room, seen_by
 from tests.faulty_proxy import Fault, FaultyProxy
@@ -113,39 +113,10 @@ async def test_kills_at_the_moment_of_finishing(tmp_path: Path, storage: str) ->
         samples = 0
         with server:
             for number in range(ENDS):
-                samples += await _killed_at_its_end(server, objects, sound(tmp_path), number, rng)
+                names = [f"{name}{number}" for name in ("a", "b", "c")]
+                after = rng.uniform(0.0, 0.3)
+                samples += await kill_at_the_end(server, objects, sound(tmp_path), names, after=after)
     print(f"\n{storage}: {3 * ENDS} takes, {ENDS} kills within 0.3 s of their ends: {samples} samples")  # noqa: T201
-
-
-async def _killed_at_its_end(
-    server: Server, objects: Objects, wav: Path, number: int, rng: random.Random
-) -> int:
-    """Three takes that end, and a server that is killed within 0.3 s; how many samples they have."""
-    names = [f"{name}{number}" for name in ("a", "b", "c")]
-    async with speaking(server, wav, *names) as rooms:
-        for room in rooms:
-            await room.hear(2, 60)
-        asking = [asyncio.create_task(_ask(room)) for room in rooms]
-        await asyncio.sleep(rng.uniform(0.0, 0.3))
-        await restart(server)
-        await asyncio.gather(*asking)
-        # What was not heard to the end is to be said again.
-        for room in rooms:
-            await room.ask_to_end()
-        recordings = [await room.recordings() for room in rooms]
-    keys = [room.key for room in rooms]
-    await finished(server.data_dir, objects, *keys, seconds=120)
-    samples = 0
-    for key, recorded in zip(keys, recordings, strict=True):
-        samples += count(objects, key, recorded).samples
-        assert_nothing_is_left(objects, key, server.data_dir)
-    assert verified(server, rng.choice(keys))["samples"] > 0
-    return samples
-
-
-async def _ask(room: Room) -> None:
-    with suppress(OSError):
-        await room.ask_to_end()
 
 
 # ---- long faults -------------------------------------------------------------------------------------------
