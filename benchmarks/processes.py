@@ -45,6 +45,28 @@ def pss_bytes(pid: int) -> int:
     raise RuntimeError(f"no Pss in /proc/{pid}/smaps_rollup")
 
 
+def memory_bytes(pid: int | str) -> int:
+    """Resident memory of the process, what it shares with others included; `pid` may be "self"."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def peak_bytes(pid: int | str) -> int:
+    """The most that `memory_bytes` has been, since `forget_peak` if that was called."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def forget_peak(pid: int | str) -> None:
+    """Let the peak be what the process takes now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status_bytes(pid: int | str, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {name} in /proc/{pid}/status")
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a group of processes took: cores' worth of CPU over a time, and memory at its end."""
