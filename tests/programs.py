@@ -5,6 +5,8 @@ A test says what it needs, ``@pytest.mark.needs("ffmpeg", "chromium")``, and ask
 
 import os
 import shutil
+import subprocess
+from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
@@ -17,18 +19,33 @@ _PACKAGES = {
     "hls-parser": _ROOT / "tests/oracle/node_modules/hls-parser",
     "hls.js": _ROOT / "origin/web/node_modules/hls.js",
 }
+MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+"""A program after these words, `needs("mounts")`, may mount what only it sees; containers often forbid it."""
 # Debian keeps nginx where only root's PATH looks.
 _SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 
 
 def find(program: str) -> Path | None:
-    """The program, or the npm package's directory; None where it is not installed."""
+    """The program, or the npm package's directory; None where it is not installed, or may not be used."""
+    if program == "mounts":
+        return _mounts()
     if program in _PACKAGES:
         return _PACKAGES[program] if _PACKAGES[program].is_dir() else None
     for name in _NAMES.get(program, (program,)):
         if found := shutil.which(name, path=_SEARCH):
             return Path(found)
     return None
+
+
+@cache
+def _mounts() -> Path | None:
+    unshare = find(MOUNTS[0])
+    if unshare is None:
+        return None
+    tried = subprocess.run(
+        [*MOUNTS, "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True, check=False
+    )
+    return None if tried.returncode else unshare
 
 
 def path(program: str) -> str:

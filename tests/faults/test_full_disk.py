@@ -11,7 +11,7 @@ from tests.faults.counting import assert_nothing_is_left, count
 from tests.faults.room import degraded, finished, sound, speaking, until, verified
 from tests.faults.small_disk import fill, in_small_disk, make_room, seen_by
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg", "unshare"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg", "mounts"), pytest.mark.timeout(300)]
 _DISK = 12 * 2**20
 
 

@@ -138,6 +138,7 @@ async def test_s3_that_is_gone_for_ten_minutes_loses_nothing_and_disturbs_nobody
     assert counted.lost == 0
 
 
+@pytest.mark.needs("mounts")
 async def test_a_disk_that_is_full_for_longer_than_a_window_costs_what_no_memory_has(tmp_path: Path) -> None:
     window = {"LONGWAVE_WINDOW_SECONDS": "30"}
     with in_small_disk(tmp_path / "data", 12 * 2**20, **PATIENT, **window) as server:
