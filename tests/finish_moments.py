@@ -22,6 +22,8 @@ from workers.archive.finish import Finisher
 from workers.archive.orphans import Orphans
 
 NOW = 1_767_300_000.0
+TITLE = "An edited title, as long!"
+"""As long as the one that it takes the place of: a file made with it is of the same size."""
 SAMPLES = 2 * 96_000
 """Short: nothing here depends on the length."""
 
@@ -45,7 +47,7 @@ def delete(work: Finisher) -> None:
 
 
 def retitle(work: Finisher) -> None:
-    work.edit(KEY, lambda meta: replace(meta, title="An edited title"))
+    work.edit(KEY, lambda meta: replace(meta, title=TITLE))
 
 
 def unpublish(work: Finisher) -> None:

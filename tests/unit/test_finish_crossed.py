@@ -17,6 +17,7 @@ from storage.names import (
 )
 from storage.objects import Objects
 from tests.finish_moments import (
+    TITLE,
     Crossed,
     Ground,
     Moment,
@@ -53,16 +54,31 @@ def test_a_finish_that_an_edit_has_overtaken_lays_nothing_over_it_and_dies(groun
         assert verify(objects, KEY).problems == (), n
 
 
-def test_a_finish_of_which_an_edit_dies_finds_what_the_edit_has_changed(ground: Ground) -> None:
-    def begun(objects: Objects) -> None:
-        """An edit that is killed as soon as it has changed `meta.json`."""
-        dies = Crossed(objects, 0, die, lambda side, what, name: (side, what, name) == changed)
-        dies.run(retitle)
-
+def begun(objects: Objects) -> None:
+    """An edit that is killed as soon as it has changed `meta.json`."""
     changed = "after", "replace", take_object(KEY, META)
+    Crossed(objects, 0, die, lambda side, what, name: (side, what, name) == changed).run(retitle)
+
+
+def test_a_finish_of_which_an_edit_dies_finds_what_the_edit_has_changed(ground: Ground) -> None:
     for objects, n in ground.moments("over", finish):
         known = Moment(n, partial(begun, objects))
         finish(finisher(known.watch(objects)))
+        sweep(objects)
+        assert verify(objects, KEY).problems == (), n
+
+
+def test_a_finish_that_has_removed_the_mark_of_an_edit_puts_it_back_and_dies(ground: Ground) -> None:
+    unmarked: list[bool] = []
+
+    def when(_side: str, what: str, name: str) -> bool:
+        if (what, name) == ("delete", open_name(KEY)):
+            unmarked.append(True)
+        return bool(unmarked) and what == "write"
+
+    for objects, n in ground.moments("over", finish):
+        unmarked.clear()
+        Crossed(objects, n, partial(begun, objects), when).run(finish)
         sweep(objects)
         assert verify(objects, KEY).problems == (), n
 
@@ -95,7 +111,7 @@ def test_who_wrote_over_what_an_edit_has_made_makes_it_again(ground: Ground) -> 
         finish(finisher(Watched(objects, partial(cross, objects))))
         assert len(crossed) > 1
         assert verify(objects, KEY).problems == ()
-        assert title(objects) == "An edited title"
+        assert title(objects) == TITLE
 
 
 def test_what_was_unpublished_meanwhile_is_never_listed_as_published_again(ground: Ground) -> None:

@@ -3,6 +3,10 @@
 Several may do it at once, on several nodes, while hosts edit: what depends on `meta.json` is written only
 while that is the version that was read, `derived.json` and the entry by compare and swap. Whoever was too
 late does it again, so that the last word is always that of the last `meta.json`.
+
+A storage has no write on condition for a large file. Who is overtaken between the last look and the end of
+such a write, and dies before the file is made again, leaves an m4a that is not the one in `derived.json`:
+nobody is served it, verification names it, and deriving again makes it right.
 """
 
 from __future__ import annotations

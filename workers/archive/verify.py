@@ -194,6 +194,7 @@ class _Verification:
             self._problem(take_object(self._key, DERIVED), f"of another {META} than there is")
         for name in derived_names(commit.story.header.settings) - derived.value.objects.keys():
             self._problem(take_object(self._key, name), f"not in {DERIVED}")
+        self._steps.expect(sum(max(1, -(-told.size // _READ)) for told in derived.value.objects.values()))
         good = {name for name, told in derived.value.objects.items() if self._check_object(name, told)}
         self._check_entry(commit, meta.value, derived)
         # What is damaged is named already.

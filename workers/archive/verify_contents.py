@@ -103,6 +103,7 @@ class Contents:
         frames = -(-self._story.samples // FRAME)
         rendition = best_rendition(self._story.header.settings).name
         records = {record.msn: record for record in self._commit.fragments.get(rendition, ())}
+        self._steps.expect(len(self._indexes.get(rendition, ())))
         for index in self._indexes.get(rendition, ()):
             data = read_fragment(self._objects, self._story.key, rendition, records[index.msn])
             wrong = self._elsewhere(sound, index, data, frames)
