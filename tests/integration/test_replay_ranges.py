@@ -15,9 +15,11 @@ from aiohttp import web
 
 from contracts.take import TakeKey
 from origin.http_replay import ReplayHandlers
+from origin.replay_reader import Reader, Stored
 from storage.derived import BLOCK
 from storage.disk_objects import DiskObjects
 from storage.names import REPLAY_M4A, entry_name, fragment_name, take_object
+from storage.pooled import Pooled
 from tests.replay_site import KEY, Kept, Serving, Watched, keep, mark_open, serving, steps
 
 M4A = take_object(KEY, REPLAY_M4A)
@@ -401,6 +403,27 @@ async def test_while_many_wait_for_a_slow_storage_the_server_answers_others(obje
         bodies = [kept.m4a for kept in takes for _ in range(10)]
         assert [answer.body == body for answer, body in zip(answers, bodies, strict=True)] == [True] * 120
         assert len([name for name in objects.reads if name.endswith(".m4a")]) == 12
+
+
+async def test_readers_in_plenty_do_not_use_up_the_threads_of_the_storage(objects: Watched) -> None:
+    keep(objects, Kept(size=40 * BLOCK))
+    pooled = Pooled(threads=2, waiting=14)
+    stored = Stored(M4A, 40 * BLOCK, "", Kept(size=40 * BLOCK).derived().objects[REPLAY_M4A].blocks, BLOCK)
+    reader = Reader(objects, pooled)
+    objects.hold()
+    try:
+        reading = [asyncio.create_task(reader.piece(piece)) for piece in stored.pieces(0, stored.size)]
+        while objects.at_once < 2:  # noqa: ASYNC110 - threads do not tell
+            await asyncio.sleep(0.01)
+        # Somebody else's call has its place beside forty that wait.
+        other = asyncio.create_task(pooled.call(objects.head, M4A))
+        await asyncio.sleep(0)
+        assert not other.done()
+    finally:
+        objects.release()
+    assert b"".join(await asyncio.gather(*reading)) == Kept(size=40 * BLOCK).m4a
+    assert await other
+    pooled.close()
 
 
 async def test_who_leaves_is_not_read_for(objects: Watched) -> None:

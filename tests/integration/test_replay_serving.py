@@ -630,6 +630,22 @@ async def test_nobody_waits_at_all_for_a_storage_that_has_just_failed(
             objects.release()
 
 
+async def test_an_app_that_ends_asks_the_storage_nothing_more(objects: Watched) -> None:
+    def reading() -> list[asyncio.Task[object]]:
+        return [task for task in asyncio.all_tasks() if task.get_name() == "catalogue"]
+
+    objects.hold()
+    try:
+        async with serving(objects) as site:
+            asked = asyncio.create_task(site.replays.listed())
+            while not reading():  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.01)
+        assert not reading()
+    finally:
+        objects.release()
+    assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], Exception)
+
+
 async def test_the_page_of_a_replay_finds_out_by_itself(objects: Watched, tmp_path: Path) -> None:
     page = tmp_path / "web" / "replay.html"
     page.parent.mkdir()
