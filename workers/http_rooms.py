@@ -80,6 +80,7 @@ class RoomHandlers:
     async def end(self, request: web.Request) -> web.Response:
         """End the take; its speakers' connections are closed."""
         key, samples = self._ingest.end(_room(request))
+        await self._ingest.secure_end(key)
         return json_line({"room": key.room, "take": key.take, "samples": samples})
 
     async def chapter(self, request: web.Request) -> web.Response:

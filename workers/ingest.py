@@ -172,6 +172,10 @@ class Ingest:
         stage = self._stages.live(room)
         return self._stages.end(stage, stage.live)
 
+    async def secure_end(self, key: TakeKey) -> None:
+        """Return when no crash can bring back a take that was ended, or the disk does not say so in time."""
+        await self._keeper.secure_end(key)
+
     def mute(self, room: str, name: str) -> None:
         """Nobody hears `name` in this take, from here on."""
         self._stages.live(room).mute(name)

@@ -43,7 +43,7 @@ _FIRST_PART: Final = SAMPLE_RATE // 5
 _THREADS: Final = 4
 _STORY_THREADS: Final = 2
 _RETRY_SECONDS: Final = 5.0
-# What a start waits for its disk, before it goes on without.
+# What a start and an end wait for their disk, before they go on without.
 _SECURE_SECONDS: Final = 1.0
 # How long an end that every origin has stays stored: their own disks have it only some moments later.
 _LINGER_SECONDS: Final = 5.0
@@ -60,6 +60,7 @@ class _Kept:
         self.file: TakeFile | None = None
         self.wanted = stored or Reservation(1)
         self.safe = self.wanted.reserved if stored else 0
+        self.safe_end = stored is not None and stored.ended
         self.late_msn = -1
         self.trouble: str | None = None
         self.stored = stored is not None
@@ -134,11 +135,7 @@ class TakeKeeper:
         kept = self._takes[key]
         reserved = max(kept.wanted.reserved, (top + LEAD) // SEGMENT + 1)
         self._want(kept, replace(kept.wanted, reserved=reserved))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SECURE_SECONDS):
-                while kept.safe < reserved:
-                    kept.written.clear()
-                    await kept.written.wait()
+        await _written(kept, lambda: kept.safe >= reserved)
 
     def note(self, key: TakeKey, top: int, *, named: bool) -> int:
         """The bus has reached `top`: reserve the next segment in time, give a sign of life each second.
@@ -179,6 +176,12 @@ class TakeKeeper:
         kept = self._takes.get(key)
         if kept is not None:
             self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
+
+    async def secure_end(self, key: TakeKey) -> None:
+        """Return when the take's end is on disk, or after a second: nobody is told of it before."""
+        kept = self._takes.get(key)
+        if kept is not None:
+            await _written(kept, lambda: kept.safe_end)
 
     def forget(self, key: TakeKey) -> None:
         """The take is published to its end."""
@@ -253,7 +256,7 @@ class TakeKeeper:
         # A heartbeat need not survive the machine, only the process; a reservation and an end do.
         sync = wanted.reserved > kept.safe or wanted.ended
         await self._in_thread(self._put, kept, wanted, sync)
-        kept.safe = wanted.reserved
+        kept.safe, kept.safe_end = wanted.reserved, wanted.ended
         kept.written.set()
 
     async def _write_story(self, kept: _Kept) -> None:
@@ -321,3 +324,12 @@ class TakeKeeper:
         if kept.trouble is None:
             log.warning("a take cannot be stored", room=kept.key.room, take=kept.key.take, reason=trouble)
         kept.trouble = trouble
+
+
+async def _written(kept: _Kept, enough: Callable[[], bool]) -> None:
+    """Wait for the disk, a second at most."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SECURE_SECONDS):
+            while not enough():
+                kept.written.clear()
+                await kept.written.wait()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 from storage.objects import Objects
@@ -26,10 +27,11 @@ async def kill_at_the_end(
         asking = [asyncio.create_task(_ask(room)) for room in rooms]
         await asyncio.sleep(after)
         await restart(server)
-        await asyncio.gather(*asking)
-        for room in rooms:
-            # What was said in the server's last moment may be forgotten; what was heard, not.
-            await room.ask_to_end()
+        answers = await asyncio.gather(*asking)
+        for room, ended in zip(rooms, answers, strict=True):
+            # What was asked in the server's last moment may be forgotten; what was answered, not.
+            status = await room.ask_to_end()
+            assert not ended or status == HTTPStatus.NOT_FOUND, f"{room.name} goes on"
         recordings = [await room.recordings() for room in rooms]
     keys = [room.key for room in rooms]
     await finished(server.data_dir, objects, *keys, seconds=120)
@@ -41,6 +43,9 @@ async def kill_at_the_end(
     return samples
 
 
-async def _ask(room: Room) -> None:
-    with suppress(OSError):
-        await room.ask_to_end()
+async def _ask(room: Room) -> bool:
+    """Whether the server said that the take has ended."""
+    try:
+        return await room.ask_to_end() == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False

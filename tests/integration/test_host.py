@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
 from workers.take_keeper import TakeKeeper
-from workers.take_store import TakeStore
+from workers.take_store import Reservation, TakeFile, TakeStore
 
 FAR = 4_000_000_000
 KEYS = Keys({"k": b"k" * 32})
@@ -363,3 +364,22 @@ async def test_who_is_in_a_live_room_is_told_while_its_disk_hangs(
         finally:
             hanging.set()
     assert (status, [speaker["name"] for speaker in said["live"]["speakers"]]) == (200, ["Ada"])
+
+
+async def test_an_end_is_answered_when_no_crash_can_bring_the_take_back(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, on_disk = TakeFile.write, threading.Event()
+
+    def slow(file: TakeFile, reservation: Reservation, *, sync: bool) -> None:
+        if reservation.ended:
+            time.sleep(0.2)
+        write(file, reservation, sync=sync)
+        if reservation.ended:
+            on_disk.set()
+
+    monkeypatch.setattr(TakeFile, "write", slow)
+    async with room.voice(1):
+        await room.hears(1)
+        assert (await room.ask("POST", "/end"))[0] == 200
+        assert on_disk.is_set()
