@@ -23,7 +23,7 @@ async def test_while_the_disk_is_full_nothing_is_lost(tmp_path: Path) -> None:
             await room.hear(3)
             fill(server)
             await until(lambda: "archive: the disk was full" in degraded(server))
-            await room.hear(8)
+            await room.hear(6)
             make_room(server)
             await until(lambda: not degraded(server))
             recordings = await room.end()

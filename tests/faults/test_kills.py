@@ -21,10 +21,10 @@ async def test_after_three_kills_every_served_part_is_archived_and_the_rest_is_i
     objects = DiskObjects(tmp_path / "data")
     with Server(tmp_path / "data") as server:
         async with speaking(server, sound(tmp_path), "talk") as (room,):
-            for parts in (7, 3, 6):
+            for parts in (5, 2, 4):
                 await room.hear(parts)
                 await restart(server)
-            await room.hear(4)
+            await room.hear(3)
             recordings = await room.end()
         key = room.key
         await finished(server.data_dir, objects, key)
@@ -32,7 +32,7 @@ async def test_after_three_kills_every_served_part_is_archived_and_the_rest_is_i
         report = verified(server, key)
     assert [each for each in recordings if any(c.kind == "bytes" for c in each.complaints)] == []
     assert all(each.away for each in recordings)
-    assert counted.served >= 2 * 20
+    assert counted.served >= 2 * 14
     # Each kill costs the segment that was begun, and those of the time without a server.
     assert counted.reasons.keys() == {"never encoded: the server was down"}
     assert (report["samples"], report["missing_samples"]) == (counted.samples, counted.lost)

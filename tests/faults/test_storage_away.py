@@ -21,8 +21,8 @@ from workers.archive.spool_take import SpoolTake
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg"), pytest.mark.timeout(300)]
 _SPOOL_MB = 16
-_LEFT = 60_000
-"""Bytes that the spool has room for: four seconds of both renditions."""
+_LEFT = 24_000
+"""Bytes that the spool has room for: two seconds of both renditions."""
 _OTHER = TakeKey("other", "20260101T000000Z-abc234")
 
 
@@ -48,7 +48,7 @@ async def test_a_spool_that_fills_up_says_so_before_and_loses_nothing(tmp_path: 
         async with speaking(server, sound(tmp_path), "talk") as (room,):
             await until(lambda: "% full" in degraded(server))
             await until(lambda: "the spool was full" in degraded(server))
-            await room.hear(8)
+            await room.hear(5)
             recordings = await room.end()
             assert "archive: " in degraded(server)
         s3.proxy.up()
