@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from benchmarks import blocked, ear, encoder, latency, replay, report, rooms, speakers, throughput
+from benchmarks import (
+    archiving,
+    beside,
+    blocked,
+    ear,
+    encoder,
+    latency,
+    ranges,
+    replay,
+    report,
+    rooms,
+    speakers,
+    throughput,
+)
 from benchmarks.machine import describe
 
 if TYPE_CHECKING:
@@ -21,7 +34,10 @@ if TYPE_CHECKING:
 
 BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
     module.NAME: (module.TITLE, module.run)
-    for module in (encoder, rooms, latency, throughput, blocked, speakers, ear, replay)
+    for module in (
+        *(encoder, rooms, latency, throughput, blocked, speakers, ear),
+        *(replay, ranges, beside, archiving),
+    )
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _BEGIN: Final = "<!-- figures: written by `make bench BENCH=--write` -->"

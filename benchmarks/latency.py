@@ -82,13 +82,13 @@ def run(*, quick: bool) -> report.Result:
     ):
         time.sleep(6)
         before = scrape(server)
-        delays = _follow(server, rooms, seconds)
+        delays = follow(server, rooms, seconds)
         after = scrape(server)
     buckets = bucket_counts(before, after)
     return _result(rooms, delays, buckets)
 
 
-def _follow(server: Server, rooms: int, seconds: float) -> list[float]:
+def follow(server: Server, rooms: int, seconds: float) -> list[float]:
     """Delays of all parts of all rooms, each at its listener."""
     followers = [Follower(server, f"room-{index}") for index in range(rooms)]
     # Where the two clocks stand to each other; over a minute they do not part by anything that matters.

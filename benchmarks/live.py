@@ -11,7 +11,7 @@ from tests.server import Server
 from tests.soak.running import Program, on_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 QUIET: Final = {"LONGWAVE_LOG_LEVEL": "warning"}
@@ -29,9 +29,13 @@ def fed_rooms(
     *,
     server_cores: set[int] | None = None,
     sender_cores: set[int] | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """A server whose rooms room-0, room-1, … are live and answer their playlists. Raises NotLive."""
-    server = Server(directory / "data", env=QUIET)
+    """A server whose rooms room-0, room-1, … are live and answer their playlists. Raises NotLive.
+
+    `inside` is a command line that becomes the server.
+    """
+    server = Server(directory / "data", env=QUIET, inside=inside)
     with on_cores(server_cores):
         server.start()
     try:

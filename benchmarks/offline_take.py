@@ -7,6 +7,7 @@ finished; and there is the waveform that was measured while it was live.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ from pipeline.grid import SAMPLE_RATE, SEGMENT, Grid, first_frame
 from pipeline.package import EncodedSegment, cut, encode
 from pipeline.pcm import Pcm
 from pipeline.replay.fragment_index import index_fragment
-from pipeline.replay.peaks import measure
+from pipeline.replay.peaks import Peaks, measure
 from storage.documents import to_bytes
 from storage.names import FRAGMENT_SEGMENTS, INIT, STORY, fragment_name, fragment_of, open_name, take_object
 from storage.objects import Objects
 from storage.take_record import Ending, Loudness, TakeRecord, take_record
+from workers.archive.finish import Finisher
+from workers.archive.notes import ArchiveNotes
 
 HOUR: Final = 3_600
 ROUND: Final = 120
@@ -50,6 +53,11 @@ class OfflineTake:
     settings: TakeSettings
     seconds: int
     peaks: bytes
+
+    @property
+    def path(self) -> str:
+        """Where its file is served."""
+        return f"/replay/{self.key.room}/{self.key.take}.m4a"
 
 
 def make_take(
@@ -84,6 +92,13 @@ def unfinish(objects: Objects, take: OfflineTake) -> None:
     objects.put_new(open_name(take.key), to_bytes(header.to_json()))
     names = [info.name for info in objects.list(take_object(take.key, ""))]
     objects.delete(name for name in names if not name.endswith(_STAYS))
+
+
+def published(objects: Objects, seconds: int = HOUR, *, encoded: int = HOUR) -> OfflineTake:
+    """A take of 64k that is finished, and published."""
+    take = make_take(objects, seconds, encoded=encoded)
+    Finisher(objects, None, clock=time.time).finish(take.key, ArchiveNotes((), Peaks.unpack(take.peaks)))
+    return take
 
 
 # ---- what it is made of ------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ def _result(rows: Sequence[Row], hour: Row, longest: Row, remux: Row) -> report.
         notes=(
             "mono, 64k, 5 parts a segment, two speakers who take turns, a chapter every 5 minutes",
             "finished: every fragment read and digested, take.json, the m4a, playlists, chapters, waveform",
-            "on a disk, synced; where nothing else is said, the waveform was measured while the take was live",
+            "on a disk, synced; but for the row that says otherwise, the waveform was measured while live",
             "memory more: at most, beyond a process with everything imported; ffmpeg's is its whole process",
             "S3 is moto's server, a process of its own that is not counted; it takes part in the time",
             f"finishing an hour takes {hour.work.cpu / remux.work.cpu:.1f} × the CPU of the remux alone",
