@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,11 +26,16 @@ from contracts.metrics import Metrics
 from contracts.tokens import Keys, TokenGate
 from longwave.serve_origin import make_app
 from origin.connection import OriginRunner
+from origin.http_feed import FeedHandlers
+from origin.replays import Replays
 from origin.service import Origin, OriginLimits
 from storage.disk_objects import DiskObjects
+from storage.pooled import Pooled
 from storage.rooms import RoomStore
 from storage.stories import Stories
 from tests.server import Server
+from workers.archive.finish import Finisher
+from workers.http_replays import ReplayHandlers
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
 from workers.take_keeper import TakeKeeper
@@ -56,6 +62,10 @@ GUARDED: Final = {
     "DELETE /rooms/{room}": {ADMIN, HOST},
     "POST /rooms/{room}/end": {ADMIN, HOST},
     "POST /rooms/{room}/chapters": {ADMIN, HOST},
+    "GET /rooms/{room}/replays": {ADMIN, HOST},
+    "GET /rooms/{room}/replays/{take}": {ADMIN, HOST},
+    "PATCH /rooms/{room}/replays/{take}": {ADMIN, HOST},
+    "DELETE /rooms/{room}/replays/{take}": {ADMIN, HOST},
     "POST /rooms/{room}/speakers/{name}/mute": {ADMIN, HOST},
     "POST /rooms/{room}/speakers/{name}/unmute": {ADMIN, HOST},
     "DELETE /rooms/{room}/speakers/{name}": {ADMIN, HOST},
@@ -90,6 +100,7 @@ OPEN: Final = {
             "/replay/{room}/{take}/peaks.json",
             "/replay/{room}/{take}.m4a",
             "/replay/{room}/{take}",
+            "/feeds/{room}.xml",
             "/rooms.json",
             "/",
             "/listen/{room}",
@@ -140,12 +151,16 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     """The app that `longwave serve` makes, on a free port."""
     metrics = Metrics(CollectorRegistry())
     rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
-    keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
+    objects, pooled = DiskObjects(data), Pooled()
+    keeper = TakeKeeper(TakeStore(data / "takes"), Stories(objects), rooms, metrics)
     ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
     app = make_app(metrics, TokenGate(TOKEN, KEYS))
-    workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners)
+    hosts = ReplayHandlers(objects, pooled, Finisher(objects, metrics, clock=time.time))
+    workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners, replays=hosts)
     add_whip_routes(app, ingest, WhipSettings(), metrics)
-    origin.app.add_routes(app, here)
+    replays = Replays(objects, pooled, live=here.is_live)
+    origin.app.add_routes(app, here, replays=replays)
+    FeedHandlers(here, replays, rooms.known).add_routes(app)
     runner = OriginRunner(app, metrics, access_log=None, shutdown_timeout=0.1)
     await ingest.start()
     await runner.setup()
@@ -156,6 +171,7 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
         here.drain()
         await ingest.stop()
         await runner.cleanup()
+        pooled.close()
 
 
 @pytest.fixture
