@@ -1,7 +1,7 @@
 """A `longwave` that keeps nothing of what is said, or one that writes down how long its encoders wait for it.
 
-`python -m benchmarks.archive_switch off|FILE PYTHON -m longwave …` becomes that server. When it ends, FILE has
-the seconds of each `TakeArchive.keep`, a line each.
+`python -m benchmarks.archive_switch off|FILE PYTHON -m longwave …` becomes that server. When it ends, FILE
+has the seconds of each `TakeArchive.keep`, a line each.
 """
 
 from __future__ import annotations
