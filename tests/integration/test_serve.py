@@ -143,7 +143,7 @@ def test_a_full_disk_does_not_stop_live_audio(tmp_path: Path) -> None:
         server.wait_for(lambda: "\n2.m4s\n" in server.media_playlist("room", "64k"))
         ready = server.get("/readyz")
         assert ready.status == 200
-        assert [what.partition(":")[0] for what in ready.json["degraded"]] == ["journal", "takes"]
+        assert [what.partition(":")[0] for what in ready.json["degraded"]] == ["journal", "takes", "archive"]
 
 
 def test_compressed_garbage_is_refused_without_a_word_in_the_log(tmp_path: Path) -> None:
