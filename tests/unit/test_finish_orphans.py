@@ -174,6 +174,25 @@ def test_a_take_that_cannot_be_finished_is_said_once_and_others_are_finished(
     assert "cannot be finished" in capsys.readouterr().out
 
 
+def test_an_error_of_ours_over_one_take_does_not_end_the_sweep(
+    objects: Memory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive(objects, header())
+
+    def fail(what: str, _name: str) -> None:
+        if what == "write":
+            raise IndexError("a mistake")
+
+    watched = Watched(objects, fail)
+    swept = orphans(watched, shared=False)
+    assert swept.sweep(NOW) == {}
+    assert "IndexError" in capsys.readouterr().out
+    watched.hook = lambda _what, _name: None
+    objects.now += 1
+    objects.put_new(take_object(KEY, "64k/30.mp4"), b"anything")
+    assert swept.sweep(NOW) == {KEY: Action.DERIVE}
+
+
 def test_names_that_are_no_takes_are_passed_over(objects: Memory) -> None:
     objects.put_new("open/README", b"")
     objects.put_new("open/a b/c", b"")

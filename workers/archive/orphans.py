@@ -181,7 +181,12 @@ class Orphans:
         except StorageUnavailable:
             raise
         except LongwaveError as error:
-            self._give_up(take, error)
+            self._give_up(take, error.message)
+            return False
+        except Exception as error:
+            # What is wrong with one take ends neither the sweep nor, with it, the server.
+            log.exception("an error of ours, while a take was finished", room=key.room, take=key.take)
+            self._give_up(take, repr(error)[:120])
             return False
         log.info("nobody worked on a take", room=key.room, take=key.take, done=action.value)
         return True
@@ -191,7 +196,7 @@ class Orphans:
         old = [info.name for info in self._objects.list(DELETED) if now - info.modified >= _LINGER]
         self._objects.delete(old)
 
-    def _give_up(self, take: Orphan, error: LongwaveError) -> None:
+    def _give_up(self, take: Orphan, reason: str) -> None:
         """To read it again would bring the same, until somebody has changed something."""
         self._given_up[take.key] = take.touched
-        log.error("a take cannot be finished", room=take.key.room, take=take.key.take, reason=error.message)
+        log.error("a take cannot be finished", room=take.key.room, take=take.key.take, reason=reason)
