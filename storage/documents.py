@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from contracts.errors import LongwaveError, ObjectDamaged
 
 T = TypeVar("T")
+
+# OverflowError: Python's JSON has Infinity, and no int is that.
+_NONSENSE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    LongwaveError,
+)
 
 
 def to_bytes(obj: object) -> bytes:
@@ -22,5 +33,5 @@ def from_bytes(name: str, data: bytes, read: Callable[[Any], T]) -> T:
     """What `read` makes of a document. Raises ObjectDamaged, which names the object."""
     try:
         return read(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LongwaveError) as error:
+    except _NONSENSE as error:
         raise ObjectDamaged(f"{name}: not what was stored ({error!r:.120})") from None

@@ -15,7 +15,7 @@ from contracts.errors import NotFound, ObjectDamaged, StillLive
 from contracts.metrics import Metrics
 from contracts.position import Position
 from contracts.take import TakeHeader
-from pipeline.grid import Grid
+from pipeline.grid import FRAME, Grid, first_frame
 from pipeline.pcm import Pcm
 from pipeline.replay.peaks import PIXEL, PeakMeter, Peaks
 from pipeline.segmenter import Segmenter
@@ -259,6 +259,20 @@ def test_a_story_that_cannot_be_read_is_named(objects: Objects) -> None:
     assert metrics.registry.get_sample_value("longwave_replays_total", {"outcome": "damaged"}) == 1
 
 
+def test_a_fragment_that_its_storage_knows_to_be_damaged_is_a_gap(objects: Objects) -> None:
+    archive(objects, header())
+    damaged = fragment_name(KEY, "64k", 15)
+
+    def check(what: str, name: str) -> None:
+        if (what, name) == ("read", damaged):
+            raise ObjectDamaged(f"{name}: its bytes are not those that were stored")
+
+    finisher(Watched(objects, check)).finish(KEY)
+    (gap,) = commit_of(objects).gaps
+    assert gap.span == (FRAME * first_frame(15), SAMPLES)
+    assert gap.why == "the archived fragment 64k/15.mp4 is damaged"
+
+
 def test_a_fragment_that_was_damaged_after_the_commit_is_named(objects: Objects) -> None:
     archive(objects, header())
     finisher(objects).finish(KEY)
@@ -278,6 +292,17 @@ def test_what_was_derived_is_made_again_when_it_is_gone(objects: Objects) -> Non
         objects.delete([take_object(KEY, name)])
         finisher(objects).derive(KEY)
         assert everything(objects) == whole
+
+
+@pytest.mark.parametrize("document", ['{"meta": "%s", "objects": {}}', '{"objects": Infinity}'])
+def test_a_derived_json_that_names_nothing_is_made_again(objects: Objects, document: str) -> None:
+    archive(objects, header())
+    finisher(objects).finish(KEY)
+    whole = everything(objects)
+    meta = sha256(objects.read(take_object(KEY, META)).data).hexdigest()
+    objects.write(take_object(KEY, DERIVED), [document.replace("%s", meta).encode()])
+    finisher(objects).derive(KEY)
+    assert everything(objects) == whole
 
 
 def test_what_was_derived_and_damaged_is_made_anew_on_request(objects: Objects) -> None:

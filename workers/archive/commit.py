@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import LongwaveError, MalformedMedia
+from contracts.errors import LongwaveError, MalformedMedia, ObjectDamaged
 from contracts.take import TakeHeader, TakeKey
 from pipeline.grid import FRAME, Grid, first_sample
 from pipeline.replay.coverage import missing
@@ -142,17 +142,18 @@ def _read_rendition(
     records, indexes, damaged = [], [], []
     for msn in msns:
         name = fragment_name(key, rendition, msn)
-        found = content(objects, name)
-        steps.done()
-        if found is None:
-            continue  # deleted meanwhile; the tombstone is looked for before anything is written
         try:
+            found = content(objects, name)
+            if found is None:
+                continue  # deleted meanwhile; the tombstone is looked for before anything is written
             index = index_fragment(found.data, grid, msn)
-        except MalformedMedia as error:
+        except (MalformedMedia, ObjectDamaged) as error:  # S3 has checksums of its own
             log.warning("an archived fragment cannot be read", object=name, reason=error.message)
             span = first_sample(msn), first_sample(msn + FRAGMENT_SEGMENTS)
             damaged.append((span, f"the archived fragment {rendition}/{msn}.mp4 is damaged"))
             continue
+        finally:
+            steps.done()
         records.append(FragmentRecord(msn, len(found.data), sha256(found.data).hexdigest()))
         indexes.append(index)
     return _Found(tuple(records), tuple(indexes), tuple(damaged))

@@ -25,7 +25,8 @@ from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
 from storage.names import DERIVED, META, REPLAY_M4A, entry_name, open_name, take_object
 from storage.objects import ObjectChanged, Objects
-from workers.archive.make import Making, Superseded
+from storage.take_record import TakeRecord
+from workers.archive.make import Making, Superseded, derived_names
 from workers.archive.reading import Deleted, Stored, content, read_derived, read_entry, read_meta
 
 _ROUNDS: Final = 16
@@ -56,7 +57,7 @@ def derive_take(objects: Objects, making: Making, *, again: bool = False) -> Rep
         meta = put_meta(objects, making.commit)
         stored = read_derived(objects, key)
         try:
-            old = None if again or stored is None else _if_there(objects, key, stored.value)
+            old = None if again or stored is None else _if_there(objects, making.commit.story, stored.value)
             if old is None or old.meta != meta.digest:
                 # What a round that came too late has written may lie over what somebody else wrote.
                 again = True
@@ -139,12 +140,12 @@ def _derive(
     objects.replace(take_object(key, DERIVED), to_bytes(derived.to_json()), etag)
 
 
-def _if_there(objects: Objects, key: TakeKey, derived: Derived | None) -> Derived | None:
-    """What was derived, unless something of it is gone."""
-    if derived is None:
+def _if_there(objects: Objects, story: TakeRecord, derived: Derived | None) -> Derived | None:
+    """What was derived, unless something of it is gone, or not even named."""
+    if derived is None or derived_names(story.header.settings) - derived.objects.keys():
         return None
     for name, told in derived.objects.items():
-        info = objects.head(take_object(key, name))
+        info = objects.head(take_object(story.key, name))
         if info is None or info.size != told.size:
             return None
     return derived

@@ -138,15 +138,15 @@ class _Verification:
         self._indexes[rendition.name] = [index for index in indexes if index is not None]
 
     def _check_init(self, name: str, channels: int) -> None:
-        found = content(self._objects, name)
-        if found is None:
-            self._problem(name, "it is not there")
-            return
-        self._count(len(found.data))
         try:
+            found = content(self._objects, name)
+            if found is None:
+                self._problem(name, "it is not there")
+                return
+            self._count(len(found.data))
             init = read_init(found.data)
-        except MalformedMedia as error:
-            self._problem(name, error.message)
+        except (MalformedMedia, ObjectDamaged) as error:
+            self._problem(name, error.message.removeprefix(f"{name}: "))
         else:
             if init.channels != channels:
                 self._problem(name, f"{init.channels} channels, not {channels}")

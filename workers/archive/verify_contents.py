@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from contracts.errors import MalformedMedia
+from contracts.errors import MalformedMedia, ObjectDamaged
 from pipeline.grid import FRAME, SAMPLE_RATE
 from pipeline.replay.fragment_index import FragmentIndex
 from storage.commit import TakeCommit
@@ -25,6 +25,8 @@ _SILENCE: Final = 1 << 16
 """Bytes by which a fragment's part of the file may be longer than it: silence is put into its gaps."""
 _A_MOMENT: Final = 0.001
 """Seconds to which times in text are compared."""
+# ObjectDamaged: a storage that has checksums of its own says so first.
+_NONSENSE: Final = (MalformedMedia, ObjectDamaged, ValueError, KeyError, TypeError, AttributeError)
 _EXTINF: Final = "#EXTINF:"
 _BYTERANGE: Final = re.compile(r"#EXT-X-BYTERANGE:([0-9]{1,12})@([0-9]{1,12})")
 
@@ -59,7 +61,7 @@ class Contents:
             rendition, _, kind = name.rpartition("/")
             if kind == REPLAY_M3U8 and rendition:
                 return [*self._playlist(rendition)]
-        except (MalformedMedia, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _NONSENSE as error:
             return [str(error)[:200] or repr(error)]
         return []
 
