@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.errors import StorageUnavailable
+from contracts.errors import ObjectDamaged, StorageUnavailable
 from contracts.position import Position
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
@@ -217,6 +217,18 @@ async def test_a_finish_that_fails_is_tried_again(node: Nodes) -> None:
     play(here.archiver.open(log), log, encoded((0, 0), (0, 2)))
     log.finish(30_000)
     await until(lambda: bool(here.finished))
+
+
+async def test_a_take_that_is_damaged_in_the_storage_is_left_to_others(node: Nodes, storage: Storage) -> None:
+    here, log = node(), log_of(HEADER)
+    here.refuse_to_finish = [ObjectDamaged("story.json: not what was stored")]
+    play(here.archiver.open(log), log, encoded((0, 0), (0, 2)))
+    log.finish(30_000)
+    await until(lambda: here.archiver.working == set())
+    assert here.finished == []
+    assert storage.head(open_name(KEY)) is not None
+    assert storage.head(fragment_name(KEY, "64k", 0)) is not None
+    assert list(here.spool.iterdir()) == []
 
 
 async def test_other_bytes_that_are_stored_stay(node: Nodes, storage: Storage) -> None:
@@ -448,6 +460,16 @@ async def test_a_take_that_is_not_live_any_more_is_stored_and_finished_too(
     assert archived(storage, GRID, "64k", 0) == every((0, 0), (15, 0))
     assert archived(storage, GRID, "64k", 15) == every((15, 0), (16, 2))
     await until(lambda: list(after.spool.iterdir()) == [])
+
+
+async def test_an_empty_shell_in_the_spool_is_removed(node: Nodes, tmp_path: Path) -> None:
+    shell = tmp_path / "here" / "spool" / KEY.room / KEY.take
+    (shell / "64k").mkdir(parents=True)
+    (shell / "peaks.bin").write_bytes(b"\1\0\0")
+    here = node(live=False)
+    await here.archiver.surveyed()
+    assert list(here.spool.iterdir()) == []
+    assert here.archiver.working == set()
 
 
 async def test_what_others_have_of_a_take_that_was_left_is_had_from_them(

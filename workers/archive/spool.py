@@ -123,7 +123,10 @@ class Spool:
             self._accepts()
 
     def survey(self) -> list[SpoolTake]:
-        """What an earlier process left here, oldest first; blocks. Raises DiskUnavailable."""
+        """What an earlier process left here, oldest first; empty shells are removed.
+
+        Blocks; to be called in the order of all writing (`do`). Raises DiskUnavailable.
+        """
         keys = []
         with disk_errors(self._root):
             for path in self._root.glob("*/*"):
@@ -131,7 +134,8 @@ class Spool:
                     keys.append(TakeKey(check_room(path.parent.name), check_take(path.name)))
         takes = [self.take(key) for key in sorted(keys, key=lambda key: key.take)]
         for take in takes:
-            take.fragments()
+            if not take.fragments() and take.header() is None:
+                take.clear()  # what is left of one that was done with, or not begun, when a process died
         return takes
 
     # ---- what encoders and archivers do ------------------------------------------------------------------

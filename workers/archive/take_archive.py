@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from contracts.errors import LongwaveError
+from contracts.errors import LongwaveError, ObjectDamaged
 from pipeline.grid import SAMPLE_RATE, SEGMENT, Grid
 from workers.archive.deposit import Finished
 from workers.archive.depositing import Depositing
@@ -132,6 +132,10 @@ class TakeArchive:
         while True:
             try:
                 await self._tools.finishing.run(finish)
+            except ObjectDamaged as error:
+                # Whatever is read again is the same. All of the take is stored, and its mark stands there.
+                self._logger.error("a take cannot be finished", reason=error.message)  # noqa: TRY400 - in one line
+                return
             except LongwaveError as error:
                 self._logger.info("a take cannot be finished yet", reason=error.message)
             else:
