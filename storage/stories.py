@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from storage.documents import to_bytes
-from storage.names import STORY, take_object
-from storage.objects import Objects
+from contracts.errors import ObjectDamaged
+from contracts.take import TakeKey
+from storage.documents import from_bytes, to_bytes
+from storage.meta import TakeMeta
+from storage.names import META, STORY, take_object
+from storage.objects import ObjectMissing, Objects
 from storage.take_record import TakeRecord
 
 
@@ -15,5 +18,22 @@ class Stories:
         self._objects = objects
 
     def put(self, story: TakeRecord) -> bool:
-        """Keep a story, durably; False where the take has one, which stays. Raises StorageUnavailable."""
-        return self._objects.put_new(take_object(story.key, STORY), to_bytes(story.to_json()))
+        """Keep a story, durably; False where the take has one, which stays, or was deleted.
+
+        Raises StorageUnavailable.
+        """
+        name = take_object(story.key, STORY)
+        if self._deleted(story.key) or not self._objects.put_new(name, to_bytes(story.to_json())):
+            return False
+        if self._deleted(story.key):  # whoever deleted it meanwhile may not have seen this
+            self._objects.delete([name])
+            return False
+        return True
+
+    def _deleted(self, key: TakeKey) -> bool:
+        name = take_object(key, META)
+        try:
+            meta = from_bytes(name, self._objects.read(name).data, TakeMeta.from_json)
+        except (ObjectMissing, ObjectDamaged):
+            return False
+        return meta.deleted_at is not None

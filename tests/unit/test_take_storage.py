@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from contracts.errors import BadRequest, DiskUnavailable
 from contracts.take import TakeEvent, TakeKey
 from storage.disk_objects import DiskObjects
+from storage.documents import to_bytes
 from storage.event_log import EventLog, read_events
 from storage.files import write_once
+from storage.meta import TakeMeta
+from storage.names import META, STORY, take_object
 from storage.stories import Stories
 from storage.take_record import Ending, Loudness, TakeRecord, take_record
+from tests.over_takes import Watched
 from tests.takes import header
 
 KEY = TakeKey("town-hall", "20260101T000000Z-abc234")
@@ -47,6 +51,26 @@ def test_the_first_story_of_a_take_stays(tmp_path: Path) -> None:
     first = path.read_bytes()
     assert stories.put(take_record(KEY, header(), 960, ())) is False
     assert path.read_bytes() == first
+
+
+def test_a_take_that_was_deleted_has_no_story_any_more(tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path)
+    tombstone = to_bytes(TakeMeta(deleted_at="2026-01-01T00:00:00Z").to_json())
+    objects.put_new(take_object(KEY, META), tombstone)
+    assert Stories(objects).put(take_record(KEY, header(), 480, EVENTS)) is False
+    assert objects.head(take_object(KEY, STORY)) is None
+
+
+def test_a_story_that_is_told_while_its_take_is_deleted_goes_with_it(tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path)
+    tombstone = to_bytes(TakeMeta(deleted_at="2026-01-01T00:00:00Z").to_json())
+
+    def delete(what: str, _name: str) -> None:
+        if what == "put_new":
+            objects.put_new(take_object(KEY, META), tombstone)
+
+    assert Stories(Watched(objects, delete)).put(take_record(KEY, header(), 480, EVENTS)) is False
+    assert objects.head(take_object(KEY, STORY)) is None
 
 
 @pytest.mark.parametrize("key", [TakeKey("..", KEY.take), TakeKey("room", ".."), TakeKey("room", "x/../y")])
