@@ -123,9 +123,7 @@ class HttpOrigin:
             try:
                 return tuple(split_parts(whole))
             except MalformedMedia:
-                raise OriginUnavailable(
-                    f"{self.name} answers nonsense as segment {msn}"
-                ) from None
+                raise OriginUnavailable(f"{self.name} answers nonsense as segment {msn}") from None
         parts: list[bytes] = []
         count = await self._parts_begun(key, rendition, msn)
         while len(parts) < count:
