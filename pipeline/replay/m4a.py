@@ -62,7 +62,7 @@ class M4a:
 
         Nothing but its length is checked of what it gives; raises MalformedMedia where that is another.
         """
-        yield self._head + b"".join(self._titles) + PRIMING * self._silent
+        yield b"".join((self._head, *self._titles, PRIMING * self._silent))
         reached = 0
         for index in self._indexes:
             start = first_frame(index.msn)
@@ -117,5 +117,5 @@ def _head(movie: Movie) -> bytes:
         if wide
         else (size + HEADER_SIZE).to_bytes(4, "big") + b"mdat"
     )
-    before = len(_FTYP) + len(moov(movie, 0, wide=wide)) + len(mdat)
-    return _FTYP + moov(movie, before, wide=wide) + mdat
+    before = len(_FTYP) + len(moov(movie, 0, wide=True)) + len(mdat) if wide else narrow
+    return b"".join((_FTYP, moov(movie, before, wide=wide), mdat))

@@ -107,9 +107,10 @@ def _sound(movie: Movie, media: int, *, wide: bool) -> bytes:
 
 def _bit_rates(units: NDArray[np.uint32]) -> tuple[int, int]:
     """Bits a second: on average, and at most in any second (rounded up)."""
-    ends = np.cumsum(units, dtype=np.int64)
+    # Sums that wrap around in 32 bits: their differences are right all the same, in half the memory.
+    ends = np.cumsum(units, dtype=np.uint32)
     seconds = ends[CHUNK_UNITS:] - ends[:-CHUNK_UNITS]
-    average = bits_a_second(int(ends[-1]), len(units))
+    average = bits_a_second(int(units.sum(dtype=np.int64)), len(units))
     return average, max(average, bits_a_second(int(seconds.max(initial=0)), CHUNK_UNITS))
 
 
