@@ -146,8 +146,9 @@ class ReplayHandlers:
     async def _media(self, request: web.Request, describe: Callable[[Replay], Media]) -> web.StreamResponse:
         replay = await self._find(request)
         media = describe(replay)
-        # Only what is public: where others are sent, nobody asks them for a token.
-        if media.kind is Kind.REPLAY:
+        # Only what is public: where others are sent, nobody asks them for a token. And only who gets it: S3
+        # refuses HEAD at an address that was signed for GET, and podcast directories begin with HEAD.
+        if media.kind is Kind.REPLAY and request.method == "GET":
             address = await self._replays.elsewhere(media.stored, media.file_name)
             if address is not None:
                 fields = {**replay_fields(media.kind, media.take), "Location": address}

@@ -456,10 +456,20 @@ async def test_listeners_are_sent_to_a_cdn_for_media_that_is_public(objects: Wat
 async def test_listeners_are_sent_to_the_storage_with_an_address_that_ends(objects: Watched) -> None:
     keep(objects, Kept(title="Töwn"))
     async with serving(objects, redirect="presign") as site:
-        answer = await site.request("HEAD", ".m4a")
+        answer = await site.get(".m4a")
         name = take_object(KEY, "replay.m4a")
         assert (answer.status, answer.headers["Location"]) == (302, f"https://store.example/{name}?signed")
         assert objects.addresses == [(name, 3600, "Töwn.m4a")]
+
+
+@pytest.mark.parametrize("redirect", ["presign", "https://cdn.example"])
+async def test_head_is_answered_here_wherever_listeners_are_sent(objects: Watched, redirect: str) -> None:
+    kept = keep(objects, Kept())
+    async with serving(objects, redirect=redirect) as site:
+        answer = await site.request("HEAD", ".m4a")
+        assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(kept.m4a)))
+        assert answer.headers["Accept-Ranges"] == "bytes"
+        assert objects.addresses == []
 
 
 async def test_a_disk_has_no_addresses_and_is_read_here(tmp_path: Path) -> None:
