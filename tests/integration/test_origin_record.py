@@ -8,8 +8,8 @@ import pytest
 
 from storage.disk_objects import DiskObjects
 from storage.documents import to_bytes
-from tests.replay_site import KEY, Kept, Watched, keep, serving
 from tests.origins import running
+from tests.replay_site import KEY, Kept, Watched, keep, serving
 
 PATH = f"/replay/{KEY.room}/{KEY.take}/take.json"
 
