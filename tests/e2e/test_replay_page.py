@@ -251,6 +251,19 @@ def test_sound_that_breaks_goes_on_where_it_was(stage: Stage, made: Made, contex
     assert 40 <= on.position < 60
 
 
+def test_sound_that_does_not_come_at_first_comes_by_itself(
+    stage: Stage, made: Made, context: BrowserContext
+) -> None:
+    context.route("**/*.m4a", lambda route: route.abort())
+    page = context.new_page()
+    page.goto(stage.page(made, "#t=45"))
+    expect(page.locator("#state")).to_have_text("Back in a moment", timeout=20_000)
+    context.unroute("**/*.m4a")
+    expect(page.locator("#state")).to_have_text("Replay", timeout=20_000)
+    page.locator("#play").click()
+    Visit(page).hears(TONES[2])
+
+
 # ---- what there is, and what there is not ------------------------------------------------------------------
 
 
