@@ -81,7 +81,7 @@ def _result(rooms: int, without: Kept, kept: Kept) -> report.Result:
         notes=(
             f"over {_FRAGMENT_SECONDS:.0f} s each, one after the other; memory is PSS; mono, 64k, on a disk",
             "an encoder waits until its parts are written into the spool, and no longer than 50 ms",
-            f"that is for {len(kept.waited)} parts, the rooms' beginnings and ends included",
+            f"it waited {len(kept.waited)} times, rooms' beginnings and ends included",
         ),
         targets=(
             report.at_most(f"CPU of {rooms} rooms that are kept, × the same not kept", _MOST_CPU, ratio),
