@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 from pipeline.pcm import Pcm
 
@@ -82,11 +82,18 @@ _PLAYER = """async ({ address, hls, channels }) => {
 
 
 class Player:
-    """An audio element in a page. `duration` in seconds is what it says."""
+    """An audio element in a page; `duration` is what it says, in seconds, `requests` all that was asked."""
 
-    def __init__(self, page: Page, duration: float, channels: int) -> None:
+    def __init__(self, page: Page, channels: int) -> None:
         self._page, self._channels = page, channels
-        self.duration = duration
+        self.duration = 0.0
+        self.requests: list[Request] = []
+        page.on("request", self._asked)
+
+    def open(self, address: str, *, hls: bool) -> None:
+        """Load it; returns when its length is known."""
+        given = {"address": address, "hls": hls, "channels": self._channels}
+        self.duration = self._page.evaluate(_PLAYER, given)
 
     def after_seek(self, second: float, samples: int) -> Pcm:
         """Shape (n, channels): at least so much, from the first sample on that is not zero."""
@@ -96,6 +103,9 @@ class Player:
         heard: Pcm = np.frombuffer(base64.b64decode(text), np.int16).reshape(-1, self._channels)
         return heard
 
+    def _asked(self, request: Request) -> None:
+        self.requests.append(request)
+
 
 @contextmanager
 def playing(browser: Browser, server: str, address: str, *, channels: int, hls: bool) -> Iterator[Player]:
@@ -104,7 +114,8 @@ def playing(browser: Browser, server: str, address: str, *, channels: int, hls: 
     try:
         page = context.new_page()
         page.goto(f"{server}/healthz")
-        given = {"address": address, "hls": hls, "channels": channels}
-        yield Player(page, page.evaluate(_PLAYER, given), channels)
+        player = Player(page, channels)
+        player.open(address, hls=hls)
+        yield player
     finally:
         context.close()
