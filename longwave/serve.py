@@ -33,6 +33,7 @@ from workers.http_origin import HttpOrigin
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
 from workers.publisher import Publisher
+from workers.storyteller import Storyteller
 from workers.take_clock import Clocks
 from workers.take_keeper import TakeKeeper
 from workers.take_store import TakeStore
@@ -150,10 +151,10 @@ async def _working(parties: _Parties) -> AsyncIterator[tuple[Ingest, Archive, li
 
 
 def _keeper(parties: _Parties) -> TakeKeeper:
+    store = TakeStore(parties.settings.data_dir / "takes")
     return TakeKeeper(
-        TakeStore(parties.settings.data_dir / "takes"),
-        Stories(parties.kept.objects),
-        parties.rooms,
+        store,
+        Storyteller(store, Stories(parties.kept.objects), parties.rooms),
         parties.metrics,
         remembered=lambda: not parties.here.degraded(),
     )

@@ -36,7 +36,7 @@ class Kept:
 async def opened_storage(settings: OriginSettings) -> AsyncIterator[Kept]:
     """The storage of the settings, closed in the end. Raises UsageError, StorageUnavailable."""
     objects = await asyncio.to_thread(settings.objects)
-    kept = Kept(objects, Pooled(), Pooled(threads=2))
+    kept = Kept(objects, Pooled(), Pooled(threads=4))
     try:
         yield kept
     finally:

@@ -67,10 +67,17 @@ class StorageSettings(BaseSettings):
         None, description="s3://bucket/prefix or file:///path; None: the data directory"
     )
     s3_endpoint: str | None = Field(None, description="URL of an S3 that is not Amazon's")
+    s3_public_endpoint: str | None = Field(
+        None, description="the same as listeners reach it, for replay_redirect=presign"
+    )
+    s3_path_style: bool | None = Field(
+        None, description="the bucket is in the path, not in the host's name; default: with an s3_endpoint"
+    )
+    s3_checksums: bool = Field(default=True, description="send and ask for SHA-256; some S3s refuse it")
     s3_region: str | None = Field(None, description="its region, where the AWS settings do not say it")
     s3_kms_key: str | None = Field(None, description="KMS key that objects are encrypted with")
 
-    @field_validator("storage", "s3_endpoint", "s3_region", "s3_kms_key")
+    @field_validator("storage", "s3_endpoint", "s3_public_endpoint", "s3_region", "s3_kms_key")
     @classmethod
     def _no_empty_text(cls, text: str | None) -> str | None:
         # As with secrets: `LONGWAVE_STORAGE=` means none.
@@ -83,7 +90,14 @@ class StorageSettings(BaseSettings):
 
     def objects(self) -> Objects:
         """The storage. Raises UsageError where it is no such URL, StorageUnavailable where it cannot work."""
-        options = S3Options(endpoint=self.s3_endpoint, region=self.s3_region, sse_kms_key=self.s3_kms_key)
+        options = S3Options(
+            endpoint=self.s3_endpoint,
+            public_endpoint=self.s3_public_endpoint,
+            region=self.s3_region,
+            path_style=self.s3_path_style,
+            sse_kms_key=self.s3_kms_key,
+            checksums=self.s3_checksums,
+        )
         return open_objects(self.storage, self.data_dir, options)
 
 

@@ -19,6 +19,7 @@ from workers.ingest import Ingest, IngestSettings
 from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryHub, MemoryTakeBus
 from workers.speaker import PcmSpeaker
+from workers.storyteller import Storyteller
 from workers.take_clock import Clocks
 from workers.take_keeper import TakeKeeper
 from workers.take_store import Reservation, TakeStore
@@ -50,9 +51,8 @@ class World:
         self.store = store or TakeStore(data / "takes")
         metrics = Metrics(self.registry)
         self.stories = Stories(DiskObjects(data))
-        self.keeper = TakeKeeper(
-            self.store, self.stories, self.rooms, metrics, linger=0.02, remembered=remembered
-        )
+        storyteller = Storyteller(self.store, self.stories, self.rooms)
+        self.keeper = TakeKeeper(self.store, storyteller, metrics, linger=0.02, remembered=remembered)
         clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000, block)
         options = IngestSettings("f", **settings)  # type: ignore[arg-type]
         self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)

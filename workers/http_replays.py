@@ -20,7 +20,7 @@ from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
 from storage.objects import Objects
 from storage.pooled import Pooled
-from workers.archive.kept import KeptTake, kept_take, listed, take_keys
+from workers.archive.kept import KeptTake, Listed, kept_take, listed, take_keys
 from workers.http_pcm import refuse_other_sites
 from workers.replay_answers import replay_of, row_of
 from workers.replay_edits import parse_edit
@@ -28,6 +28,8 @@ from workers.replay_edits import parse_edit
 _MAX_BODY: Final = 1024 * 1024
 _PAGE: Final = 100
 """Replays of one answer: each is read from the storage."""
+_AT_ONCE: Final = 4
+"""Of them that one answer reads at once: several hosts may ask."""
 _REPLAY: Final = "/rooms/{room}/replays/{take}"
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _LIVE_RETRY_SECONDS: Final = 10
@@ -86,7 +88,13 @@ class ReplayHandlers:
         keys = await self._pooled.call(take_keys, self._objects, room)
         wanted = [key for key in keys if (before is None or key.take < before) and not self._is_live(key)]
         page = wanted[:_PAGE]
-        found = await asyncio.gather(*(self._pooled.call(listed, self._objects, key) for key in page))
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(key: TakeKey) -> Listed | None:
+            async with turns:
+                return await self._pooled.call(listed, self._objects, key)
+
+        found = await asyncio.gather(*map(read, page))
         rows = [row_of(each) for each in found if each is not None]
         more = page[-1].take if len(wanted) > len(page) else None
         return json_line({"room": room, "replays": rows, "next": more}, headers=_NOT_KEPT)

@@ -23,14 +23,12 @@ from contracts.errors import StorageUnavailable
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
-from pipeline.mix.loudness import LoudnessBin, LoudnessMeter
-from storage.event_log import EventLog
-from storage.rooms import RoomRecord, RoomStore
-from storage.stories import Stories
-from storage.take_record import Ending, Loudness, take_record
+from pipeline.mix.loudness import LoudnessBin
 from workers.bus import BusHub
-from workers.guest_list import NO_ORDERS, HostOrders
-from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
+from workers.guest_list import HostOrders
+from workers.kept_take import KeptTake
+from workers.storyteller import Storyteller
+from workers.take_store import Reservation, StoredTake, TakeStore
 
 log = structlog.get_logger()
 
@@ -51,40 +49,8 @@ _LINGER_SECONDS: Final = 5.0
 _LAST_WORDS_SECONDS: Final = 2.0
 
 
-class _Kept:
-    """One take: what is on disk of it, and what should be."""
-
-    def __init__(self, key: TakeKey, header: TakeHeader, stored: Reservation | None) -> None:
-        self.key = key
-        self.header = header
-        self.file: TakeFile | None = None
-        self.wanted = stored or Reservation(1)
-        self.safe = self.wanted.reserved if stored else 0
-        self.safe_end = stored is not None and stored.ended
-        self.late_msn = -1
-        self.trouble: str | None = None
-        self.stored = stored is not None
-        self.events: list[TakeEvent] = []
-        self.event_log: EventLog | None = None
-        self.orders = self.safe_orders = NO_ORDERS
-        self.loudness: tuple[LoudnessBin, ...] = ()
-        self.safe_loudness: tuple[LoudnessBin, ...] = ()
-        self.told = False
-        self.news = asyncio.Event()
-        self.written = asyncio.Event()
-        self.done = False
-        self.closing = False
-        self.task: asyncio.Task[None]
-
-    def close(self) -> None:
-        """Give its files back."""
-        for file in (self.file, self.event_log):
-            if file is not None:
-                file.close()
-
-
 class TakeKeeper:
-    """The live takes of a process, kept in `store`; when they are over, `stories` gets what happened in them.
+    """The live takes of a process, kept in `store`; when they are over, `storyteller` tells what happened.
 
     A take that is published to its end is forgotten `linger` seconds later, and not while `remembered` says
     that origins have trouble with their disks: an origin that a crash robs of an end would wait for ever.
@@ -93,20 +59,18 @@ class TakeKeeper:
     def __init__(
         self,
         store: TakeStore,
-        stories: Stories,
-        rooms: RoomStore,
+        storyteller: Storyteller,
         metrics: Metrics,
         *,
         linger: float = _LINGER_SECONDS,
         remembered: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
-        self._stories = stories
-        self._rooms = rooms
+        self._storyteller = storyteller
         self._metrics = metrics
         self._linger = linger
         self._remembered = remembered
-        self._takes: dict[TakeKey, _Kept] = {}
+        self._takes: dict[TakeKey, KeptTake] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "take-store")
         # A storage may hang, and reservations do not wait for it.
         self._story_pool = ThreadPoolExecutor(_STORY_THREADS, "take-story")
@@ -125,7 +89,7 @@ class TakeKeeper:
 
     def keep(self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None) -> None:
         """Keep a take that begins now, or one that was `stored`."""
-        kept = self._takes[key] = _Kept(key, header, stored)
+        kept = self._takes[key] = KeptTake(key, header, stored)
         if stored is None:
             kept.news.set()
         kept.task = asyncio.create_task(self._follow(kept), name=f"keep {key.take}")
@@ -225,11 +189,11 @@ class TakeKeeper:
         elif key in self._takes:
             self._forget_later(key)
 
-    def _want(self, kept: _Kept, reservation: Reservation) -> None:
+    def _want(self, kept: KeptTake, reservation: Reservation) -> None:
         kept.wanted = reservation
         kept.news.set()
 
-    async def _follow(self, kept: _Kept) -> None:
+    async def _follow(self, kept: KeptTake) -> None:
         """One write at a time; what comes meanwhile is written as one, the newest."""
         while True:
             await kept.news.wait()
@@ -251,7 +215,7 @@ class TakeKeeper:
                 kept.close()
                 return
 
-    async def _write(self, kept: _Kept) -> None:
+    async def _write(self, kept: KeptTake) -> None:
         wanted = kept.wanted
         # A heartbeat need not survive the machine, only the process; a reservation and an end do.
         sync = wanted.reserved > kept.safe or wanted.ended
@@ -259,7 +223,7 @@ class TakeKeeper:
         kept.safe, kept.safe_end = wanted.reserved, wanted.ended
         kept.written.set()
 
-    async def _write_story(self, kept: _Kept) -> None:
+    async def _write_story(self, kept: KeptTake) -> None:
         """What has happened, what the host ordered, how loud it was; once the take is over, its story."""
         # Looked at first: before a take ends, all of it was told, but more may be told while the disk writes.
         over = kept.wanted.ended
@@ -276,16 +240,16 @@ class TakeKeeper:
             await self._in_thread(self._store.put_loudness, kept.key, loudness)
             kept.safe_loudness = loudness
         if over and not kept.told:
-            tell = partial(self._tell_story, kept, kept.wanted.heartbeat)
+            tell = partial(self._storyteller.tell, kept.key, kept.header, kept.wanted.heartbeat)
             await asyncio.get_running_loop().run_in_executor(self._story_pool, tell)
             kept.told = True
 
-    def _recovered(self, kept: _Kept) -> None:
+    def _recovered(self, kept: KeptTake) -> None:
         if kept.trouble is not None:
             log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
             kept.trouble = None
 
-    def _put(self, kept: _Kept, wanted: Reservation, sync: bool) -> None:  # noqa: FBT001 - through an executor
+    def _put(self, kept: KeptTake, wanted: Reservation, sync: bool) -> None:  # noqa: FBT001 - through an executor
         """In a thread, and in one at a time for each take."""
         if kept.file is not None:
             kept.file.write(wanted, sync=sync)
@@ -295,38 +259,25 @@ class TakeKeeper:
         else:
             kept.file = self._store.create(kept.key, kept.header, wanted)
 
-    def _append(self, kept: _Kept, events: tuple[TakeEvent, ...]) -> None:
+    def _append(self, kept: KeptTake, events: tuple[TakeEvent, ...]) -> None:
         if kept.event_log is None:
             kept.event_log = self._store.event_log(kept.key)
         kept.event_log.append(events)
 
-    def _tell_story(self, kept: _Kept, samples: int) -> None:
-        meter = LoudnessMeter(kept.header.settings.channels)
-        meter.resume(self._store.loudness(kept.key))
-        integrated = meter.integrated
-        room = self._rooms.get(kept.key.room) or RoomRecord()
-        ending = Ending(
-            None if integrated is None else Loudness(integrated),
-            room.title,
-            published=room.replays == "published",
-        )
-        events = self._store.events(kept.key)
-        self._stories.put(take_record(kept.key, kept.header, samples, events, ending))
-
-    def _remove(self, kept: _Kept) -> None:
+    def _remove(self, kept: KeptTake) -> None:
         self._store.forget(kept.key)
         kept.close()
 
     async def _in_thread(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
-    def _say(self, kept: _Kept, trouble: str) -> None:
+    def _say(self, kept: KeptTake, trouble: str) -> None:
         if kept.trouble is None:
             log.warning("a take cannot be stored", room=kept.key.room, take=kept.key.take, reason=trouble)
         kept.trouble = trouble
 
 
-async def _written(kept: _Kept, enough: Callable[[], bool]) -> None:
+async def _written(kept: KeptTake, enough: Callable[[], bool]) -> None:
     """Wait for the disk, a second at most."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_SECURE_SECONDS):

@@ -30,6 +30,7 @@ from workers.bus import TakeBus
 from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
+from workers.storyteller import Storyteller
 from workers.take_keeper import TakeKeeper
 from workers.take_store import Reservation, TakeFile, TakeStore
 
@@ -54,7 +55,8 @@ class Room:
         self.metrics = metrics
         self.hub = MemoryHub()
         self.rooms = rooms = RoomStore(data / "rooms")
-        keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
+        store = TakeStore(data / "takes")
+        keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(keys=KEYS))

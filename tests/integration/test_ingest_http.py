@@ -27,6 +27,7 @@ from workers.bus import TakeBus
 from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
+from workers.storyteller import Storyteller
 from workers.take_keeper import TakeKeeper
 from workers.take_store import TakeStore
 
@@ -41,7 +42,8 @@ class Server:
         metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
         rooms = RoomStore(data / "rooms")
-        keeper = TakeKeeper(TakeStore(data / "takes"), Stories(DiskObjects(data)), rooms, metrics)
+        store = TakeStore(data / "takes")
+        keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
         guard(app, TokenGate(token))

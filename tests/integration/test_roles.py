@@ -38,6 +38,7 @@ from workers.archive.finish import Finisher
 from workers.http_replays import ReplayHandlers
 from workers.ingest import Ingest, IngestSettings
 from workers.memory_bus import MemoryHub
+from workers.storyteller import Storyteller
 from workers.take_keeper import TakeKeeper
 from workers.take_store import TakeStore
 from workers.whip.http_whip import add_whip_routes
@@ -152,7 +153,8 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     metrics = Metrics(CollectorRegistry())
     rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
     objects, pooled = DiskObjects(data), Pooled()
-    keeper = TakeKeeper(TakeStore(data / "takes"), Stories(objects), rooms, metrics)
+    store = TakeStore(data / "takes")
+    keeper = TakeKeeper(store, Storyteller(store, Stories(objects), rooms), metrics)
     ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
     app = make_app(metrics, TokenGate(TOKEN, KEYS))
     hosts = ReplayHandlers(objects, pooled, Finisher(objects, metrics, clock=time.time))
