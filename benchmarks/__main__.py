@@ -28,6 +28,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.machine import describe
+from longwave.logs import configure_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ def main() -> None:
     given = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 130)
     _allow_many_sockets()
+    configure_logs("warning", "auto")
     machine = describe()
     for name, value in machine:
         console.print(f"[bold]{name}[/]: {value}", highlight=False)

@@ -116,7 +116,7 @@ def _crowd(side: Side, path: str, resource: Resource, seconds: int, connections:
     port, count, received = urlsplit(side.base).port or 0, 0, 0
     with contextlib.closing(Crowd(port, connections)) as crowd:
         for listener in range(connections):
-            crowd.ask(listener, path, gzip=resource.gzip, more=_more(resource, 0))
+            crowd.ask(listener, path, gzip=resource.gzip, more=own_lines(resource, 0))
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds:
             for arrival in crowd.arrivals(1.0):
@@ -124,14 +124,14 @@ def _crowd(side: Side, path: str, resource: Resource, seconds: int, connections:
                     raise RuntimeError(f"{side.base}{path}: {arrival.status}")
                 count += 1
                 received += arrival.length
-                crowd.ask(arrival.listener, path, gzip=resource.gzip, more=_more(resource, count))
+                crowd.ask(arrival.listener, path, gzip=resource.gzip, more=own_lines(resource, count))
         return Load(count, received, elapsed)
 
 
-def _more(resource: Resource, count: int) -> str:
+def own_lines(resource: Resource, count: int) -> str:
     """The header lines that only this request has."""
     if resource.ranges:
-        start = random.randrange(resource.ranges - RANGE)
+        start = random.randint(0, resource.ranges - RANGE)
         return f"Range: bytes={start}-{start + RANGE - 1}\r\n"
     return f"X-Request-Id: {count}\r\n" if resource.unlike else ""
 

@@ -28,7 +28,16 @@ from pipeline.pcm import Pcm
 from pipeline.replay.fragment_index import index_fragment
 from pipeline.replay.peaks import Peaks, measure
 from storage.documents import to_bytes
-from storage.names import FRAGMENT_SEGMENTS, INIT, STORY, fragment_name, fragment_of, open_name, take_object
+from storage.names import (
+    FRAGMENT_SEGMENTS,
+    INIT,
+    STORY,
+    entry_name,
+    fragment_name,
+    fragment_of,
+    open_name,
+    take_object,
+)
 from storage.objects import Objects
 from storage.take_record import Ending, Loudness, TakeRecord, take_record
 from workers.archive.finish import Finisher
@@ -91,7 +100,7 @@ def unfinish(objects: Objects, take: OfflineTake) -> None:
     header = TakeHeader(_EPOCH_US, take.settings, encoder_fingerprint())
     objects.put_new(open_name(take.key), to_bytes(header.to_json()))
     names = [info.name for info in objects.list(take_object(take.key, ""))]
-    objects.delete(name for name in names if not name.endswith(_STAYS))
+    objects.delete([entry_name(take.key), *(name for name in names if not name.endswith(_STAYS))])
 
 
 def published(objects: Objects, seconds: int = HOUR, *, encoded: int = HOUR) -> OfflineTake:

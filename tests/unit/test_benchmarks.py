@@ -1,12 +1,20 @@
 """The arithmetic and the text of the benchmarks, without measuring anything."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.journeys import arrived
 from benchmarks.latency import bucket_counts, bucket_percentile
+from benchmarks.load import RANGE, Resource, own_lines
+from benchmarks.offline_take import ROUND, published, unfinish
 from benchmarks.report import Result, at_least, at_most, markdown, not_measured, percentile
-from tests.audio import Beep
+from contracts.errors import NotFound
+from storage.disk_objects import DiskObjects
+from storage.names import take_object
+from tests.audio import RATE, Beep
 from tests.soak.running import total
+from workers.archive.verify import verify
 
 INFINITY = float("inf")
 
@@ -100,3 +108,21 @@ def test_a_run_is_written_as_markdown_with_its_targets_first() -> None:
         "\n"
         "- not measured: chromium is not here\n"
     )
+
+
+def test_a_take_that_is_said_again_is_whole_wherever_it_is_read(tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path)
+    take = published(objects, 2 * ROUND, encoded=ROUND)
+    checked = verify(objects, take.key)
+    assert checked.whole
+    assert (checked.samples, checked.lost) == (2 * ROUND * RATE, 0)
+    unfinish(objects, take)
+    with pytest.raises(NotFound):
+        verify(objects, take.key)
+    assert len([*objects.list(take_object(take.key, "64k/"))]) == 1 + checked.fragments
+
+
+def test_each_range_that_is_asked_for_lies_in_the_file() -> None:
+    resource = Resource("a file", "/", "", ranges=RANGE + 3)
+    asked = {own_lines(resource, count) for count in range(200)}
+    assert asked == {f"Range: bytes={start}-{start + RANGE - 1}\r\n" for start in range(3 + 1)}
