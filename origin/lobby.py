@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ Rooms = Mapping[str, Sequence[ReplayEntry]]
 _REPLAYS_OF_A_ROOM: Final = 3
 # A lobby is asked for every few seconds; rooms grow in number for ever.
 _QUIET_ROOMS: Final = 100
+# Who is live is not kept back by a storage that does not answer.
+_WAIT_SECONDS: Final = 1.0
 
 
 class LobbyHandlers:
@@ -50,9 +53,12 @@ class LobbyHandlers:
 
     async def _kept(self) -> Rooms:
         """What was kept of rooms; while the storage was never read, who is live is shown all the same."""
+        if self._replays is None:
+            return {}
         try:
-            return {} if self._replays is None else await self._replays.rooms()
-        except StorageUnavailable:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                return await self._replays.rooms()
+        except (StorageUnavailable, TimeoutError):
             return {}
 
     def _representation(self, kept: Rooms) -> Representation:

@@ -611,6 +611,16 @@ async def test_a_list_that_was_never_read_is_not_an_empty_one(objects: Watched) 
             await site.replays.listed()
 
 
+async def test_who_is_live_is_shown_though_the_storage_has_never_answered(objects: Watched) -> None:
+    objects.hold()
+    try:
+        async with serving(objects) as site:
+            live(site)
+            assert [room["live"] for room in await asyncio.wait_for(rooms(site), 15)] == [True]
+    finally:
+        objects.release()
+
+
 async def test_nobody_waits_long_for_a_list_that_is_known(objects: Watched) -> None:
     keep(objects, take("a", 1))
     async with serving(objects) as site:
