@@ -30,8 +30,9 @@ Rooms = Mapping[str, Sequence[ReplayEntry]]
 _REPLAYS_OF_A_ROOM: Final = 3
 # A lobby is asked for every few seconds; rooms grow in number for ever.
 _QUIET_ROOMS: Final = 100
-# Who is live is not kept back by a storage that does not answer.
-_WAIT_SECONDS: Final = 1.0
+# Who is live is not kept back by a storage that has never answered. One that once has is waited for for a
+# second, by the list itself, which then gives what it knew.
+_WAIT_SECONDS: Final = 2.0
 
 
 class LobbyHandlers:
