@@ -27,6 +27,7 @@ from storage.names import (
     fragment_name,
     take_object,
 )
+from storage.take_record import TakeRecord
 from tests.over_takes import KEY, SAMPLES, Memory, archive, everything, header
 from workers.archive.finish import Finisher
 from workers.archive.verify import Report, verify
@@ -115,9 +116,7 @@ def test_an_object_that_is_missing_is_named(objects: Memory, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in CHECKED if name not in {META, DERIVED}])
 @pytest.mark.parametrize("place", [8, -1])
 def test_a_bit_that_is_wrong_is_named(objects: Memory, name: str, place: int) -> None:
-    change(
-        objects, take_object(KEY, name), lambda data: flip(data, 4 if name.endswith("init.mp4") else place)
-    )
+    change(objects, take_object(KEY, name), lambda data: flip(data, place))
     assert named(verify(objects, KEY)) == {take_object(KEY, name)}
 
 
@@ -167,8 +166,21 @@ def test_gaps_that_are_not_what_is_lost_are_named(objects: Memory, how: str) -> 
 
 def test_a_story_that_was_changed_after_the_commit_is_seen(objects: Memory) -> None:
     told = json.loads(objects.read(take_object(KEY, STORY)).data)
-    objects.write(take_object(KEY, STORY), [to_bytes(told | {"samples": told["samples"] - 1})])
+    another = TakeRecord.from_json(told | {"samples": told["samples"] - 1})
+    objects.write(take_object(KEY, STORY), [to_bytes(another.to_json())])
     assert named(verify(objects, KEY)) == {take_object(KEY, RECORD)}
+
+
+@pytest.mark.parametrize("name", [RECORD, STORY])
+@pytest.mark.parametrize("member", ["started_at", "seconds"])
+def test_what_a_document_says_for_people_alone_is_checked_too(
+    objects: Memory, name: str, member: str
+) -> None:
+    full = take_object(KEY, name)
+    told = json.loads(objects.read(full).data)
+    assert member in told
+    objects.write(full, [to_bytes(told | {member: "2026-01-01T00:00:01.000Z"})])
+    assert named(verify(objects, KEY)) == {full}
 
 
 def test_files_made_for_another_version_of_the_meta_data_are_named(objects: Memory) -> None:

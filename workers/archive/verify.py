@@ -13,12 +13,13 @@ from typing import Final, TypeVar
 
 from contracts.errors import MalformedMedia, NotFound, ObjectDamaged
 from contracts.take import Rendition, TakeKey
-from pipeline.boxes import read_init
+from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from pipeline.replay.coverage import missing
 from pipeline.replay.fragment_index import FragmentIndex, index_fragment
 from storage.commit import FragmentRecord, TakeCommit
 from storage.derived import BLOCK, Derived, DerivedObject, Digester
+from storage.documents import to_bytes
 from storage.meta import TakeMeta
 from storage.names import (
     DERIVED,
@@ -28,12 +29,12 @@ from storage.names import (
     REPLAY_M4A,
     STORY,
     entry_name,
-    fragment_name,
     take_object,
 )
 from storage.objects import ObjectMissing, Objects
 from workers.archive.commit import union
 from workers.archive.derive import entry_of
+from workers.archive.joining import reason_of, unlisted
 from workers.archive.make import derived_names
 from workers.archive.reading import (
     Stored,
@@ -111,10 +112,12 @@ class _Verification:
         commit = self._document(RECORD, read_commit)
         if commit is None:
             return self._report(None)
+        self._check_form(RECORD, commit.to_json())
         self._check_story(commit)
         for rendition in commit.story.header.settings.renditions:
             self._check_rendition(commit, rendition)
         self._check_gaps(commit)
+        self._check_unlisted(commit)
         if commit.story.samples:
             self._check_derived(commit)
         return self._report(commit)
@@ -122,38 +125,45 @@ class _Verification:
     def _check_story(self, commit: TakeCommit) -> None:
         story = self._document(STORY, read_story)
         # None: it was finished without one.
-        if story is not None and story != commit.story:
-            self._problem(take_object(self._key, RECORD), f"tells another story than {STORY}")
+        if story is not None:
+            self._check_form(STORY, story.to_json())
+            if story != commit.story:
+                self._problem(take_object(self._key, RECORD), f"tells another story than {STORY}")
         spans = [gap.span for gap in commit.gaps]
         edges = [0, *(edge for span in spans for edge in span), commit.story.samples]
         if any(after < before for before, after in pairwise(edges)) or any(a == b for a, b in spans):
             self._problem(take_object(self._key, RECORD), "gaps: not in order, or not within the take")
 
+    def _check_form(self, name: str, told: dict[str, object]) -> None:
+        """Whether a document says just what was read of it: some of it is said for people alone."""
+        full = take_object(self._key, name)
+        found = content(self._objects, full)
+        if found is None or found.data != to_bytes(told):
+            self._problem(full, "some of it is not what was stored")
+
     def _check_rendition(self, commit: TakeCommit, rendition: Rendition) -> None:
         settings = commit.story.header.settings
-        self._check_init(take_object(self._key, f"{rendition.name}/{INIT}"), settings.channels)
+        self._check_init(
+            take_object(self._key, f"{rendition.name}/{INIT}"), init_segment(settings, rendition)
+        )
         records = commit.fragments.get(rendition.name, ())
         self._steps.expect(len(records))
         indexes = [self._index(rendition, record, Grid(settings.parts)) for record in records]
         self._indexes[rendition.name] = [index for index in indexes if index is not None]
 
-    def _check_init(self, name: str, channels: int) -> None:
-        try:
-            found = content(self._objects, name)
-            if found is None:
-                self._problem(name, "it is not there")
-                return
-            self._count(len(found.data))
-            init = read_init(found.data)
-        except (MalformedMedia, ObjectDamaged) as error:
-            self._problem(name, error.message.removeprefix(f"{name}: "))
-        else:
-            if init.channels != channels:
-                self._problem(name, f"{init.channels} channels, not {channels}")
+    def _check_init(self, name: str, right: bytes) -> None:
+        """No document has its digest: it follows from the take's settings."""
+        found = content(self._objects, name)
+        if found is None:
+            self._problem(name, "it is not there")
+            return
+        self._count(len(found.data))
+        if found.data != right:
+            self._problem(name, "not the header that follows from the take's settings")
 
     def _index(self, rendition: Rendition, record: FragmentRecord, grid: Grid) -> FragmentIndex | None:
         """A fragment's index; None, and a problem, where it is not what was stored."""
-        name = fragment_name(self._key, rendition.name, record.msn)
+        name = record.name(self._key, rendition.name)
         self._fragments += 1
         try:
             data = read_fragment(self._objects, self._key, rendition.name, record)
@@ -181,6 +191,13 @@ class _Verification:
                 self._problem(name, f"a gap from {start} to {stop}, but not all of it is lost")
             else:
                 self._problem(name, f"samples {start} to {stop} are lost, and it is not said")
+
+    def _check_unlisted(self, commit: TakeCommit) -> None:
+        """Whether there are fragments of which no document speaks: they came when the take was finished."""
+        told = {gap.why for gap in commit.gaps}
+        for name, _ in unlisted(self._objects, commit):
+            if reason_of(self._key, name) not in told:
+                self._problem(name, f"not in {RECORD}: it came too late")
 
     def _check_derived(self, commit: TakeCommit) -> None:
         meta = self._document(META, read_meta)
