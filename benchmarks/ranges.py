@@ -59,7 +59,7 @@ def run(*, quick: bool) -> report.Result:
     """An hour, which an origin has in memory, and four, which it has not; 50 and 200 readers."""
     if not programs.find("nginx"):
         return report.not_measured(NAME, TITLE, "nginx is not here (Debian: apt-get install nginx-light)")
-    rounds, seconds = (1, 2) if quick else (3, 2)
+    rounds, seconds = (1, 1) if quick else (3, 1)
     with TemporaryDirectory(prefix="longwave-bench-") as name:
         directory = Path(name)
         objects = DiskObjects(directory / "data")
