@@ -22,7 +22,7 @@ from contracts.ids import check_room
 from contracts.take import TakeKey
 from origin.cache_policy import Kind
 from origin.feed import FEED_TYPE, MAX_CHAPTERS, MAX_EPISODES, Episode, OnAir, Show, render_feed
-from origin.public import add_public
+from origin.public import add_stored
 from origin.representation import Representation, accepts_gzip, encode, represent
 from origin.respond import respond
 from origin.service import Origin
@@ -118,7 +118,7 @@ class FeedHandlers:
 
     def add_routes(self, app: web.Application) -> None:
         """The one."""
-        add_public(app, "/feeds/{room}.xml", self.feed)
+        add_stored(app, "/feeds/{room}.xml", self.feed)
 
     async def feed(self, request: web.Request) -> web.StreamResponse:
         """The feed, the same bytes until something in it changes."""

@@ -20,7 +20,7 @@ from contracts.metrics import Metrics
 from contracts.take import TakeKey
 from origin.attachment import file_name, inline
 from origin.cache_policy import Kind
-from origin.public import add_public
+from origin.public import add_public, add_stored
 from origin.replay import Replay
 from origin.replay_answer import Media, replay_fields
 from origin.replay_sender import STALL_SECONDS, Sender
@@ -68,14 +68,14 @@ class ReplayHandlers:
 
     def add_routes(self, app: web.Application) -> None:
         """To be added before the replay page: any `{take}.m4a` would fit its address."""
-        add_public(app, _FRAGMENT, self.fragment)
-        add_public(app, _INIT, self.init)
-        add_public(app, _PLAYLIST, self.playlist)
-        add_public(app, _MULTIVARIANT, self.multivariant)
-        add_public(app, _RECORD, self.record)
-        add_public(app, _CHAPTERS, self.chapters)
-        add_public(app, _PEAKS, self.peaks)
-        add_public(app, _FILE, self.file)
+        add_stored(app, _FRAGMENT, self.fragment)
+        add_stored(app, _INIT, self.init)
+        add_stored(app, _PLAYLIST, self.playlist)
+        add_stored(app, _MULTIVARIANT, self.multivariant)
+        add_stored(app, _RECORD, self.record)
+        add_stored(app, _CHAPTERS, self.chapters)
+        add_stored(app, _PEAKS, self.peaks)
+        add_stored(app, _FILE, self.file)
 
     # ---- media ------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from contracts.errors import StorageUnavailable
 from contracts.http import KIND
 from origin.cache_policy import CACHE_CONTROL, Kind
 from origin.representation import SERVER
@@ -30,6 +31,21 @@ def add_public(
     resource.add_route("GET", handler)
     resource.add_route("HEAD", handler)
     resource.add_route("OPTIONS", preflight)
+
+
+def add_stored(
+    app: web.Application, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> None:
+    """The same for what comes from a storage: where that lies, and what it said, is not for everybody."""
+
+    async def discreet(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except StorageUnavailable:
+            # `/readyz` says why. A disk is none of a listener's doing either: never 507.
+            raise StorageUnavailable("the storage gives no answer: try again in a moment") from None
+
+    add_public(app, path, discreet)
 
 
 async def preflight(request: web.Request) -> web.Response:

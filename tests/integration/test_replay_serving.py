@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.errors import DiskUnavailable, StorageUnavailable
 from contracts.take import TakeHeader, TakeKey
 from contracts.tokens import TokenGate
 from origin.pages import load_pages
@@ -427,6 +428,25 @@ async def test_while_the_storage_is_gone_listeners_are_told_to_come_back(objects
         objects.broken = False
         assert (await site.get(".m4a")).status == 200
         assert json.loads((await site.get("/readyz")).body)["degraded"] == []
+
+
+@pytest.mark.parametrize("kind", [StorageUnavailable, DiskUnavailable])
+async def test_listeners_do_not_learn_where_the_storage_is_and_what_it_said(
+    objects: Watched, kind: type[StorageUnavailable]
+) -> None:
+    keep(objects, Kept())
+
+    def fail(name: str, start: int) -> None:
+        raise kind(f"s3://a-bucket at http://10.0.0.7:9000: {name} from {start}")
+
+    objects.before_read = fail
+    async with serving(objects) as site:
+        for path in TYPES:
+            answer = await site.get(path)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert b"bucket" not in answer.body
+            assert b"storage" in answer.body
+        assert b"a-bucket" in (await site.get("/readyz")).body
 
 
 # ---- elsewhere ---------------------------------------------------------------------------------------------
