@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from contracts.errors import LongwaveError, UsageError
+from contracts.errors import DiskUnavailable, LongwaveError, UsageError
 
 if TYPE_CHECKING:
     from longwave.settings import StorageSettings
+
+# A file or a device that takes what is printed, and takes no more. A pipe that ends is typer's.
+_NO_OUTPUT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 app = typer.Typer(
     name="longwave",
@@ -232,6 +237,12 @@ def main() -> None:
         _complain(error, 2)
     except LongwaveError as error:
         _complain(error, 1)
+    except OSError as error:
+        if error.errno not in _NO_OUTPUT or error.filename is not None:
+            raise
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(DiskUnavailable(f"what was to be said could not be written: {error.strerror}"), 1)
 
 
 def _complain(error: LongwaveError, code: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -200,7 +199,8 @@ def _say(line: str) -> None:
 
 
 def _print_json(document: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    # Here, and not when Python ends: a full disk is to be an error of the command.
+    print(json.dumps(document, indent=2), flush=True)  # noqa: T201 - this is the command line
 
 
 @contextlib.contextmanager

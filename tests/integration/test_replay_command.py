@@ -403,3 +403,20 @@ def test_as_its_own_process_it_prints_nothing_but_what_was_asked_for(run: Shell)
         env=environment,
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{name_of(UNFINISHED)}: finished\n", "")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_list_that_a_full_disk_does_not_take_is_an_error_of_one_line(
+    run: Shell, form: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "longwave", "replay", "list", "--data-dir", str(run.data)]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*command, *form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "longwave: what was to be said could not be written: No space left on device\n"
