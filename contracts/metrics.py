@@ -141,7 +141,8 @@ class Metrics:
         )
         self.archive_uploads = Counter(
             "longwave_archive_uploads",
-            "Fragments handed to the storage: stored, same (it was there), conflict (other bytes were there)",
+            "Fragments handed to the storage: stored, same (it was there), beside (some of it was there), "
+            "conflict (other bytes were there)",
             ["outcome"],
             registry=registry,
         )

@@ -125,13 +125,14 @@ async def _working(parties: _Parties) -> AsyncIterator[tuple[Ingest, Archive, li
     others = [HttpOrigin(str(url), token=token) for url in settings.origin]
     origins: list[OriginClient] = [LocalOrigin(here), *others]
     publisher = Publisher(origins, metrics, window_segments=here.limits.window_segments)
-    archive = archive_of(settings, parties.kept, metrics, origins)
+    keeper = _keeper(parties)
+    archive = archive_of(settings, parties.kept, metrics, origins, keeper.keeps)
     archiver = archive.archiver
     pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads, archiver=archiver)
     ingest = Ingest(
         hub,
         parties.rooms,
-        _keeper(parties),
+        keeper,
         await _ingest_settings(settings),
         metrics,
         Clocks(block=_BLOCK),

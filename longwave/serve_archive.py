@@ -14,7 +14,7 @@ from workers.archive.orphans import Orphans
 from workers.http_replays import ReplayHandlers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
@@ -38,9 +38,16 @@ class Archive:
 
 
 def archive_of(
-    settings: ServeSettings, kept: Kept, metrics: Metrics, origins: Sequence[OriginClient]
+    settings: ServeSettings,
+    kept: Kept,
+    metrics: Metrics,
+    origins: Sequence[OriginClient],
+    kept_here: Callable[[TakeKey], bool],
 ) -> Archive:
-    """The archive of this process; what it did not encode itself it asks of `origins`."""
+    """The archive of this process; what it did not encode itself it asks of `origins`.
+
+    The story of what is `kept_here` is told by this process.
+    """
     finisher = Finisher(kept.objects, metrics, clock=time.time)
     archiver = Archiver(
         kept.objects,
@@ -48,6 +55,7 @@ def archive_of(
         settings.spool_mb * 2**20,
         metrics,
         finish=finisher.finish,
+        kept_here=kept_here,
         origins=origins,
     )
     return Archive(archiver, finisher)

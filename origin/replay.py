@@ -15,7 +15,7 @@ from storage.derived import BLOCK, Derived
 from storage.documents import from_bytes
 from storage.entry import ReplayEntry
 from storage.meta import Chapter, TakeMeta
-from storage.names import DERIVED, META, RECORD, entry_name, fragment_name, take_object
+from storage.names import DERIVED, META, RECORD, entry_name, take_object
 from storage.objects import ObjectMissing, Objects
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Replay:
         for found in self.commit.fragments.get(name, ()):
             if found.msn == msn:
                 # Read and checked as one: a rendition's 30 seconds are a few blocks at most.
-                where = fragment_name(self.key, name, msn)
+                where = found.name(self.key, name)
                 return Stored(where, found.size, found.sha256, (found.sha256,), max(1, found.size))
         raise NotFound("this replay has no such fragment")
 

@@ -4,6 +4,7 @@
      "gaps": [{"from", "to", "why"}],
      "fragments": {"64k": [{"msn", "bytes", "sha256"}]}}
 
+A fragment that was joined of what two workers had says `"joined": true`, and is named by its bytes.
 A take that has one is finished: all that will ever be archived of it is.
 """
 
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.take import TakeKey
+from storage.names import fragment_name, piece_name
 from storage.take_record import Span, TakeRecord
 
 
@@ -26,15 +29,26 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class FragmentRecord:
-    """One archived fragment: the segment that it begins with (or would), its size and its SHA-256 in hex."""
+    """One archived fragment: the segment that it begins with (or would), its size and its SHA-256 in hex.
+
+    `joined` says that it is not what was put first, and lies beside that.
+    """
 
     msn: int
     size: int
     sha256: str
+    joined: bool = False
+
+    def name(self, key: TakeKey, rendition: str) -> str:
+        """The object that it is."""
+        if self.joined:
+            return piece_name(key, rendition, self.msn, self.sha256)
+        return fragment_name(key, rendition, self.msn)
 
     def to_json(self) -> dict[str, object]:
-        """`{"msn", "bytes", "sha256"}`."""
-        return {"msn": self.msn, "bytes": self.size, "sha256": self.sha256}
+        """`{"msn", "bytes", "sha256"}`, and `"joined": true` where it is."""
+        told: dict[str, object] = {"msn": self.msn, "bytes": self.size, "sha256": self.sha256}
+        return {**told, "joined": True} if self.joined else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +65,7 @@ class TakeCommit:
             **self.story.to_json(),
             "gaps": [{"from": gap.span[0], "to": gap.span[1], "why": gap.why} for gap in self.gaps],
             "fragments": {
-                rendition: [
-                    {"msn": each.msn, "bytes": each.size, "sha256": each.sha256} for each in fragments
-                ]
+                rendition: [each.to_json() for each in fragments]
                 for rendition, fragments in self.fragments.items()
             },
         }
@@ -66,7 +78,12 @@ class TakeCommit:
             gaps=tuple(Gap((int(gap["from"]), int(gap["to"])), str(gap["why"])) for gap in obj["gaps"]),
             fragments={
                 str(rendition): tuple(
-                    FragmentRecord(int(each["msn"]), int(each["bytes"]), str(each["sha256"]))
+                    FragmentRecord(
+                        int(each["msn"]),
+                        int(each["bytes"]),
+                        str(each["sha256"]),
+                        joined=bool(each.get("joined", False)),
+                    )
                     for each in fragments
                 )
                 for rendition, fragments in obj["fragments"].items()

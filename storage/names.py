@@ -4,6 +4,7 @@ rooms/{room}/room.json                        the room, as its host wants it
 rooms/{room}/{take}/story.json                what happened, by the take's owner, at its end
 rooms/{room}/{take}/{rendition}/init.mp4      the CMAF header
 rooms/{room}/{take}/{rendition}/{msn}.mp4     a fragment: 15 segments from one divisible by 15 on
+rooms/{room}/{take}/{rendition}/{msn}-{sha256}.mp4  parts that it lacked, then the fragment joined of both
 rooms/{room}/{take}/take.json                 the commit mark: the story, gaps, digests of all fragments
 rooms/{room}/{take}/meta.json                 what a host may change, and the tombstone
 rooms/{room}/{take}/replay.m4a, replay.m3u8, chapters.json, peaks.json, {rendition}/replay.m3u8
@@ -23,6 +24,8 @@ from contracts.take import TakeKey
 
 FRAGMENT_SEGMENTS: Final = 15
 """Segments of an archived fragment, 30 s: one PUT per segment would cost as much as a year's keeping."""
+PIECE_DIGITS: Final = 16
+"""Of a SHA-256 in hex, in the name of a piece."""
 STORY: Final = "story.json"
 RECORD: Final = "take.json"
 META: Final = "meta.json"
@@ -60,6 +63,11 @@ def fragment_of(msn: int) -> int:
 def fragment_name(key: TakeKey, rendition: str, first_msn: int) -> str:
     """The fragment of a rendition that begins with `first_msn`, or would if that segment is missing."""
     return f"{take_prefix(key)}{rendition}/{first_msn}.mp4"
+
+
+def piece_name(key: TakeKey, rendition: str, first_msn: int, sha256: str) -> str:
+    """Where other bytes of a fragment lie beside those that came first: named by what they are."""
+    return f"{take_prefix(key)}{rendition}/{first_msn}-{sha256[:PIECE_DIGITS]}.mp4"
 
 
 def open_name(key: TakeKey) -> str:

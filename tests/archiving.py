@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from pipeline.grid import Grid
 from pipeline.segmenter import EncodedPart
 from storage.disk_objects import DiskObjects
 from storage.names import fragment_name
+from storage.objects import Content
 from tests.publishing import KEY, encoded
 from workers.archive.archiver import Archiver
+from workers.archive.commit import StoryMissing
 from workers.archive.fragment_file import scan
 from workers.archive.notes import ArchiveNotes
 from workers.archive.take_archive import TakeArchive
@@ -30,14 +33,26 @@ SILENT = np.empty((0, 1), np.int16)
 
 
 class Storage(DiskObjects):
-    """A real storage that is `down` when told so. `puts` are the names that were put, in order."""
+    """A real storage that is `down` when told so, and hangs until events are set.
+
+    `puts` are the names that were put, in order; `before_put` is called with each.
+    """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.down = False
         self.tries = 0
         self.puts: list[str] = []
+        self.reads = 0
         self.hang: threading.Event | None = None
+        self.unread: threading.Event | None = None
+        self.before_put: Callable[[str], None] = lambda _: None
+
+    def read(self, name: str, start: int = 0, stop: int | None = None, *, etag: str | None = None) -> Content:
+        self.reads += 1
+        if self.unread is not None:
+            self.unread.wait()
+        return super().read(name, start, stop, etag=etag)
 
     def put_new(self, name: str, data: bytes) -> bool:
         self.tries += 1
@@ -45,6 +60,7 @@ class Storage(DiskObjects):
             self.hang.wait()
         if self.down:
             raise StorageUnavailable("no answer")
+        self.before_put(name)
         new = super().put_new(name, data)
         if new:
             self.puts.append(name)
@@ -70,6 +86,10 @@ class Node:
         self.metrics = Metrics(CollectorRegistry())
         self.finished: list[tuple[TakeKey, ArchiveNotes]] = []
         self.refuse_to_finish: list[Exception] = []
+        self.asked = 0
+        self.untold = False
+        self.kept: set[TakeKey] = set()
+        self.later = 0.0
         self.spool = root / "spool"
         self.archiver = Archiver(
             storage,
@@ -79,9 +99,14 @@ class Node:
             finish=self._finish,
             origins=origins,
             patience=patience,
+            kept_here=lambda key: key in self.kept,
+            clock=lambda: time.monotonic() + self.later,
         )
 
-    def _finish(self, key: TakeKey, notes: ArchiveNotes) -> None:
+    def _finish(self, key: TakeKey, notes: ArchiveNotes, *, without_story: bool = False) -> None:
+        self.asked += 1
+        if self.untold and not without_story:
+            raise StoryMissing("nobody has told it")
         if self.refuse_to_finish:
             raise self.refuse_to_finish.pop(0)
         self.finished.append((key, notes))

@@ -107,9 +107,9 @@ async def _held(take: LongTake, header: TakeHeader) -> None:
     notes: list[ArchiveNotes] = []
     finisher = Finisher(objects, metrics, clock=time.time)
 
-    def finish(key: TakeKey, known: ArchiveNotes) -> None:
+    def finish(key: TakeKey, known: ArchiveNotes, *, without_story: bool = False) -> None:
         notes.append(known)
-        finisher.finish(key, known)
+        finisher.finish(key, known, without_story=without_story)
 
     spool = take.data_dir / "spool"
     archiver = Archiver(objects, spool, 2**28, metrics, finish=finish, patience=_BUSY_DISK_SECONDS)

@@ -83,6 +83,10 @@ class TakeKeeper:
                 return kept.trouble
         return None
 
+    def keeps(self, key: TakeKey) -> bool:
+        """Whether the take goes on here, or its story is still to be told."""
+        return key in self._takes
+
     async def stored(self) -> list[StoredTake]:
         """The takes that the last process left. Raises StorageUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)

@@ -7,19 +7,23 @@ import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.errors import ObjectDamaged, StorageUnavailable
 from contracts.position import Position
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from pipeline.replay.peaks import PIXEL
+from storage.commit import FragmentRecord, Gap, TakeCommit
 from storage.documents import to_bytes
 from storage.meta import TakeMeta
-from storage.names import META, RECORD, fragment_name, open_name, take_object
+from storage.names import META, RECORD, fragment_name, open_name, piece_name, take_object
+from storage.take_record import take_record
 from tests import takes
 from tests.archiving import SILENT, Node, Storage, archived, log_of, play, whole
 from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
@@ -37,7 +41,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No machine loses its power here, and nobody has time."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr("workers.archive.gathering._REFILL_SECONDS", 0.02)
-    for module in ("archiver", "gathering", "depositing", "take_archive", "uploads"):
+    for module in ("archiver", "gathering", "depositing", "ending", "uploads"):
         monkeypatch.setattr(f"workers.archive.{module}.Backoff", lambda first, longest: Backoff(0.02, 0.2))
 
 
@@ -211,6 +215,38 @@ async def test_one_upload_that_hangs_holds_up_neither_the_spool_nor_live_audio(
     await until(lambda: fragment_name(KEY, "64k", 0) in storage.puts)
 
 
+async def test_a_storage_that_gives_no_answer_is_said_to_after_half_a_minute(
+    node: Nodes, storage: Storage
+) -> None:
+    storage.hang = threading.Event()
+    here, log = node(), log_of(HEADER)
+    here.archiver.open(log)
+    await until(lambda: storage.tries > 0)
+    assert [here.archiver.degraded] == [None]
+    here.later = 31.0
+    assert here.archiver.degraded == "archive: the storage has not answered for 31 s"
+    storage.hang.set()
+    await until(lambda: here.archiver.degraded is None)
+
+
+async def test_a_damaged_meta_json_is_told_in_one_line_and_archiving_goes_on_when_it_is_mended(
+    node: Nodes, storage: Storage
+) -> None:
+    storage.write(take_object(KEY, META), [b"{"])
+    here, log = node(), log_of(HEADER)
+    with capture_logs() as lines:
+        play(here.archiver.open(log), log, encoded((0, 0), (15, 0)))
+        log.finish(FRAGMENT)
+        before = storage.reads
+        await until(lambda: storage.reads > before + 3)
+    told = [line for line in lines if line["log_level"] == "error"]
+    assert [line["event"] for line in told] == ["a take cannot be archived"]
+    assert take_object(KEY, META) in told[0]["reason"]
+    assert here.value("unexpected_errors_total", where="archive") == 0
+    storage.delete([take_object(KEY, META)])
+    await until(lambda: bool(here.finished))
+
+
 async def test_a_finish_that_fails_is_tried_again(node: Nodes) -> None:
     here, log = node(), log_of(HEADER)
     here.refuse_to_finish = [StorageUnavailable("away"), StorageUnavailable("away")]
@@ -232,13 +268,42 @@ async def test_a_take_that_is_damaged_in_the_storage_is_left_to_others(node: Nod
 
 
 async def test_other_bytes_that_are_stored_stay(node: Nodes, storage: Storage) -> None:
-    storage.put_new(fragment_name(KEY, "64k", 0), b"theirs")
+    theirs = b"".join(takes.part(GRID, *position, b"theirs") for position in every((0, 0), (15, 0)))
+    storage.put_new(fragment_name(KEY, "64k", 0), theirs)
     here, log = node(), log_of(HEADER)
     play(here.archiver.open(log), log, encoded((0, 0), (15, 0)))
     log.finish(FRAGMENT)
     await until(lambda: bool(here.finished))
-    assert storage.read(fragment_name(KEY, "64k", 0)).data == b"theirs"
+    assert storage.read(fragment_name(KEY, "64k", 0)).data == theirs
+    assert [info.name for info in storage.list(take_object(KEY, "64k/0"))] == [fragment_name(KEY, "64k", 0)]
     assert here.value("archive_uploads_total", outcome="conflict") == 1
+
+
+async def test_what_the_stored_fragment_lacks_is_put_beside_it_and_what_it_has_is_not_lost(
+    node: Nodes, storage: Storage
+) -> None:
+    theirs, ours = whole((0, 0), (7, 0)), whole((7, 0), (14, 0))
+    storage.put_new(fragment_name(KEY, "64k", 0), theirs)
+    here, log = node(), log_of(HEADER, 4)
+    play(here.archiver.open(log), log, encoded((4, 0), (14, 0)))
+    log.finish(FRAGMENT)
+    await until(lambda: bool(here.finished))
+    assert storage.read(fragment_name(KEY, "64k", 0)).data == theirs
+    piece = piece_name(KEY, "64k", 0, sha256(ours).hexdigest())
+    assert storage.read(piece).data == ours
+    assert here.value("archive_uploads_total", outcome="beside") == 1
+    span = GRID.start_sample(Position(14, 0)), FRAGMENT
+    assert [lost for lost, _ in here.finished[0][1].lost] == [span]
+
+
+async def test_what_nobody_can_read_does_not_stand_for_what_is_put(node: Nodes, storage: Storage) -> None:
+    storage.put_new(fragment_name(KEY, "64k", 0), b"damaged")
+    here, log = node(), log_of(HEADER)
+    play(here.archiver.open(log), log, encoded((0, 0), (15, 0)))
+    log.finish(FRAGMENT)
+    await until(lambda: bool(here.finished))
+    piece = piece_name(KEY, "64k", 0, sha256(whole((0, 0), (15, 0))).hexdigest())
+    assert storage.read(piece).data == whole((0, 0), (15, 0))
 
 
 # ---------------------------------------------------------------- the spool does not take it
@@ -462,6 +527,40 @@ async def test_a_take_that_is_not_live_any_more_is_stored_and_finished_too(
     await until(lambda: list(after.spool.iterdir()) == [])
 
 
+async def test_what_lies_in_the_spool_of_a_take_that_was_left_is_a_lag(node: Nodes, storage: Storage) -> None:
+    await left(node, storage, (16, 2))
+    storage.down = True
+    after = node(live=False)
+    await after.archiver.surveyed()
+    await until(lambda: after.value("archive_lag_seconds") == 2 * 30)
+    storage.down = False
+    await until(lambda: bool(after.finished))
+    assert after.value("archive_lag_seconds") == 0
+
+
+@pytest.mark.parametrize("header", [None, b"{\0"])
+async def test_a_spool_without_its_header_has_it_from_the_storage(
+    node: Nodes, storage: Storage, header: bytes | None
+) -> None:
+    before, log = node(), log_of(HEADER)
+    archive = before.archiver.open(log)
+    await until(lambda: storage.head(open_name(KEY)) is not None)
+    play(archive, log, encoded((0, 0), (14, 2)))
+    await before.archiver.stop(grace=0)
+    path = before.spool / KEY.room / KEY.take / "header.json"
+    path.unlink()
+    if header is not None:
+        path.write_bytes(header)
+    storage.unread = threading.Event()
+    after = node(live=False)
+    await after.archiver.surveyed()
+    assert after.archiver.working == {KEY}
+    storage.unread.set()
+    await until(lambda: bool(after.finished))
+    assert archived(storage, GRID, "64k", 0) == every((0, 0), (14, 2))
+    await until(lambda: list(after.spool.iterdir()) == [])
+
+
 async def test_an_empty_shell_in_the_spool_is_removed(node: Nodes, tmp_path: Path) -> None:
     shell = tmp_path / "here" / "spool" / KEY.room / KEY.take
     (shell / "64k").mkdir(parents=True)
@@ -534,6 +633,67 @@ async def test_to_a_take_that_somebody_finished_nothing_is_added(node: Nodes, st
     await until(lambda: bool(after.finished))
     assert storage.puts == []
     await until(lambda: list(after.spool.iterdir()) == [])
+
+
+async def test_what_is_put_while_somebody_finishes_the_take_is_taken_back_and_counted_as_lost(
+    node: Nodes, storage: Storage
+) -> None:
+    samples = GRID.stop_sample(Position(16, 1))
+    start = GRID.start_sample(Position(15, 0))
+    gap = Gap((start, samples), "not archived")
+    data = whole((0, 0), (15, 0))
+    record = FragmentRecord(0, len(data), sha256(data).hexdigest())
+    commit = TakeCommit(take_record(KEY, HEADER, samples, ()), (gap,), {"64k": (record,)})
+    await left(node, storage, (16, 2))
+
+    def crossed(name: str) -> None:
+        if name == fragment_name(KEY, "64k", 15):
+            storage.write(take_object(KEY, RECORD), [to_bytes(commit.to_json())])
+
+    storage.before_put = crossed
+    after = node(live=False)
+    await until(lambda: bool(after.finished))
+    assert storage.head(fragment_name(KEY, "64k", 0)) is not None
+    assert storage.head(fragment_name(KEY, "64k", 15)) is None
+    assert after.value("archive_lost_seconds_total") == pytest.approx((samples - start) / 48_000)
+    await until(lambda: list(after.spool.iterdir()) == [])
+
+
+async def test_a_take_that_was_left_is_finished_without_a_story_after_half_an_hour(
+    node: Nodes, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.archive.ending.STORY_SECONDS", 1_800.0)
+    await left(node, storage, (16, 2))
+    after = node(live=False)
+    after.untold, after.kept = True, {KEY}
+    await until(lambda: after.asked > 2)
+    after.later = 2_000.0
+    await until(lambda: after.asked > 5)
+    after.kept = set()
+    asked = after.asked
+    await until(lambda: after.asked > asked + 2)
+    after.later += 1_000.0
+    storage.write(take_object(KEY, "64k/30.mp4"), [b"of somebody who is at work"])
+    asked = after.asked
+    await until(lambda: after.asked > asked + 2)
+    after.later += 1_000.0
+    asked = after.asked
+    await until(lambda: after.asked > asked + 2)
+    assert after.finished == []
+    after.later += 1_000.0
+    await until(lambda: bool(after.finished))
+
+
+async def test_the_story_of_a_live_take_is_waited_for(node: Nodes, storage: Storage) -> None:
+    here, log = node(), log_of(HEADER)
+    here.untold = True
+    play(here.archiver.open(log), log, encoded((0, 0), (0, 2)))
+    log.finish(30_000)
+    await until(lambda: here.asked > 2)
+    here.later = 10_000.0
+    asked = here.asked
+    await until(lambda: here.asked > asked + 3)
+    assert here.finished == []
 
 
 async def test_a_take_that_is_over_may_be_kept_on_in_vain(node: Nodes, storage: Storage) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from contracts.errors import DiskUnavailable
+from contracts.errors import DiskUnavailable, LongwaveError, ObjectDamaged
+from workers.archive.reading import known_header
 from workers.archive.spool import PATIENCE, Spool
 from workers.archive.take_archive import TakeArchive
 from workers.archive.threads import Threads
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from contracts.metrics import Metrics
     from contracts.take import TakeHeader, TakeKey
     from storage.objects import Objects
-    from workers.archive.notes import ArchiveNotes
     from workers.archive.spool_take import SpoolTake
+    from workers.archive.tools import Finish
     from workers.origin_client import OriginClient
     from workers.parts_log import TakeLog
 
@@ -41,8 +42,9 @@ class Archiver:
     """Archives into `objects`, through a spool of at most `spool_bytes` in `spool_dir`.
 
     What this node did not encode is asked of `origins`. `finish` is called in a thread for each take that is
-    over and stored, and again while it raises a LongwaveError. `patience` is how many seconds an encoder
-    waits for the disk at most; `clock` is monotonic.
+    over and stored, and again while it raises a LongwaveError. `kept_here` says of a take that this process
+    is yet to tell its story. `patience` is how many seconds an encoder waits for the disk at most; `clock` is
+    monotonic.
     """
 
     def __init__(  # noqa: PLR0913 - what it stands on
@@ -52,7 +54,8 @@ class Archiver:
         spool_bytes: int,
         metrics: Metrics,
         *,
-        finish: Callable[[TakeKey, ArchiveNotes], None],
+        finish: Finish,
+        kept_here: Callable[[TakeKey], bool] = lambda _: False,
         origins: Sequence[OriginClient] = (),
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
@@ -61,17 +64,19 @@ class Archiver:
         self._tools = Tools(
             objects=objects,
             spool=self._spool,
-            uploads=Uploads(metrics),
+            uploads=Uploads(metrics, clock),
             windows=Windows(origins),
             files=Threads(_READERS, "spool-read"),
             finishing=Threads(_FINISHERS, "finish"),
             finish=finish,
+            kept_here=kept_here,
             metrics=metrics,
             clock=clock,
         )
         self._metrics = metrics
         self._archives: dict[TakeKey, TakeArchive] = {}
         self._tasks: dict[TakeKey, asyncio.Task[None]] = {}
+        self._unknown: dict[TakeKey, asyncio.Task[None]] = {}
         self._survey: asyncio.Task[None] | None = None
         metrics.archive_lag.set_function(
             lambda: max((each.lag for each in self._archives.values()), default=0)
@@ -82,13 +87,13 @@ class Archiver:
         """What is wrong, in a few words, or None."""
         if self._spool.degraded is not None:
             return self._spool.degraded
-        trouble = self._tools.uploads.trouble
+        trouble = self._tools.uploads.degraded
         return None if trouble is None else f"archive: {trouble}"
 
     @property
     def working(self) -> frozenset[TakeKey]:
         """The takes that are archived here, or will be: nobody else need look after them."""
-        return frozenset(self._archives)
+        return frozenset(self._archives) | self._unknown.keys()
 
     def start(self, live: Callable[[], Collection[TakeKey]] = tuple) -> None:
         """Start. What the last process left of takes that are not `live` is archived and finished too.
@@ -121,7 +126,11 @@ class Archiver:
                 await asyncio.gather(*saves, return_exceptions=True)
                 while any(archive.ended for archive in self._archives.values()):  # noqa: ASYNC110 - once
                     await asyncio.sleep(0.02)
-        tasks = [*self._tasks.values(), *([] if self._survey is None else [self._survey])]
+        tasks = [
+            *self._tasks.values(),
+            *self._unknown.values(),
+            *([] if self._survey is None else [self._survey]),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,11 +146,25 @@ class Archiver:
             room, take = spooled.key
             if spooled.key in live() or spooled.key in self._archives:
                 continue
-            if header is None:
-                log.error("nobody knows what take this was", spool=f"{room}/{take}")
-                continue
             log.info("the spool has a take that is not live", room=room, take=take)
-            self._follow(spooled.key, TakeArchive(self._tools, spooled, header))
+            if header is None:
+                self._unknown[spooled.key] = asyncio.create_task(self._identify(spooled))
+            else:
+                self._follow(spooled.key, TakeArchive(self._tools, spooled, header))
+
+    async def _identify(self, spooled: SpoolTake) -> None:
+        """Take over what lies in the spool without its header, which the storage has as well."""
+        key, uploads = spooled.key, self._tools.uploads
+        read = partial(known_header, self._tools.objects, key)
+        try:
+            header = await uploads.run(partial(uploads.in_thread, read))
+        except LongwaveError as error:
+            log.error("nobody knows what take this was", spool=f"{key.room}/{key.take}", reason=error.message)  # noqa: TRY400
+            return
+        finally:
+            del self._unknown[key]
+        if key not in self._archives:
+            self._follow(key, TakeArchive(self._tools, spooled, header))
 
     async def _left(self) -> list[tuple[SpoolTake, TakeHeader | None]]:
         backoff = Backoff(first=0.5, longest=15.0)
@@ -170,9 +193,14 @@ class Archiver:
         if before is not None:
             await asyncio.wait([before])
         backoff = Backoff(first=0.5, longest=30.0)
+        said = ""
         while True:
             try:
                 await archive.run()
+            except ObjectDamaged as error:
+                if error.message != said:
+                    log.error("a take cannot be archived", room=key.room, take=key.take, reason=error.message)  # noqa: TRY400
+                said = error.message
             except Exception:
                 self._metrics.unexpected_errors.labels("archive").inc()
                 log.exception("the archive of a take failed: it starts again", room=key.room, take=key.take)

@@ -7,36 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
-import structlog
-
-from contracts.errors import LongwaveError, MalformedMedia, ObjectDamaged
+from contracts.errors import LongwaveError
 from contracts.take import TakeHeader, TakeKey
 from pipeline.grid import FRAME, Grid, first_sample
 from pipeline.replay.coverage import missing
 from pipeline.replay.fragment_index import FragmentIndex, index_fragment
 from storage.commit import FragmentRecord, Gap, TakeCommit
 from storage.documents import to_bytes
-from storage.names import FRAGMENT_SEGMENTS, RECORD, fragment_name, take_object
+from storage.names import FRAGMENT_SEGMENTS, RECORD, take_object
 from storage.objects import Objects
 from storage.take_record import Span, TakeRecord, take_record
+from workers.archive.joining import Fragment, read_joined
 from workers.archive.notes import ArchiveNotes
 from workers.archive.reading import (
     Deleted,
-    content,
+    fragment_objects,
     read_commit,
     read_fragment,
     read_header,
     read_story,
     refuse_deleted,
-    stored_fragments,
 )
 from workers.archive.steps import Steps
-
-log = structlog.get_logger()
 
 Indexes = Mapping[str, Sequence[FragmentIndex]]
 """By rendition, in the order of time."""
@@ -128,34 +123,30 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 def _read(objects: Objects, key: TakeKey, header: TakeHeader, steps: Steps) -> dict[str, _Found]:
     there = {
-        rendition.name: stored_fragments(objects, key, rendition.name)
+        rendition.name: fragment_objects(objects, key, rendition.name)
         for rendition in header.settings.renditions
     }
     steps.expect(sum(map(len, there.values())))
     grid = Grid(header.settings.parts)
-    return {name: _read_rendition(objects, key, name, msns, grid, steps) for name, msns in there.items()}
+    found = {}
+    for rendition, names in there.items():
+        fragments = ((Fragment(key, rendition, msn, grid), each) for msn, each in names.items())
+        found[rendition] = _read_rendition(objects, fragments, steps)
+    return found
 
 
 def _read_rendition(
-    objects: Objects, key: TakeKey, rendition: str, msns: Sequence[int], grid: Grid, steps: Steps
+    objects: Objects, fragments: Iterable[tuple[Fragment, Sequence[str]]], steps: Steps
 ) -> _Found:
     records, indexes, damaged = [], [], []
-    for msn in msns:
-        name = fragment_name(key, rendition, msn)
-        try:
-            found = content(objects, name)
-            if found is None:
-                continue  # deleted meanwhile; the tombstone is looked for before anything is written
-            index = index_fragment(found.data, grid, msn)
-        except (MalformedMedia, ObjectDamaged) as error:  # S3 has checksums of its own
-            log.warning("an archived fragment cannot be read", object=name, reason=error.message)
-            span = first_sample(msn), first_sample(msn + FRAGMENT_SEGMENTS)
-            damaged.append((span, f"the archived fragment {rendition}/{msn}.mp4 is damaged"))
-            continue
-        finally:
-            steps.done()
-        records.append(FragmentRecord(msn, len(found.data), sha256(found.data).hexdigest()))
-        indexes.append(index)
+    for fragment, names in fragments:
+        found = read_joined(objects, fragment, names)
+        span = first_sample(fragment.first), first_sample(fragment.first + FRAGMENT_SEGMENTS)
+        damaged += [(span, why) for why in found.damaged]
+        if found.record is not None and found.index is not None:
+            records.append(found.record)
+            indexes.append(found.index)
+        steps.done()
     return _Found(tuple(records), tuple(indexes), tuple(damaged))
 
 

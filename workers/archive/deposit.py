@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from contracts.errors import LongwaveError, StorageUnavailable
+from contracts.errors import LongwaveError, MalformedMedia, ObjectDamaged, StorageUnavailable
 from pipeline.boxes.init import init_segment
+from pipeline.replay.fragment_index import index_fragment
 from storage.documents import to_bytes
-from storage.names import INIT, RECORD, fragment_name, open_name, take_object
-from workers.archive.reading import Deleted, content, refuse_deleted, stored_fragments
+from storage.names import INIT, RECORD, open_name, take_object
+from workers.archive.fragment_file import joined
+from workers.archive.reading import Deleted, content, read_commit, refuse_deleted, stored_fragments
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from contracts.position import Position
     from contracts.take import TakeHeader, TakeKey
     from storage.objects import Objects
+    from workers.archive.joining import Fragment
 
-Outcome = Literal["stored", "same", "conflict"]
+Outcome = Literal["stored", "same", "beside", "conflict"]
 
 
 class Finished(LongwaveError):
     """The take has its commit mark: all that will ever be archived of it is. Handled inside."""
+
+
+class Deposit(NamedTuple):
+    """What became of a fragment, and all parts of it that are stored now."""
+
+    outcome: Outcome
+    there: AbstractSet[Position]
 
 
 def open_take(objects: Objects, key: TakeKey, header: TakeHeader) -> set[tuple[str, int]]:
@@ -38,21 +52,56 @@ def open_take(objects: Objects, key: TakeKey, header: TakeHeader) -> set[tuple[s
     }
 
 
-def put_fragment(objects: Objects, key: TakeKey, rendition: str, first: int, data: bytes) -> Outcome:
-    """Put a fragment; where there is one, that stays. Raises Deleted, Finished and StorageUnavailable."""
-    name = fragment_name(key, rendition, first)
-    _refuse_over(objects, key)
-    if objects.put_new(name, data):
-        try:
-            refuse_deleted(objects, key)  # whoever deleted it meanwhile may not have seen this
-        except Deleted:
-            objects.delete([name])
-            raise
-        return "stored"
-    there = content(objects, name)
-    if there is None:
-        raise StorageUnavailable(f"{name}: it was there and is gone")
-    return "same" if there.data == data else "conflict"
+def put_fragment(objects: Objects, fragment: Fragment, parts: Mapping[Position, bytes]) -> Deposit:
+    """Put what there is of a fragment. What is stored stays; what that lacks is put beside it.
+
+    Raises Deleted, Finished and StorageUnavailable.
+    """
+    _refuse_over(objects, fragment.key)
+    data = joined(parts)
+    if objects.put_new(fragment.name, data):
+        _check_it_counts(objects, fragment, fragment.name)
+        return Deposit("stored", parts.keys())
+    theirs = _stored_parts(objects, fragment)
+    there = parts.keys() | theirs.keys()
+    missing = {position: parts[position] for position in parts.keys() - theirs.keys()}
+    if missing:
+        piece = joined(missing)
+        objects.put_new(fragment.piece(piece), piece)
+        _check_it_counts(objects, fragment, fragment.piece(piece))
+        return Deposit("beside", there)
+    if any(theirs[position] != part for position, part in parts.items()):
+        return Deposit("conflict", there)
+    _check_it_counts(objects, fragment, fragment.name)  # a try of ours may have put it
+    return Deposit("same", there)
+
+
+def _stored_parts(objects: Objects, fragment: Fragment) -> dict[Position, bytes]:
+    """What was put first; nothing where nobody can read it."""
+    try:
+        found = content(objects, fragment.name)
+        if found is None:
+            raise StorageUnavailable(f"{fragment.name}: it was there and is gone")
+        index = index_fragment(found.data, fragment.grid, fragment.first)
+    except (MalformedMedia, ObjectDamaged):
+        return {}
+    return {part.position: found.data[part.start : part.stop] for part in index.parts}
+
+
+def _check_it_counts(objects: Objects, fragment: Fragment, name: str) -> None:
+    """Take back what was put too late: whoever deleted or finished the take may not have seen it."""
+    try:
+        refuse_deleted(objects, fragment.key)
+    except Deleted:
+        objects.delete([name])
+        raise
+    commit = read_commit(objects, fragment.key)
+    if commit is None:
+        return
+    records = commit.fragments.get(fragment.rendition, ())
+    if name not in {record.name(fragment.key, fragment.rendition) for record in records}:
+        objects.delete([name])
+        raise Finished(f"{name}: finished without it, or it was joined with another")
 
 
 def _refuse_over(objects: Objects, key: TakeKey) -> None:

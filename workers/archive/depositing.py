@@ -12,7 +12,8 @@ from contracts.errors import DiskUnavailable, LongwaveError
 from pipeline.grid import SAMPLE_RATE
 from storage.names import FRAGMENT_SEGMENTS
 from workers.archive.deposit import open_take, put_fragment
-from workers.archive.fragment_file import joined, positions
+from workers.archive.fragment_file import positions
+from workers.archive.joining import Fragment
 from workers.archive.losses import Losses
 from workers.archive.sources import PATIENCE
 from workers.backoff import Backoff
@@ -98,13 +99,15 @@ class Depositing:
         if missing:
             parts |= await self._gathering.find(rendition, missing)
         if parts:
-            put = partial(put_fragment, tools.objects, take.key, rendition, first, joined(parts))
-            outcome = await tools.uploads.in_thread(put)
+            fragment = Fragment(take.key, rendition, first, take.grid)
+            put = partial(put_fragment, tools.objects, fragment, parts)
+            outcome, stored = await tools.uploads.in_thread(put)
             tools.metrics.archive_uploads.labels(outcome).inc()
             if outcome == "conflict":
                 self._logger.warning("another fragment is stored, and stays", rendition=rendition, msn=first)
+            missing = wanted - stored
         self._stored.add((rendition, first))
-        return wanted - parts.keys()
+        return missing
 
     async def _spooled(self, rendition: str, first: int) -> dict[Position, bytes]:
         """What the spool has of a fragment; nothing where its disk has failed for a while."""

@@ -24,6 +24,7 @@ from workers.archive.commit import Committed, StoryMissing, commit_take
 from workers.archive.delete import clear, delete_take
 from workers.archive.derive import derive_take
 from workers.archive.edit import Change, edit_meta, finished_take
+from workers.archive.joining import remove_pieces
 from workers.archive.make import Making
 from workers.archive.notes import ArchiveNotes
 from workers.archive.reading import Deleted, is_deleted
@@ -68,6 +69,7 @@ class Finisher:
                 log.warning("nothing was kept of a take", room=key.room, take=key.take)
                 self._objects.delete([open_name(key)])
                 return
+            remove_pieces(self._objects, made.commit)
             entry = self._derive(made, steps, notes)
             self._count("finished")
             if entry is not None:
@@ -82,6 +84,7 @@ class Finisher:
         """
         with self._turns.of(key), self._unless_deleted(key):
             commit = finished_take(self._objects, key)
+            remove_pieces(self._objects, commit)
             if again:
                 self._objects.delete([take_object(key, PEAKS)])
             self._derive(Committed(commit), Steps(progress), None, again=again)

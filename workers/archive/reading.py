@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 
-from contracts.errors import LongwaveError, ObjectDamaged
+from contracts.errors import LongwaveError, NotFound, ObjectDamaged
 from contracts.take import TakeHeader, TakeKey
 from storage.commit import FragmentRecord, TakeCommit
 from storage.derived import Derived
@@ -17,10 +18,10 @@ from storage.meta import TakeMeta
 from storage.names import (
     DERIVED,
     META,
+    PIECE_DIGITS,
     RECORD,
     STORY,
     entry_name,
-    fragment_name,
     fragment_of,
     open_name,
     take_object,
@@ -29,8 +30,8 @@ from storage.objects import Content, ObjectMissing, Objects
 from storage.take_record import TakeRecord
 
 T = TypeVar("T")
-_MAX_DIGITS: Final = 12
-"""Of a segment's number: 60,000 years of 2-second segments."""
+_FILE: Final = re.compile(rf"(0|[1-9][0-9]{{0,11}})(-[0-9a-f]{{{PIECE_DIGITS}}})?\.mp4")
+"""Twelve digits of a segment's number are 60,000 years of 2-second segments."""
 
 
 class Deleted(LongwaveError):
@@ -99,6 +100,17 @@ def read_header(objects: Objects, key: TakeKey) -> TakeHeader | None:
     return stored.value if stored else None
 
 
+def known_header(objects: Objects, key: TakeKey) -> TakeHeader:
+    """The header of a take, finished or not. Raises ObjectDamaged, and NotFound where nothing has it."""
+    header = read_header(objects, key)
+    if header is not None:
+        return header
+    story = read_story(objects, key)
+    if story is None:
+        raise NotFound(f"{key.room}/{key.take}: nothing of it is stored")
+    return story.header
+
+
 def read_meta(objects: Objects, key: TakeKey) -> Stored[TakeMeta] | None:
     """The host's word on a take, the tombstone too. Raises ObjectDamaged."""
     return _document(objects, take_object(key, META), TakeMeta.from_json)
@@ -128,14 +140,23 @@ def refuse_deleted(objects: Objects, key: TakeKey) -> None:
 
 def stored_fragments(objects: Objects, key: TakeKey, rendition: str) -> list[int]:
     """The first segments of the fragments that there are of a rendition, in order."""
+    return [*fragment_objects(objects, key, rendition)]
+
+
+def fragment_objects(objects: Objects, key: TakeKey, rendition: str) -> dict[int, list[str]]:
+    """The names of what there is of each fragment, by its first segment, in order; what was put first is."""
     prefix = take_object(key, f"{rendition}/")
-    names = (info.name.removeprefix(prefix) for info in objects.list(prefix))
-    return sorted(msn for name in names if (msn := _msn(name)) is not None)
+    found: dict[int, list[str]] = {}
+    for info in objects.list(prefix):
+        match = _FILE.fullmatch(info.name.removeprefix(prefix))
+        if match is not None and fragment_of(msn := int(match[1])) == msn:
+            found.setdefault(msn, []).append(info.name)
+    return {msn: sorted(found[msn], key=lambda name: (len(name), name)) for msn in sorted(found)}
 
 
 def read_fragment(objects: Objects, key: TakeKey, rendition: str, record: FragmentRecord) -> bytes:
     """A fragment of a finished take, checked. Raises ObjectDamaged, which names it."""
-    name = fragment_name(key, rendition, record.msn)
+    name = record.name(key, rendition)
     found = content(objects, name)
     if found is None:
         raise ObjectDamaged(f"{name}: it is not there")
@@ -144,15 +165,6 @@ def read_fragment(objects: Objects, key: TakeKey, rendition: str, record: Fragme
     if sha256(found.data).hexdigest() != record.sha256:
         raise ObjectDamaged(f"{name}: other bytes than were stored")
     return found.data
-
-
-def _msn(name: str) -> int | None:
-    """The segment of a fragment's name, `{msn}.mp4`; None for another name."""
-    text, dot, kind = name.partition(".")
-    if not dot or kind != "mp4" or not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS:
-        return None
-    msn = int(text)
-    return msn if str(msn) == text and fragment_of(msn) == msn else None
 
 
 def _check_key(name: str, story: TakeRecord, key: TakeKey) -> None:

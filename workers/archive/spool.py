@@ -133,10 +133,10 @@ class Spool:
                 with contextlib.suppress(BadRequest):
                     keys.append(TakeKey(check_room(path.parent.name), check_take(path.name)))
         takes = [self.take(key) for key in sorted(keys, key=lambda key: key.take)]
-        for take in takes:
-            if not take.fragments() and take.header() is None:
-                take.clear()  # what is left of one that was done with, or not begun, when a process died
-        return takes
+        shells = [take for take in takes if not take.fragments() and take.header() is None]
+        for shell in shells:
+            shell.clear()  # what is left of one that was done with, or not begun, when a process died
+        return [take for take in takes if take not in shells]
 
     # ---- what encoders and archivers do ------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from contracts.position import Position
 from contracts.take import TakeHeader
 from pipeline.grid import Grid
 from storage.files import disk_errors, read_if_there
-from storage.names import fragment_of
+from storage.names import FRAGMENT_SEGMENTS, fragment_of
 from workers.archive.fragment_file import Place, scan
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class SpoolTake:
         self._disk = disk
         self._lock = threading.RLock()
         self._header: TakeHeader | None = None
+        self._grid: Grid | None = None
         self._files: dict[tuple[str, int], _File] | None = None
 
     # ---- what is written ---------------------------------------------------------------------------------
@@ -69,6 +70,8 @@ class SpoolTake:
             self._look()
             if self._header is not None:
                 return
+            # What is there can be read from now on, also if the header cannot be written.
+            self._grid = Grid(header.settings.parts)
             aside, path = self._directory / f".{_HEADER}", self._directory / _HEADER
             with disk_errors(path):
                 self._directory.mkdir(parents=True, exist_ok=True)
@@ -136,6 +139,11 @@ class SpoolTake:
         with self._lock:
             return sorted(self._look(), key=lambda name: (name[1], name[0]))
 
+    @property
+    def segments(self) -> int:
+        """Of the fragments of which something is here. Waits neither for a lock nor for the disk."""
+        return FRAGMENT_SEGMENTS * len({first for _, first in tuple(self._files or ())})
+
     def positions(self, rendition: str, first: int) -> set[Position]:
         """The parts of a fragment that are here."""
         with self._lock:
@@ -180,6 +188,8 @@ class SpoolTake:
                     size = path.stat().st_size
                     files[path.parent.name, int(path.stem)] = _File(path, size, None)
         self._header = self._read_header()
+        if self._header is not None:
+            self._grid = Grid(self._header.settings.parts)
         self._disk.found(sum(file.size for file in files.values()))
         self._files = files
         return files
@@ -195,10 +205,9 @@ class SpoolTake:
     def _open(self, file: _File, first: int) -> dict[Position, Place]:
         """Where its parts lie. What an earlier process left is read, and cut behind the last whole part."""
         if file.places is None:
-            header = self._header
-            if header is None:
+            if self._grid is None:
                 return {}
-            found = scan(read_if_there(file.path) or b"", Grid(header.settings.parts), first)
+            found = scan(read_if_there(file.path) or b"", self._grid, first)
             if found.size < file.size:
                 log.warning("a file in the spool is cut at its last whole part", path=str(file.path))
                 with disk_errors(file.path):

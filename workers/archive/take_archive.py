@@ -7,22 +7,20 @@ into the storage and waits for that as long as it takes, which the first one nev
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from contracts.errors import LongwaveError, ObjectDamaged
 from pipeline.grid import SAMPLE_RATE, SEGMENT, Grid
 from workers.archive.deposit import Finished
 from workers.archive.depositing import Depositing
+from workers.archive.ending import Ending
 from workers.archive.gathering import Gathering
 from workers.archive.notes import ArchiveNotes
 from workers.archive.peak_record import PeakRecord
 from workers.archive.reading import Deleted
 from workers.archive.sources import LeftSource, LiveSource
 from workers.archive.tools import Subject, Tools
-from workers.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +49,7 @@ class TakeArchive:
         self._peaks = PeakRecord()
         self._gathering = Gathering(tools, self._take)
         self._depositing = Depositing(tools, self._take, self._gathering)
+        self._ending = Ending(tools, self._take, left=take_log is None)
         self._over = False
         self._logger = log.bind(room=spooled.key.room, take=spooled.key.take)
 
@@ -78,9 +77,9 @@ class TakeArchive:
 
     @property
     def lag(self) -> float:
-        """Seconds that were encoded and are not in the storage."""
+        """Seconds that were encoded and are not in the storage; of a take that was left: in the spool."""
         if self.take_log is None:
-            return 0.0
+            return self._take.spooled.segments * SEGMENT / SAMPLE_RATE
         return max(0, self.take_log.next.msn - self._depositing.reached) * SEGMENT / SAMPLE_RATE
 
     @property
@@ -97,7 +96,7 @@ class TakeArchive:
         except Deleted:
             self._logger.warning("a take was deleted: what the spool has of it is dropped")
         except Finished:
-            await self._say_what_is_late()
+            await self._ending.say_what_is_late()
             await self._finish()
         else:
             await self._finish()
@@ -127,25 +126,7 @@ class TakeArchive:
     async def _finish(self) -> None:
         self._peaks.finish()
         notes = await self._tools.files.run(self._notes)
-        finish = partial(self._tools.finish, self._take.key, notes)
-        backoff = Backoff(first=0.25, longest=15.0)
-        while True:
-            try:
-                await self._tools.finishing.run(finish)
-            except ObjectDamaged as error:
-                # Whatever is read again is the same. All of the take is stored, and its mark stands there.
-                self._logger.error("a take cannot be finished", reason=error.message)  # noqa: TRY400 - in one line
-                return
-            except LongwaveError as error:
-                self._logger.info("a take cannot be finished yet", reason=error.message)
-            else:
-                return
-            await asyncio.sleep(backoff.next())
+        await self._ending.finish(notes)
 
     def _notes(self) -> ArchiveNotes:
         return ArchiveNotes(self._depositing.lost(), self._peaks.peaks(self._take.spooled.peaks()))
-
-    async def _say_what_is_late(self) -> None:
-        late = await self._tools.files.run(self._take.spooled.fragments)
-        if late:
-            self._logger.error("a take was finished by somebody without what is in the spool", late=late)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from workers.archive.windows import Windows
 
 
+class Finish(Protocol):
+    """Finishes a take, as `Finisher.finish` does."""
+
+    def __call__(self, key: TakeKey, notes: ArchiveNotes, /, *, without_story: bool = False) -> None:
+        """Blocks. Raises a LongwaveError where it is to be tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """`files` are threads for reading the spool, `finishing` those for `finish`. `clock` is monotonic."""
+    """`files` are threads for reading the spool, `finishing` those for `finish`. `clock` is monotonic.
+
+    `kept_here` says of a take whether its owner in this process has yet to tell what happened in it.
+    """
 
     objects: Objects
     spool: Spool
@@ -31,7 +41,8 @@ class Tools:
     windows: Windows
     files: Threads
     finishing: Threads
-    finish: Callable[[TakeKey, ArchiveNotes], None]
+    finish: Finish
+    kept_here: Callable[[TakeKey], bool]
     metrics: Metrics
     clock: Callable[[], float]
 
