@@ -27,6 +27,7 @@ const LIVE_MS = 8000;
 const WHY_MS = 2000;
 // Where everybody is let in, as on one's own machine, any token is a host's.
 const ANY_TOKEN = "host";
+const FEED_COPIED = "Copied: paste it into a podcast app";
 
 const $ = (id) => document.getElementById(id);
 const [room, take] = location.pathname.split("/").slice(2).map(decodeURIComponent);
@@ -248,7 +249,14 @@ function deleted() {
   become("deleted");
 }
 
+$("room").href = `/listen/${encodeURIComponent(room)}`;
 $("feed").href = `/feeds/${encodeURIComponent(room)}.xml`;
+// A feed is for apps: a listener who presses gets its address, not XML in place of the player.
+$("feed").addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  offerLink($("link"), $("said"), replay?.roomTitle || room, { path: $("feed").pathname, done: FEED_COPIED });
+});
 $("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title));
 $("share-here").addEventListener("click", () => {
   const { position } = sound;

@@ -237,6 +237,12 @@ def test_a_shared_moment_is_where_it_was_shared(stage: Stage, made: Made, contex
     on.page.get_by_role("button", name="Share this replay").click()
     expect(on.page.locator("#said")).to_have_text("Link copied")
     assert on.page.evaluate("navigator.clipboard.readText()") == stage.page(made)
+    # A feed is for apps: its address, and the player stays.
+    on.page.get_by_role("link", name="Podcast feed").click()
+    expect(on.page.locator("#said")).to_have_text("Copied: paste it into a podcast app")
+    feed = on.page.evaluate("navigator.clipboard.readText()")
+    assert feed == stage.page(made).partition("/replay/")[0] + "/feeds/evening.xml"
+    expect(on.page.get_by_role("link", name="The room")).to_have_attribute("href", "/listen/evening")
 
 
 def test_sound_that_breaks_goes_on_where_it_was(stage: Stage, made: Made, context: BrowserContext) -> None:
@@ -489,7 +495,7 @@ def test_every_control_has_a_name_and_its_place_in_the_order(
     stage: Stage, made: Made, context: BrowserContext
 ) -> None:
     on = visit(context, stage.page(made, f"#token={SECRET}"))
-    assert focus_order(on.page, 4)[:2] == ["Longwave", "All rooms"]
+    assert focus_order(on.page, 4)[:3] == ["Longwave", "The room", "All rooms"]
     on.page.get_by_role("slider", name="Position").focus()
     order = focus_order(on.page, 14)
     assert [name.replace("\n", " ") for name in order[1:]] == [
