@@ -23,6 +23,8 @@ FORMATS: Final[Mapping[str, Mapping[str, str]]] = {
     ".flac": {"format": "flac", "acodec": "flac", "sample_fmt": "s16"},
 }
 """What ffmpeg is told, by the suffix of what is to be made."""
+# What only MP4 knows: elsewhere they would be comments that tell nobody anything. Empty is left out.
+_MP4_ONLY: Final = ("major_brand", "minor_version", "compatible_brands", "media_type", "podcast")
 # The lines that `-progress` writes; between them stand ffmpeg's complaints.
 _PROGRESS_LINE: Final = re.compile(r"([a-z0-9_]+)=(.*)")
 _COMPLAINTS: Final = 3
@@ -50,7 +52,8 @@ def convert(source: Path, out: Path, suffix: str, samples: int, progress: Callab
 def _command(source: Path, out: Path, suffix: str, samples: int) -> ffmpeg.nodes.OutputStream:
     # `file:` because a name may begin as an address does, or with a dash.
     sound = ffmpeg.input(f"file:{source}").audio.filter("atrim", end_sample=samples)
-    made = ffmpeg.output(sound, f"file:{out}", map_metadata=0, map_chapters=0, **FORMATS[suffix])
+    without = {f"metadata:g:{index}": f"{name}=" for index, name in enumerate(_MP4_ONLY)}
+    made = ffmpeg.output(sound, f"file:{out}", map_metadata=0, map_chapters=0, **without, **FORMATS[suffix])
     quiet = ("-nostdin", "-loglevel", "error", "-nostats", "-progress", "pipe:2")
     return made.global_args(*quiet).overwrite_output()
 

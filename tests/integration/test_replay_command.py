@@ -268,6 +268,7 @@ def test_other_formats_have_the_sound_and_the_words(
     )
     tags = {name.lower(): value for name, value in probe["format"]["tags"].items()}
     assert (tags["title"], tags["artist"]) == ("Friday, 1 January 2026", "Ada")
+    assert not {"major_brand", "compatible_brands", "media_type", "podcast"} & {*tags}
     if suffix == ".mp3":
         told = [
             (round(float(each["start_time"]) * RATE), each["tags"]["title"]) for each in probe["chapters"]
