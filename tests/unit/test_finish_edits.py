@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
-from contracts.errors import EditConflict, NotFound, StillLive, StorageUnavailable
+from contracts.errors import DiskUnavailable, EditConflict, NotFound, StillLive, StorageUnavailable
 from contracts.take import TakeKey
 from storage.documents import to_bytes
 from storage.entry import ReplayEntry
@@ -22,7 +23,7 @@ from storage.names import (
     open_name,
     take_object,
 )
-from storage.objects import Objects
+from storage.objects import ObjectInfo, Objects
 from tests.over_takes import KEY, Memory, Watched, archive, everything, header
 from workers.archive.finish import Finisher
 from workers.archive.verify import verify
@@ -217,3 +218,20 @@ def test_a_take_whose_meta_json_is_damaged_can_be_deleted(objects: Memory) -> No
     objects.write(take_object(KEY, META), [b"?"])
     finisher(objects).delete(KEY)
     assert meta(objects).deleted_at is not None
+
+
+class Full(Memory):
+    """A disk without room for anything, as long as the m4a takes it."""
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> ObjectInfo:
+        if self.head(take_object(KEY, REPLAY_M4A)) is not None:
+            raise DiskUnavailable(f"{name}: the disk is full")
+        return super().write(name, chunks)
+
+
+def test_on_a_disk_that_is_full_a_take_can_be_deleted_to_make_room(objects: Memory) -> None:
+    full = Full({name: (objects.read(name).data, objects.read(name).info) for name in everything(objects)})
+    finisher(full).delete(KEY)
+    assert set(everything(full)) == {take_object(KEY, META), deleted_name(KEY)}
+    with pytest.raises(NotFound):
+        finisher(full).delete(KEY)

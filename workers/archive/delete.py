@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.errors import EditConflict, NotFound, ObjectDamaged
+from contracts.errors import DiskUnavailable, EditConflict, NotFound, ObjectDamaged
 from contracts.take import TakeKey
 from storage.documents import from_bytes, to_bytes
 from storage.meta import TakeMeta
-from storage.names import META, deleted_name, entry_name, open_name, take_object, take_prefix
+from storage.names import (
+    META,
+    REPLAY_M4A,
+    deleted_name,
+    entry_name,
+    open_name,
+    take_object,
+    take_prefix,
+)
 from storage.objects import ObjectChanged, Objects
 from workers.archive.reading import content
 
@@ -27,8 +35,12 @@ def delete_take(objects: Objects, key: TakeKey, deleted_at: str) -> None:
     """
     if not _anything(objects, key):
         raise NotFound(f"{key.room}/{key.take}: no such replay")
-    objects.put_new(deleted_name(key), to_bytes({"room": key.room, "take": key.take}))
-    _bury(objects, key, deleted_at)
+    try:
+        _mark(objects, key, deleted_at)
+    except DiskUnavailable:
+        # A full disk has no room for a tombstone either. The largest object gives way: others make it.
+        objects.delete([take_object(key, REPLAY_M4A)])
+        _mark(objects, key, deleted_at)
     clear(objects, key)
 
 
@@ -55,6 +67,11 @@ def _anything(objects: Objects, key: TakeKey) -> bool:
         return True
     meta = content(objects, take_object(key, META))
     return bool(_all_but_meta(objects, key)) or (meta is not None and not _buried(key, meta.data))
+
+
+def _mark(objects: Objects, key: TakeKey, deleted_at: str) -> None:
+    objects.put_new(deleted_name(key), to_bytes({"room": key.room, "take": key.take}))
+    _bury(objects, key, deleted_at)
 
 
 def _bury(objects: Objects, key: TakeKey, deleted_at: str) -> None:
