@@ -38,6 +38,7 @@ const people = new People($("people"), bindHost(api, $));
 
 let room = readRoom(id, {});
 let answer = "unknown";
+let lastTake = null;
 let refusal = "";
 let onAirSince = null;
 let connection = null;
@@ -138,6 +139,10 @@ function showRoom() {
   const me = speaking.facts.connected ? $("name").value : null;
   people.show(room.speakers, { me, quiet: microphone.muted, host });
   $("host").hidden = !host || room.take === null;
+  // Also where nothing is published by itself: this tab has the host's token.
+  lastTake = room.take ?? lastTake;
+  $("kept").hidden = !host || room.take !== null || lastTake === null;
+  if (lastTake !== null) $("replay").href = `/replay/${encodeURIComponent(id)}/${lastTake}`;
 }
 
 /** Ten times a second: what moves. */

@@ -139,11 +139,14 @@ def test_a_take_that_the_host_ends_is_not_begun_anew_by_those_who_were_in_it(
             guest.wait_for_state("ended")
         ann.page.wait_for_timeout(2000)
         assert shared_server.get("/rooms/ended").status == 404, "another take was begun"
+        recorded = ann.page.get_by_role("link", name="What was recorded")
+        expect(recorded).to_have_attribute("href", f"/replay/ended/{first}")
         ben.page.get_by_role("button", name="Go on air again").click()
         ben.wait_until(
             lambda knows: knows["state"] == "onair" and knows["take"] not in {None, first}, "in a new take"
         )
         assert ann.knows["state"] == "ended"
+        expect(recorded).to_be_hidden()
 
 
 def test_the_later_window_of_one_person_takes_over_and_the_earlier_says_so(
