@@ -30,9 +30,9 @@ export function day(milliseconds, timeZone) {
 // Below this, seconds matter to how long something is.
 const BRIEF = 300;
 
-/** How long something is, as people say it: 101 → "1 min 41 s", 754 → "13 min", 3720 → "1 h 2 min", 7200 → "2 h" */
+/** How long something is, as people say it: 101.8 → "1 min 41 s", 754 → "13 min", 3720 → "1 h 2 min", 7200 → "2 h" */
 export function lasting(seconds) {
-  if (seconds < BRIEF) return spoken(Math.max(1, Math.round(seconds)));
+  if (seconds < BRIEF) return spoken(Math.max(1, seconds)); // whole ones, as clocks beside it have
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const [h, m] = [Math.floor(minutes / 60), minutes % 60];
