@@ -18,7 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.take import TakeKey
-from storage.names import DERIVED, INIT, RECORD, REPLAY_M4A, entry_name, fragment_name, open_name, take_object
+from storage.names import (
+    DERIVED,
+    INIT,
+    RECORD,
+    REPLAY_M4A,
+    entry_name,
+    fragment_name,
+    open_name,
+    piece_name,
+    take_object,
+)
 from storage.objects import Objects
 from tests.audio import RATE, best_lag
 from tests.mp4_walk import Mp4
@@ -105,11 +115,17 @@ def _archived(objects: Objects, key: TakeKey, rendition: str, commit: Mapping[st
     """The parts by their first frame, from exactly the fragments that the take says it has."""
     records = commit["fragments"][rendition]
     prefix = take_object(key, f"{rendition}/")
-    there = {info.name for info in objects.list(prefix) if info.name[len(prefix) :].split(".")[0].isdigit()}
-    assert there == {fragment_name(key, rendition, record["msn"]) for record in records}
+    there = {info.name for info in objects.list(prefix) if info.name[len(prefix)].isdigit()}
+    names = [
+        piece_name(key, rendition, record["msn"], record["sha256"])
+        if record.get("joined")
+        else fragment_name(key, rendition, record["msn"])
+        for record in records
+    ]
+    assert there == {*names}
     parts: dict[int, _Part] = {}
-    for record in records:
-        data = objects.read(fragment_name(key, rendition, record["msn"])).data
+    for name, record in zip(names, records, strict=True):
+        data = objects.read(name).data
         assert (len(data), sha256(data).hexdigest()) == (record["bytes"], record["sha256"])
         for first_frame, part in _parts_in(data):
             assert record["msn"] <= first_frame * FRAME // 96_000 < record["msn"] + 15
