@@ -16,6 +16,8 @@ MAX_SPEAKER_NAME: Final = 64
 MAX_TITLE: Final = 1024
 # Persian and Indic spelling and composed emoji need them, although they print nothing.
 _JOINERS: Final = re.compile("[\u200c\u200d]")
+# Not printable, says Python; but French has a narrow one before a colon, Japanese a wide one between words.
+_SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 
 
 def check_room(text: str) -> str:
@@ -55,8 +57,8 @@ def check_title(text: str) -> str:
 
 
 def _printable(text: str) -> bool:
-    """No control characters, line ends or halves of surrogate pairs; more than spaces."""
-    visible = _JOINERS.sub("", text)
+    """No control characters, line ends or halves of surrogate pairs; more than spaces, of any width."""
+    visible = _SPACES.sub(" ", _JOINERS.sub("", text))
     return bool(visible.strip()) and visible.isprintable()
 
 

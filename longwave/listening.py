@@ -7,6 +7,9 @@ import errno
 import fcntl
 import os
 import signal
+import sys
+import threading
+import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +32,8 @@ log = structlog.get_logger()
 _BACKLOG: Final = 4096
 # What the requests in hand get to finish when the server is told to stop.
 _SHUTDOWN_SECONDS: Final = 2.0
+# What threads get to finish when everything else is done.
+_HUNG_SECONDS: Final = 1.0
 
 
 @asynccontextmanager
@@ -119,6 +124,23 @@ async def stopped(background: Iterable[asyncio.Task[None]]) -> None:
     for task in done - {told}:
         log.error("a task that runs for ever is over", task=task.get_name(), exc_info=_reason(task))
         raise RoleFailed(f"an error of ours ended '{task.get_name()}': see the log; start Longwave again")
+
+
+def leave() -> None:
+    """End a process that is done; nobody waits for threads that a storage or a disk holds.
+
+    Python would wait for them, for as long as the last try of each takes.
+    """
+    deadline = time.monotonic() + _HUNG_SECONDS
+    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    for each in others:
+        if not each.daemon:
+            each.join(max(0.0, deadline - time.monotonic()))
+    if any(each.is_alive() and not each.daemon for each in others):
+        log.warning("the storage or the disk hangs: it is not waited for")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class RoleFailed(LongwaveError):

@@ -17,7 +17,7 @@ from contracts.access import Grant
 from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.tokens import OwnToken, TokenGate
 from longwave.heap import share_one_arena
-from longwave.listening import data_directory, listening, stopped
+from longwave.listening import data_directory, leave, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
@@ -68,6 +68,7 @@ def run_serve(settings: ServeSettings) -> None:
     share_one_arena()
     with data_directory(settings.data_dir):
         uvloop.run(_run(settings))
+        leave()
 
 
 async def _run(settings: ServeSettings) -> None:

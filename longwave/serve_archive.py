@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from storage.pooled import Pooled
 from workers.archive.archiver import Archiver
 from workers.archive.finish import Finisher
 from workers.archive.orphans import Orphans
@@ -71,19 +72,21 @@ async def sweeping(
         return key in archive.archiver.working or any(bus.key == key for bus in hub.live())
 
     orphans = Orphans(kept.objects, archive.finisher, kept_here, shared=shared)
-    task = asyncio.create_task(_sweep(archive.archiver, orphans), name="orphans")
+    pooled = Pooled(threads=1)
+    task = asyncio.create_task(_sweep(archive.archiver, orphans, pooled), name="orphans")
     try:
         yield task
     finally:
+        pooled.close()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _sweep(archiver: Archiver, orphans: Orphans) -> None:
+async def _sweep(archiver: Archiver, orphans: Orphans, pooled: Pooled) -> None:
     # What lies in the spool is not finished without it.
     await archiver.surveyed()
     while True:
-        await asyncio.to_thread(orphans.sweep, time.time())
+        await pooled.call(orphans.sweep, time.time())
         await asyncio.sleep(_SWEEP_SECONDS)
 
 

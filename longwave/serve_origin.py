@@ -19,7 +19,7 @@ from contracts.errors import DiskUnavailable
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
-from longwave.listening import data_directory, listening, stopped
+from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
 from longwave.serve_replays import feeds_of, opened_storage, replays_of
 from origin.app import add_routes, sweep_for_ever
@@ -43,6 +43,7 @@ def run_origin(settings: OriginSettings) -> None:
     configure_logs(settings.log_level, settings.log_format)
     with data_directory(settings.data_dir):
         uvloop.run(_run(settings))
+        leave()
 
 
 async def _run(settings: OriginSettings) -> None:

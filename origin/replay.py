@@ -79,6 +79,8 @@ def load_replay(objects: Objects, key: TakeKey, entry: bytes) -> tuple[Replay, i
         raise NotFound("this replay was deleted")
     commit, record = _read(objects, key, RECORD, TakeCommit.from_json)
     derived, derived_bytes = _read(objects, key, DERIVED, _derived)
+    if sha256(record).hexdigest() != derived.record:
+        raise ObjectDamaged(f"{take_object(key, RECORD)}: not what was stored")
     replay = Replay(read_entry, commit, meta, derived, record)
     return replay, len(entry) + len(meta_bytes) + len(record) + len(derived_bytes)
 

@@ -1,6 +1,7 @@
 """`derived.json`: what was made from a finished take, and the digests by which each answer is checked.
 
-    {"meta": sha256, "objects": {"replay.m4a": {"bytes", "sha256", "blocks": [sha256, …]}, …}}
+    {"meta": sha256, "record": sha256,
+     "objects": {"replay.m4a": {"bytes", "sha256", "blocks": [sha256, …]}, …}}
 
 `blocks` are the digests of every `BLOCK` bytes: who serves a range reads the blocks that hold it and checks
 them, so that bytes of an older version, or damaged ones, are never mixed into an answer.
@@ -33,15 +34,20 @@ class DerivedObject:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Everything that was made from one version of `meta.json`: `meta` is the SHA-256 of its bytes."""
+    """Everything that was made from one version of `meta.json`: `meta` is the SHA-256 of its bytes.
+
+    `record` is that of `take.json`, which has nobody else to vouch for it.
+    """
 
     meta: str
+    record: str
     objects: Mapping[str, DerivedObject]
 
     def to_json(self) -> dict[str, object]:
         """The file's form."""
         return {
             "meta": self.meta,
+            "record": self.record,
             "objects": {
                 name: {"bytes": each.size, "sha256": each.sha256, "blocks": [*each.blocks]}
                 for name, each in self.objects.items()
@@ -53,6 +59,7 @@ class Derived:
         """From the file's form. Raises KeyError, TypeError or ValueError on nonsense."""
         return cls(
             meta=str(obj["meta"]),
+            record=str(obj["record"]),
             objects={
                 str(name): DerivedObject(
                     int(each["bytes"]), str(each["sha256"]), tuple(str(block) for block in each["blocks"])

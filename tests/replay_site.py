@@ -104,7 +104,8 @@ class Kept:
 
     def derived(self) -> Derived:
         meta = hashlib.sha256(to_bytes(self.meta.to_json())).hexdigest()
-        return Derived(meta, {name: digested(data) for name, data in self.made.items()})
+        record = hashlib.sha256(to_bytes(self.commit().to_json())).hexdigest()
+        return Derived(meta, record, {name: digested(data) for name, data in self.made.items()})
 
     def entry(self) -> ReplayEntry:
         derived = hashlib.sha256(to_bytes(self.derived().to_json())).hexdigest()

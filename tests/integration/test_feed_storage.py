@@ -46,7 +46,9 @@ def keep(objects: DiskObjects, key: TakeKey, meta: TakeMeta) -> None:
     """A replay of ten minutes as a finisher leaves it, without its media."""
     samples = 600 * SECOND
     story = TakeRecord(key, header(), samples, (), (), None, ())
-    derived = to_bytes(Derived(hashlib.sha256(to_bytes(meta.to_json())).hexdigest(), {}).to_json())
+    record = to_bytes(TakeCommit(story, (), {}).to_json())
+    of_meta, of_record = (hashlib.sha256(data).hexdigest() for data in (to_bytes(meta.to_json()), record))
+    derived = to_bytes(Derived(of_meta, of_record, {}).to_json())
     title, chapters = meta.shown_title(story), len(meta.shown_chapters(story))
     entry = ReplayEntry(
         key=key,
@@ -60,7 +62,7 @@ def keep(objects: DiskObjects, key: TakeKey, meta: TakeMeta) -> None:
         sha256="a" * 64,
         derived=hashlib.sha256(derived).hexdigest(),
     )
-    objects.write(take_object(key, RECORD), [to_bytes(TakeCommit(story, (), {}).to_json())])
+    objects.write(take_object(key, RECORD), [record])
     objects.write(take_object(key, META), [to_bytes(meta.to_json())])
     objects.write(take_object(key, DERIVED), [derived])
     objects.write(entry_name(key), [to_bytes(entry.to_json())])

@@ -23,7 +23,7 @@ from storage.open import open_objects
 from storage.s3_options import S3Options
 from tests import programs
 from tests.audio import RATE, beeps, find_beeps
-from tests.faulty_proxy import FaultyProxy
+from tests.faulty_proxy import Fault, FaultyProxy
 from tests.s3_server import CREDENTIALS, s3_server
 from tests.server import Server
 
@@ -271,3 +271,16 @@ def test_a_bucket_that_is_away_at_the_start_is_filled_when_it_comes(tmp_path: Pa
             Server.wait_for(lambda: is_there(server, take), 50)
             assert_beeps(decoded(f"{server.url}/replay/{ROOM}/{take}.m4a"))
             Server.wait_for(lambda: server.get("/readyz").json["degraded"] == [], 30)
+
+
+def test_a_server_stops_while_its_storage_hangs(tmp_path: Path) -> None:
+    bucket = s3_server().new_bucket()
+    with FaultyProxy(s3_server().port) as proxy:
+        env = {"LONGWAVE_STORAGE": f"s3://{bucket}", "LONGWAVE_S3_ENDPOINT": proxy.url, **CREDENTIALS}
+        proxy.add(Fault.HANG, times=1000)
+        with Server(tmp_path / "data", env=env) as server:
+            assert server.request("PUT", f"/pcm/{ROOM}", bytes(2 * 48_000)).status == 200
+            Server.wait_for(lambda: len(proxy.requests) > 1)
+            # Which waits for less than three tries of a storage that hangs.
+            assert server.stop() == 0
+        proxy.clear()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts import errors, ids
 from contracts.errors import BadRequest, LongwaveError, OutOfOrder, http_status
 from contracts.http import json_line
+from contracts.ids import check_title
 from contracts.position import Position
 from contracts.take import (
     Rendition,
@@ -172,3 +173,14 @@ def test_an_error_may_name_what_is_no_text() -> None:
     answer = json_line({"error": "not known here: \udcff"}, 400)
     assert answer.body == b'{"error": "not known here: \\udcff"}\n'
     assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize("title", ["Budget\u202f: suite", "Prix\u00a0: 3\u00a0€", "東京\u3000夜話"])
+def test_titles_may_have_the_spaces_of_their_languages(title: str) -> None:
+    assert check_title(title) == title
+
+
+@pytest.mark.parametrize("title", ["\u3000", "\u00a0\u202f", "a\u2028b", "a\u2029b", "a\u0085b"])
+def test_a_title_is_more_than_spaces_and_has_one_line(title: str) -> None:
+    with pytest.raises(BadRequest):
+        check_title(title)

@@ -82,7 +82,7 @@ def put_derived(objects: Memory, name: str, data: bytes) -> None:
     digester = Digester()
     digester.add(data)
     told: dict[str, DerivedObject] = {**derived.objects, name: digester.done()}
-    document = to_bytes(Derived(derived.meta, told).to_json())
+    document = to_bytes(Derived(derived.meta, derived.record, told).to_json())
     objects.write(take_object(KEY, DERIVED), [document])
     entry = json.loads(objects.read(entry_name(KEY)).data)
     m4a = told[REPLAY_M4A]

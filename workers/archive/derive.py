@@ -136,7 +136,8 @@ def _derive(
             raise Superseded(f"{key.room}/{key.take}: somebody else is further")
 
     made = making.make(meta.value, old, guarded)
-    derived = Derived(meta.digest, made)
+    record = sha256(to_bytes(making.commit.to_json())).hexdigest()
+    derived = Derived(meta.digest, record, made)
     objects.replace(take_object(key, DERIVED), to_bytes(derived.to_json()), etag)
 
 

@@ -86,7 +86,7 @@ def _carry_over(objects: Objects, key: TakeKey, before: Stored[TakeMeta], after:
         return
     if meta is None or meta.value != after:
         return
-    new = Derived(meta.digest, derived.value.objects)
+    new = Derived(meta.digest, derived.value.record, derived.value.objects)
     try:
         objects.replace(take_object(key, DERIVED), to_bytes(new.to_json()), derived.etag)
     except ObjectChanged:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -207,6 +208,8 @@ class _Verification:
         if derived.value is None:
             self._problem(take_object(self._key, DERIVED), "not what was stored")
             return
+        if derived.value.record != sha256(to_bytes(commit.to_json())).hexdigest():
+            self._problem(take_object(self._key, RECORD), f"not the one that {DERIVED} was made from")
         if derived.value.meta != meta.digest:
             self._problem(take_object(self._key, DERIVED), f"of another {META} than there is")
         for name in derived_names(commit.story.header.settings) - derived.value.objects.keys():
