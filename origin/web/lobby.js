@@ -1,6 +1,6 @@
 // The lobby: which rooms are live, and what there is to be heard again; kept up to date while somebody looks at it.
 
-import { lasting, day } from "./replay_words.js";
+import { day, dayAndTime, lasting } from "./replay_words.js";
 import { listRooms, replaysOf } from "./rooms.js";
 import { spell } from "./words.js";
 
@@ -62,9 +62,11 @@ function liveCard({ room, title, listen, started_at: startedAt }, now) {
   };
 }
 
-function replayCard({ title, roomTitle, started_at: startedAt, seconds, page }) {
-  // A title that the server made says the room and the day already.
-  const about = [roomTitle, day(Date.parse(startedAt))].filter((text) => !title.includes(text));
+function replayCard({ title, roomTitle, started_at: startedAt, seconds, page }, _, all) {
+  // A title that the server made says the room and the day already, but not which of that day's it is.
+  const twin = all.some((other) => other.title === title && other.page !== page);
+  const when = (twin ? dayAndTime : day)(Date.parse(startedAt));
+  const about = [roomTitle, when].filter((text) => !title.includes(text));
   const length = lasting(seconds).replaceAll(" ", "\u00a0"); // stays on one line
   return { id: page, href: page, title, about: [...about, length].join(" · ") };
 }

@@ -465,6 +465,18 @@ def test_the_lobby_lists_replays_newest_first(stage: Stage, made: Made, context:
     page.wait_for_url(stage.page(made))
 
 
+def test_replays_of_one_day_are_told_apart_by_their_time(
+    stage: Stage, made: Made, context: BrowserContext
+) -> None:
+    twin = Made(made.sound, 60, take="20260703T180000Z-twin22")
+    stage.show(made, twin, Made(made.sound, 60, room="single", room_title="Single"))
+    page = context.new_page()
+    page.goto(stage.url)
+    cards = page.locator("#replays li")
+    expect(cards.filter(has_text="Evening").filter(has_text="3 July 2026 at 19:00 · 1 min")).to_have_count(2)
+    expect(cards.filter(has_text="Single")).not_to_contain_text("19:00")
+
+
 def test_a_room_that_is_silent_leads_to_its_last_replay(
     stage: Stage, made: Made, context: BrowserContext
 ) -> None:
