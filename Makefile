@@ -17,8 +17,9 @@ HOST ?= $(or $(LONGWAVE_HOST),127.0.0.1)
 DATA_DIR ?= $(or $(LONGWAVE_DATA_DIR),data)
 OPTIONS ?=
 PYTEST ?=
-# Most of a round is waiting for real time: two of them cost little more than one.
-SIDE_BY_SIDE = -n 2 --dist loadgroup
+# Most of a round is waiting for real time: two of them cost little more than one. Files stay whole: their tests
+# share servers and takes.
+SIDE_BY_SIDE = -n 2 --dist loadfile
 BENCH ?=
 
 VENV = .venv

@@ -1,9 +1,6 @@
 """What every test may rely on: `@pytest.mark.needs("ffmpeg")` skips by name where a program is missing.
 
 A skip is never quiet: each is listed by test and program at the end. With ``CI=true`` it is a failure.
-
-Where tests run side by side (`pytest -n 2 --dist loadgroup`), those of a file stay together, and of all that
-open a browser only one runs at a time.
 """
 
 import os
@@ -23,12 +20,6 @@ _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("longwave-ci" if _IN_CI else "longwave")
 
 _NEEDS = "needs"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        group = "browser" if "/e2e/" in item.path.as_posix() else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -54,4 +45,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("NOT TESTED: programs are missing", sep="!", yellow=True, bold=True)
     for test, missing in skipped:
-        terminalreporter.line(f"{test.split('@')[0]}: needs {', '.join(missing)}", yellow=True)
+        terminalreporter.line(f"{test}: needs {', '.join(missing)}", yellow=True)

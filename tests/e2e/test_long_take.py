@@ -1,4 +1,4 @@
-"""Ten minutes of speech as a replay, served by `longwave serve`: heard whole, and from any second on."""
+"""Minutes of speech as a replay, served by `longwave serve`: heard whole, and from any second on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.long_take_players import hear_all, seek_chromium, seek_ffmpeg, seek_m
 from tests.server import Server
 
 # Not a whole number of frames, parts, segments or fragments.
-MINUTES = {1: 610 * RATE + 333, 2: 61 * RATE + 77}
+LENGTHS = {1: 190 * RATE + 333, 2: 61 * RATE + 77}
 RENDITIONS = {1: ("64k", "32k"), 2: ("64k", "128k")}
 BEST = {1: "64k", 2: "128k"}
 
@@ -40,7 +40,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     data_dir = tmp_path_factory.mktemp("long") / "data"
     # In a thread: playwright has an event loop in this one.
     with ThreadPoolExecutor(1) as thread:
-        source = long_speech(MINUTES[channels], channels)
+        source = long_speech(LENGTHS[channels], channels)
         take = thread.submit(hold, data_dir, source, RENDITIONS[channels]).result()
     with Server(data_dir) as server:
         yield Served(take, server.url, BEST[channels])
