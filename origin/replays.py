@@ -94,8 +94,9 @@ class Replays:
         self._clock = clock
         self._list = ReplayList(objects, pooled, fresh_seconds, clock)
         self._known: Weighed[TakeKey, _Known] = Weighed(_KEPT_BYTES)
-        self._once: Collapse[TakeKey, _Known] = Collapse()
+        self._once: Collapse[tuple[TakeKey, int], _Known] = Collapse()
         self._trouble: str | None = None
+        self._changes = 0
 
     # ---- finding ----------------------------------------------------------------------------------------
 
@@ -108,7 +109,8 @@ class Replays:
         take_prefix(key)
         known = self._known.get(key)
         if known is None or known.until <= self._clock():
-            known = await self._once.run(key, lambda: self._watched(self._look(key)))
+            # Who asks after a change does not wait for what was asked before it.
+            known = await self._once.run((key, self._changes), lambda: self._watched(self._look(key)))
         return self._found(key, known)
 
     async def newer(self, replay: Replay, error: ObjectDamaged) -> Replay:
@@ -127,6 +129,7 @@ class Replays:
 
     def forget(self, key: TakeKey) -> None:
         """Something of this take has changed: it is read again when it is asked for next."""
+        self._changes += 1
         self._known.drop(key)
         self._list.expire()
 
@@ -181,14 +184,15 @@ class Replays:
 
     async def _look(self, key: TakeKey) -> _Known:
         """Read what there is now, and keep it."""
-        until = self._clock() + self._fresh_seconds
+        until, changes = self._clock() + self._fresh_seconds, self._changes
         entry = await self._pooled.call(_read_if_there, self._objects, entry_name(key))
         if entry is None:
             absent = await self._pooled.call(_why_absent, self._objects, key)
             known, weight = _Known(until, absent=absent), _NOTHING_BYTES
         else:
             known, weight = await self._load(key, entry, until)
-        self._known.put(key, known, weight)
+        if changes == self._changes:  # else it may be what was there before
+            self._known.put(key, known, weight)
         return known
 
     async def _load(self, key: TakeKey, entry: bytes, until: float) -> tuple[_Known, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -401,6 +402,29 @@ async def test_a_crowd_that_asks_for_nothing_reads_a_storage_once(objects: Watch
         assert (await site.get(".m4a")).status == 404
         site.replays.forget(KEY)
         assert (await site.get(".m4a")).status == 200
+
+
+async def test_what_was_read_before_a_change_is_forgotten_with_it(objects: Watched) -> None:
+    kept = keep(objects, Kept())
+    reached, go_on = threading.Event(), threading.Event()
+
+    def pause(name: str, _: int) -> None:
+        if name == take_object(KEY, DERIVED) and not reached.is_set():
+            reached.set()
+            assert go_on.wait(30)
+
+    async with serving(objects, fresh_seconds=60) as site:
+        objects.before_read = pause
+        early = asyncio.create_task(site.get("chapters.json"))
+        assert await asyncio.to_thread(reached.wait, 30)
+        keep(objects, kept.changed(published=False))
+        site.replays.forget(KEY)
+        # The one who asked before may get either; nobody who asks now.
+        late = asyncio.create_task(site.get("chapters.json"))
+        go_on.set()
+        await early
+        assert (await late).status == 404
+        assert (await site.get("chapters.json")).status == 404
 
 
 async def test_what_has_not_changed_is_not_parsed_again(objects: Watched) -> None:
