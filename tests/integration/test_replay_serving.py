@@ -409,7 +409,7 @@ async def test_what_was_read_before_a_change_is_forgotten_with_it(objects: Watch
     reached, go_on = threading.Event(), threading.Event()
 
     def pause(name: str, _: int) -> None:
-        if name == take_object(KEY, DERIVED) and not reached.is_set():
+        if name == take_object(KEY, META) and not reached.is_set():
             reached.set()
             assert go_on.wait(30)
 
