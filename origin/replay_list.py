@@ -17,8 +17,9 @@ from origin.weighed import Weighed
 from storage.documents import from_bytes
 from storage.entry import ReplayEntry
 from storage.names import REPLAYS, key_of
-from storage.objects import ObjectInfo, ObjectMissing, Objects
+from storage.objects import ObjectInfo, Objects
 from storage.pooled import Pooled
+from storage.reading import content
 
 log = structlog.get_logger()
 
@@ -117,16 +118,15 @@ def _read_entries(
     """In a thread: entries by name, each with the version that it is; None for one that is damaged."""
     entries: dict[str, tuple[str, ReplayEntry | None]] = {}
     for info in wanted:
-        try:
-            content = objects.read(info.name)
-        except ObjectMissing:
+        found = content(objects, info.name)
+        if found is None:
             continue
         try:
-            entry = from_bytes(info.name, content.data, ReplayEntry.from_json)
+            entry = from_bytes(info.name, found.data, ReplayEntry.from_json)
         except ObjectDamaged:
             entry = None
         whole = entry is not None and entry.key == key_of(info.name)
-        entries[info.name] = (content.info.etag, entry if whole else None)
+        entries[info.name] = (found.info.etag, entry if whole else None)
     return entries
 
 

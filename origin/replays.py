@@ -19,12 +19,11 @@ from origin.replay import Replay, entry_digest, load_replay
 from origin.replay_list import ReplayList, Rooms
 from origin.replay_reader import Reader, Stored
 from origin.weighed import Weighed
-from storage.documents import from_bytes
 from storage.entry import ReplayEntry
-from storage.meta import TakeMeta
-from storage.names import META, entry_name, open_name, take_object, take_prefix
-from storage.objects import ObjectMissing, Objects
+from storage.names import entry_name, open_name, take_prefix
+from storage.objects import Objects
 from storage.pooled import Pooled
+from storage.reading import content, is_deleted
 
 T = TypeVar("T")
 
@@ -185,12 +184,12 @@ class Replays:
     async def _look(self, key: TakeKey) -> _Known:
         """Read what there is now, and keep it."""
         until, changes = self._clock() + self._fresh_seconds, self._changes
-        entry = await self._pooled.call(_read_if_there, self._objects, entry_name(key))
+        entry = await self._pooled.call(content, self._objects, entry_name(key))
         if entry is None:
             absent = await self._pooled.call(_why_absent, self._objects, key)
             known, weight = _Known(until, absent=absent), _NOTHING_BYTES
         else:
-            known, weight = await self._load(key, entry, until)
+            known, weight = await self._load(key, entry.data, until)
         if changes == self._changes:  # else it may be what was there before
             self._known.put(key, known, weight)
         return known
@@ -228,17 +227,8 @@ class Replays:
         return result
 
 
-def _read_if_there(objects: Objects, name: str) -> bytes | None:
-    try:
-        return objects.read(name).data
-    except ObjectMissing:
-        return None
-
-
 def _why_absent(objects: Objects, key: TakeKey) -> _Absent:
     """In a thread: whether a take without an entry was deleted, or is worked on."""
-    name = take_object(key, META)
-    meta = _read_if_there(objects, name)
-    if meta is not None and from_bytes(name, meta, TakeMeta.from_json).deleted_at is not None:
+    if is_deleted(objects, key):
         return _Absent.DELETED
     return _Absent.UNKNOWN if objects.head(open_name(key)) is None else _Absent.OPEN

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contracts.errors import ObjectDamaged
 from contracts.take import TakeKey
-from storage.documents import from_bytes, to_bytes
-from storage.meta import TakeMeta
-from storage.names import META, STORY, take_object
-from storage.objects import ObjectMissing, Objects
+from storage.documents import to_bytes
+from storage.names import STORY, take_object
+from storage.objects import Objects
+from storage.reading import is_deleted
 from storage.take_record import TakeRecord
 
 
@@ -31,9 +31,7 @@ class Stories:
         return True
 
     def _deleted(self, key: TakeKey) -> bool:
-        name = take_object(key, META)
         try:
-            meta = from_bytes(name, self._objects.read(name).data, TakeMeta.from_json)
-        except (ObjectMissing, ObjectDamaged):
+            return is_deleted(self._objects, key)
+        except ObjectDamaged:
             return False
-        return meta.deleted_at is not None

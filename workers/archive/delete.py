@@ -23,7 +23,7 @@ from storage.names import (
     take_prefix,
 )
 from storage.objects import ObjectChanged, Objects
-from workers.archive.reading import content
+from storage.reading import content
 
 _TRIES: Final = 8
 

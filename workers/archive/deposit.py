@@ -9,8 +9,9 @@ from pipeline.boxes.init import init_segment
 from pipeline.replay.fragment_index import index_fragment
 from storage.documents import to_bytes
 from storage.names import INIT, RECORD, open_name, take_object
+from storage.reading import content
 from workers.archive.fragment_file import joined
-from workers.archive.reading import Deleted, content, read_commit, refuse_deleted, stored_fragments
+from workers.archive.reading import Deleted, read_commit, refuse_deleted, stored_fragments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,9 +25,10 @@ from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
 from storage.names import DERIVED, META, REPLAY_M4A, entry_name, open_name, take_object
 from storage.objects import ObjectChanged, Objects
+from storage.reading import content
 from storage.take_record import TakeRecord
 from workers.archive.make import Making, Superseded, derived_names
-from workers.archive.reading import Deleted, Stored, content, read_derived, read_entry, read_meta
+from workers.archive.reading import Deleted, Stored, read_derived, read_entry, read_meta
 
 _ROUNDS: Final = 16
 """How often somebody else may be quicker: each time, somebody has got on."""

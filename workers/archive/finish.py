@@ -20,6 +20,7 @@ from contracts.take import TakeKey
 from storage.entry import ReplayEntry
 from storage.names import PEAKS, open_name, take_object
 from storage.objects import Objects
+from storage.reading import is_deleted
 from workers.archive.commit import Committed, StoryMissing, commit_take
 from workers.archive.delete import clear, delete_take
 from workers.archive.derive import derive_take
@@ -27,7 +28,7 @@ from workers.archive.edit import Change, edit_meta, finished_take
 from workers.archive.joining import remove_pieces
 from workers.archive.make import Making
 from workers.archive.notes import ArchiveNotes
-from workers.archive.reading import Deleted, is_deleted
+from workers.archive.reading import Deleted
 from workers.archive.steps import Progress, Steps
 
 __all__ = ["Finisher", "StoryMissing"]

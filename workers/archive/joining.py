@@ -16,8 +16,9 @@ from contracts.errors import MalformedMedia, ObjectDamaged
 from pipeline.replay.fragment_index import index_fragment
 from storage.commit import FragmentRecord
 from storage.names import fragment_name, piece_name, take_prefix
+from storage.reading import content
 from workers.archive.fragment_file import joined
-from workers.archive.reading import content, fragment_objects
+from workers.archive.reading import fragment_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,8 @@ from storage.entry import ReplayEntry
 from storage.meta import TakeMeta
 from storage.names import OPEN, REPLAYS, key_of, open_name
 from storage.objects import Objects
-from workers.archive.reading import is_deleted, read_commit, read_entry, read_meta
+from storage.reading import is_deleted
+from workers.archive.reading import read_commit, read_entry, read_meta
 
 State = Literal["ready", "finishing", "damaged"]
 """A replay that is there; a take that is not one yet; a replay whose entry cannot be read."""

@@ -21,9 +21,10 @@ from storage.documents import to_bytes
 from storage.meta import TakeMeta
 from storage.names import CHAPTERS, INIT, PEAKS, REPLAY_M3U8, REPLAY_M4A, take_object
 from storage.objects import Objects
+from storage.reading import content
 from storage.take_record import TakeRecord
 from workers.archive.commit import Indexes, index_take
-from workers.archive.reading import content, read_fragment
+from workers.archive.reading import read_fragment
 from workers.archive.steps import Steps
 from workers.archive.waveform import whole_peaks
 

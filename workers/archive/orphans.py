@@ -26,10 +26,11 @@ from storage.names import (
     take_prefix,
 )
 from storage.objects import ObjectInfo, Objects
+from storage.reading import is_deleted
 from storage.take_record import TakeRecord
 from workers.archive.delete import clear
 from workers.archive.finish import Finisher, StoryMissing
-from workers.archive.reading import is_deleted, read_commit, read_story, stored_fragments
+from workers.archive.reading import read_commit, read_story, stored_fragments
 
 log = structlog.get_logger()
 

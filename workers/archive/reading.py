@@ -26,7 +26,8 @@ from storage.names import (
     open_name,
     take_object,
 )
-from storage.objects import Content, ObjectMissing, Objects
+from storage.objects import Objects
+from storage.reading import content, is_deleted
 from storage.take_record import TakeRecord
 
 T = TypeVar("T")
@@ -45,14 +46,6 @@ class Stored(Generic[T]):
     value: T
     etag: str
     digest: str
-
-
-def content(objects: Objects, name: str) -> Content | None:
-    """An object; None where there is none."""
-    try:
-        return objects.read(name)
-    except ObjectMissing:
-        return None
 
 
 def _document(objects: Objects, name: str, read: Callable[[Any], T]) -> Stored[T] | None:
@@ -124,12 +117,6 @@ def read_derived(objects: Objects, key: TakeKey) -> Stored[Derived | None] | Non
 def read_entry(objects: Objects, key: TakeKey) -> Stored[ReplayEntry | None] | None:
     """A take's entry in the catalogue; a value of None is damaged, and to be made again."""
     return _replaceable(objects, entry_name(key), ReplayEntry.from_json)
-
-
-def is_deleted(objects: Objects, key: TakeKey) -> bool:
-    """Whether the take has a tombstone. Raises ObjectDamaged."""
-    meta = read_meta(objects, key)
-    return meta is not None and meta.value.deleted_at is not None
 
 
 def refuse_deleted(objects: Objects, key: TakeKey) -> None:

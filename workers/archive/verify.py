@@ -33,13 +33,13 @@ from storage.names import (
     take_object,
 )
 from storage.objects import ObjectMissing, Objects
+from storage.reading import content
 from workers.archive.commit import union
 from workers.archive.derive import entry_of
 from workers.archive.joining import reason_of, unlisted
 from workers.archive.make import derived_names
 from workers.archive.reading import (
     Stored,
-    content,
     read_commit,
     read_derived,
     read_entry,

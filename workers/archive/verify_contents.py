@@ -16,9 +16,10 @@ from storage.commit import TakeCommit
 from storage.meta import TakeMeta
 from storage.names import CHAPTERS, PEAKS, REPLAY_M3U8, REPLAY_M4A, take_object
 from storage.objects import Objects
+from storage.reading import content
 from workers.archive.m4a_reader import Movie, Track, read_movie
 from workers.archive.make import best_rendition, marks_of
-from workers.archive.reading import content, read_fragment
+from workers.archive.reading import read_fragment
 from workers.archive.steps import Steps
 
 _SILENCE: Final = 1 << 16
