@@ -24,7 +24,6 @@ _REASONS: Final = {
     errno.ENFILE: "too many open files on this machine",
     errno.EIO: "the disk is broken",
 }
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @contextlib.contextmanager
@@ -50,25 +49,6 @@ def write_atomic(path: Path, data: bytes) -> None:
                 aside.unlink()
             raise
         sync_directory(path.parent)
-
-
-def write_once(path: Path, data: bytes) -> bool:
-    """Put `data` at `path`, durably, unless something is there: then False, and it stays.
-
-    Whoever reads sees nothing or all of it, and of several writers one wins. Raises DiskUnavailable.
-    """
-    with disk_errors(path):
-        make_directory(path.parent)
-        aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-        try:
-            _write_synced(aside, data)
-            new = _name(aside, path)
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink()
-        # Also for the loser, who may be the first to say that it is there.
-        sync_directory(path.parent)
-    return new
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -97,22 +77,6 @@ def sync_directory(path: Path) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _name(aside: Path, path: Path) -> bool:
-    """Give a file that lies aside its name; False where the name is taken."""
-    try:
-        path.hardlink_to(aside)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A disk without links (FAT, some network shares). One process alone writes in a data directory.
-        if path.exists():
-            return False
-        aside.replace(path)
-    return True
 
 
 def _write_synced(path: Path, data: bytes) -> None:

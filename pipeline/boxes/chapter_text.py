@@ -19,7 +19,6 @@ MAX_CHPL: Final = 255
 """Chapters that `chpl` holds, and bytes of their titles."""
 _UNITS: Final = 10_000_000
 _UTF_8: Final = 0x100
-_SYSTEM_FONT: Final = 1
 _COPY_GRAPHICS_WITHOUT_DITHER: Final = 0x40
 _GREY: Final = 0x8000
 

@@ -15,7 +15,6 @@ from contracts.take import TakeEvent, TakeKey
 from storage.disk_objects import DiskObjects
 from storage.documents import to_bytes
 from storage.event_log import EventLog, read_events
-from storage.files import write_once
 from storage.meta import TakeMeta
 from storage.names import META, STORY, take_object
 from storage.stories import Stories
@@ -80,13 +79,13 @@ def test_no_name_leads_out_of_the_directory(tmp_path: Path, key: TakeKey) -> Non
 
 
 def test_of_many_writers_one_wins(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "take.json"
+    objects, path = DiskObjects(tmp_path), tmp_path / "deep" / "take.json"
     won: list[int] = []
     ready = threading.Barrier(8)
 
     def write(number: int) -> None:
         ready.wait()
-        if write_once(path, b"%d" % number):
+        if objects.put_new("deep/take.json", b"%d" % number):
             won.append(number)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
@@ -106,17 +105,17 @@ def test_a_disk_without_links_keeps_the_first_one_too(
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(Path, "hardlink_to", no_links)
-    path = tmp_path / "take.json"
-    assert write_once(path, b"first") is True
-    assert write_once(path, b"second") is False
+    objects, path = DiskObjects(tmp_path), tmp_path / "deep" / "take.json"
+    assert objects.put_new("deep/take.json", b"first") is True
+    assert objects.put_new("deep/take.json", b"second") is False
     assert path.read_bytes() == b"first"
-    assert [*tmp_path.iterdir()] == [path]
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_a_directory_that_is_a_file_is_a_disk_error(tmp_path: Path) -> None:
     (tmp_path / "town-hall").write_bytes(b"")
     with pytest.raises(DiskUnavailable, match="a file is where a directory should be"):
-        write_once(tmp_path / "town-hall" / "take.json", b"1")
+        DiskObjects(tmp_path).put_new("town-hall/take.json", b"1")
 
 
 # ---- events ------------------------------------------------------------------------------------------------
