@@ -23,6 +23,7 @@
     │   ├── Forbidden               403  a token that does not allow this
     │   ├── UnknownRoom             404
     │   ├── UnknownSession          404  a WHIP session that is over, or never was
+    │   ├── LivesElsewhere          307  the room is owned by another ingest; says where
     │   ├── SenderTimeout           408  a body that stopped
     │   ├── Busy                    409  another connection or the take's end broke it off; the room is live
     │   ├── EditConflict            409  somebody else changed it in the same moment
@@ -35,6 +36,7 @@
     ├── DependencyError           what Longwave stands on fails; never the other party's fault
     │   ├── OriginUnavailable       502  no answer, or no sense in it
     │   ├── ObjectDamaged           502  a stored object is not what was stored
+    │   ├── BusUnavailable          503  no Redis answers
     │   └── StorageUnavailable      503  no answer, refused, timed out
     │       └── DiskUnavailable     507  full, not writable, broken
     ├── UsageError                the command line: one line on stderr, exit code 2
@@ -180,6 +182,19 @@ class UnknownSession(SpeakerError):
     """No such WHIP session, or not any more."""
 
 
+class LivesElsewhere(SpeakerError):
+    """The room is owned by the ingest at `url` (scheme, host and port). `location` is what was asked for, there."""
+
+    def __init__(self, url: str, location: str = "") -> None:
+        super().__init__("this room lives on another ingest: go there")
+        self.url = url
+        self.location = location
+
+    def headers(self) -> Mapping[str, str]:
+        """Where to go (RFC 9110 15.4.8): the same request with the same body, there."""
+        return {"Location": self.location or self.url}
+
+
 class SenderTimeout(SpeakerError):
     """A body that stopped arriving."""
 
@@ -228,6 +243,14 @@ class ObjectDamaged(DependencyError):
     """A stored object whose bytes are not those that were stored."""
 
 
+class BusUnavailable(DependencyError):
+    """No bus answers. Takes that live go on; new ones, and whatever needs the bus, must wait for it."""
+
+    def headers(self) -> Mapping[str, str]:
+        """It may be back in a moment."""
+        return {"Retry-After": "1"}
+
+
 class StorageUnavailable(DependencyError):
     """A storage that gives no answer, refuses or times out. It may work a moment later."""
 
@@ -262,6 +285,7 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     Forbidden: 403,
     UnknownRoom: 404,
     UnknownSession: 404,
+    LivesElsewhere: 307,
     SenderTimeout: 408,
     Busy: 409,
     EditConflict: 409,
@@ -273,6 +297,7 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     OverCapacity: 503,
     OriginUnavailable: 502,
     ObjectDamaged: 502,
+    BusUnavailable: 503,
     StorageUnavailable: 503,
     DiskUnavailable: 507,
     UsageError: 400,

@@ -157,3 +157,43 @@ class Metrics:
         self.archive_lost = Counter(
             "longwave_archive_lost_seconds", "Audio that will never be in the storage", registry=registry
         )
+        # Bus and cluster.
+        self.bus_up = Gauge("longwave_bus_up", "1 while this Redis answers", ["bus"], registry=registry)
+        self.bus_round_trips = Counter(
+            "longwave_bus_round_trips",
+            "Round trips to Redis: append, read, blocking (a read that waits), coordinate",
+            ["bus", "kind"],
+            registry=registry,
+        )
+        self.bus_bytes = Counter(
+            "longwave_bus_bytes",
+            "Bytes of sound handed to Redis (out) and got (in)",
+            ["bus", "way"],
+            registry=registry,
+        )
+        self.bus_lag = Gauge(
+            "longwave_bus_lag_seconds",
+            "Of the take furthest behind: what this Redis has not got yet",
+            ["bus"],
+            registry=registry,
+        )
+        self.bus_refused = Counter(
+            "longwave_bus_refused",
+            "Appends that Redis refused: behind (it had lost something), generation (another ingest owns the take)",
+            ["bus", "reason"],
+            registry=registry,
+        )
+        self.takes_carried = Gauge(
+            "longwave_takes_carried", "Takes that this worker encodes", registry=registry
+        )
+        self.takes_taken_over = Counter(
+            "longwave_takes_taken_over", "Takes that this worker took up in their middle", registry=registry
+        )
+        self.takes_quarantined = Gauge(
+            "longwave_takes_quarantined",
+            "Takes here that get gaps, because encoding them failed again and again",
+            registry=registry,
+        )
+        self.rooms_deposed = Counter(
+            "longwave_rooms_deposed", "Rooms that another ingest took from this one", registry=registry
+        )

@@ -1,0 +1,66 @@
+"""The names of everything in Redis. All keys of a room lie in one slot of a cluster: `{room}` is a hash tag."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from contracts.ids import check_room, check_take
+from contracts.take import TakeKey
+
+NODES: Final = b"lw:nodes"
+"""Hash: node id → its heartbeat (JSON)."""
+TAKES: Final = b"lw:takes"
+"""Set of `room/take`: takes that are live, or ended and not delivered to origins yet."""
+CHANGES: Final = b"lw:changes"
+"""Short stream that wakes whoever waits: an entry for each take that begins or ends and each node that comes or goes."""
+CHANGES_HELD: Final = 64
+EXPIRES_SECONDS: Final = 600
+"""All keys of a take are gone so long after they were last touched."""
+OWNER_TTL_MS: Final = 3000
+"""An owner that gives no sign for so long is gone."""
+
+
+def owner(room: str) -> bytes:
+    """Hash `{node, url, gen}`: the one ingest that owns the room. Lives `OWNER_TTL_MS`."""
+    return f"lw:{{{room}}}:owner".encode()
+
+
+def live(room: str) -> bytes:
+    """String: the id of the room's live take."""
+    return f"lw:{{{room}}}:live".encode()
+
+
+def take(key: TakeKey) -> bytes:
+    """Hash: what is known of a take; see `workers.redis_bus.memo`."""
+    return f"lw:{{{key.room}}}:take:{key.take}".encode()
+
+
+def pcm(key: TakeKey) -> bytes:
+    """Stream: the sound of a take; see `workers.redis_bus.entries`."""
+    return f"lw:{{{key.room}}}:pcm:{key.take}".encode()
+
+
+def events(key: TakeKey) -> bytes:
+    """List: all that happened in a take, JSON each, oldest first."""
+    return f"lw:{{{key.room}}}:events:{key.take}".encode()
+
+
+def failures(key: TakeKey) -> bytes:
+    """Counter: how often encoding this take failed lately. Expires by itself."""
+    return f"lw:{{{key.room}}}:failures:{key.take}".encode()
+
+
+def room(name: str) -> bytes:
+    """String: the room's record as the storage has it, for a while."""
+    return f"lw:{{{name}}}:room".encode()
+
+
+def member(key: TakeKey) -> bytes:
+    """A take in `TAKES`."""
+    return f"{key.room}/{key.take}".encode()
+
+
+def parse_member(text: bytes) -> TakeKey:
+    """The take that `member` named. Raises BadRequest or ValueError for anything else."""
+    name, _, take_id = text.decode().partition("/")
+    return TakeKey(check_room(name), check_take(take_id))

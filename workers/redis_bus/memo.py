@@ -1,0 +1,55 @@
+"""What Redis knows of a take beside its sound: enough for another ingest to continue it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.take import TakeHeader
+from pipeline.mix.loudness import LoudnessBin
+from workers.guest_list import NO_ORDERS, HostOrders
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMemo:
+    """The hash of a take. `generation` counts its owners; `named`: listeners were told that somebody speaks.
+
+    `ended` is its length in samples once it is over.
+    """
+
+    header: TakeHeader
+    generation: int
+    named: bool = False
+    orders: HostOrders = NO_ORDERS
+    loudness: tuple[LoudnessBin, ...] = ()
+    ended: int | None = None
+
+    def to_fields(self) -> dict[bytes, bytes]:
+        """As the hash holds it. `gen` and `ended` are plain numbers: scripts read them."""
+        fields = {
+            b"header": json.dumps(self.header.to_json()).encode(),
+            b"gen": str(self.generation).encode(),
+            b"named": b"1" if self.named else b"0",
+            b"orders": json.dumps(self.orders.to_json()).encode(),
+            b"loudness": json.dumps(self.loudness).encode(),
+        }
+        if self.ended is not None:
+            fields[b"ended"] = str(self.ended).encode()
+        return fields
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> TakeMemo:
+        """From the hash. Raises KeyError, ValueError, TypeError or BadRequest where it is none."""
+        ended = fields.get(b"ended")
+        return cls(
+            header=TakeHeader.from_json(json.loads(fields[b"header"])),
+            generation=int(fields[b"gen"]),
+            named=fields.get(b"named") == b"1",
+            orders=HostOrders.from_json(json.loads(fields.get(b"orders", b'{"muted": [], "removed": []}'))),
+            loudness=tuple(
+                LoudnessBin(int(i), int(n), float(e))
+                for i, n, e in json.loads(fields.get(b"loudness", b"[]"))
+            ),
+            ended=None if ended is None else int(ended),
+        )
