@@ -183,7 +183,7 @@ class UnknownSession(SpeakerError):
 
 
 class LivesElsewhere(SpeakerError):
-    """The room is owned by the ingest at `url` (scheme, host and port). `location` is what was asked for, there."""
+    """The room is owned by the ingest at `url`; `location` is what was asked for, there."""
 
     def __init__(self, url: str, location: str = "") -> None:
         super().__init__("this room lives on another ingest: go there")

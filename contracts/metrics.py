@@ -179,7 +179,7 @@ class Metrics:
         )
         self.bus_refused = Counter(
             "longwave_bus_refused",
-            "Appends that Redis refused: behind (it had lost something), generation (another ingest owns the take)",
+            "Appends that Redis refused: behind (it had lost something), generation (another owner)",
             ["bus", "reason"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""The names of everything in Redis. All keys of a room lie in one slot of a cluster: `{room}` is a hash tag."""
+"""The names of everything in Redis. `{room}` is a hash tag: a room's keys lie in one slot of a cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NODES: Final = b"lw:nodes"
 TAKES: Final = b"lw:takes"
 """Set of `room/take`: takes that are live, or ended and not delivered to origins yet."""
 CHANGES: Final = b"lw:changes"
-"""Short stream that wakes whoever waits: an entry for each take that begins or ends and each node that comes or goes."""
+"""Short stream that wakes whoever waits: an entry when a take begins or ends, when a node comes or goes."""
 CHANGES_HELD: Final = 64
 EXPIRES_SECONDS: Final = 600
 """All keys of a take are gone so long after they were last touched."""

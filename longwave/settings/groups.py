@@ -1,13 +1,14 @@
-"""Settings: typed, validated, from flags, `LONGWAVE_…` variables and defaults, in this order."""
+"""Groups of settings: what belongs together, typed and validated. Roles are made of them."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import UsageError
@@ -16,7 +17,10 @@ from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
 from storage.objects import Objects
 from storage.open import open_objects
 from storage.s3_options import S3Options
-from workers.whip.settings import IceServer, WhipSettings, parse_address, parse_ice_servers, parse_udp_ports
+from workers.whip.settings import IceServer, parse_address, parse_ice_servers, parse_udp_ports
+
+_MOST_BUSES: Final = 2
+_BETWEEN_URLS: Final = re.compile(r",(?=[a-z+]+://)")
 
 
 class SecretSettings(BaseSettings):
@@ -101,15 +105,24 @@ class StorageSettings(BaseSettings):
         return open_objects(self.storage, self.data_dir, options)
 
 
-class HttpSettings(SecretSettings):
+class LogSettings(BaseSettings):
+    """What is logged, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto: for people on a terminal, JSON elsewhere"
+    )
+
+
+class HttpSettings(SecretSettings, LogSettings):
     """What every role that listens on a port needs."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    port: int | None = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     tls_cert: Path | None = Field(None, description="certificate chain (PEM)")
     tls_key: Path | None = Field(None, description="its private key (PEM)")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "console", "json"] = "auto"
 
     @property
     def is_loopback(self) -> bool:
@@ -143,8 +156,47 @@ class HttpSettings(SecretSettings):
         return context
 
 
-class OriginSettings(HttpSettings, StorageSettings):
-    """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
+class BusSettings(BaseSettings):
+    """Redis, where roles run apart."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
+    bus: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="redis://HOST:PORT or redis+sentinel://HOST:PORT,…/MASTER; one, or two at once"
+    )
+    advertise: AnyHttpUrl | None = Field(
+        None,
+        description="URL at which other roles, and speakers, reach this server; default: where it listens",
+    )
+
+    @field_validator("bus", mode="before")
+    @classmethod
+    def _buses(cls, value: object) -> object:
+        # A Sentinel URL has commas of its own: they never stand before a scheme.
+        return tuple(_BETWEEN_URLS.split(value)) if isinstance(value, str) and value else value or ()
+
+    @field_validator("bus")
+    @classmethod
+    def _parsed_buses(cls, buses: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if len(buses) > _MOST_BUSES:
+            raise ValueError(f"at most {_MOST_BUSES} of them")
+        return buses
+
+    @field_validator("advertise", mode="before")
+    @classmethod
+    def _no_empty_url(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def bus_urls(self) -> tuple[str, ...]:
+        """As they were given, with their passwords."""
+        return tuple(url.get_secret_value() for url in self.bus)
+
+
+class WindowSettings(BaseSettings):
+    """What an origin holds and serves."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
 
     public_url: AnyHttpUrl | None = Field(
         None, description="what listeners call this server, for feeds; default: what they asked for"
@@ -158,7 +210,7 @@ class OriginSettings(HttpSettings, StorageSettings):
 
     @field_validator("public_url", mode="before")
     @classmethod
-    def _no_empty_url(cls, value: object) -> object:
+    def _no_empty_public_url(cls, value: object) -> object:
         return value or None
 
     @field_validator("replay_redirect")
@@ -171,13 +223,11 @@ class OriginSettings(HttpSettings, StorageSettings):
         return value
 
 
-class ServeSettings(OriginSettings):
-    """`longwave serve`: every role in one process."""
+class SpeakerSettings(BaseSettings):
+    """Who may speak, how long a take waits for them, and how WebRTC reaches this machine."""
 
-    origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
-        (), description="further origins to publish to"
-    )
-    demo: bool = Field(default=False, description="keep a room called 'demo' that speaks")
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
     idle_timeout: float = Field(60.0, ge=1, le=3600, description="seconds without a speaker that end a take")
     sender_timeout: float = Field(30.0, ge=1, le=3600, description="seconds without audio that drop a sender")
     max_rooms: int = Field(200, ge=1, le=10_000, description="rooms that may be live at once")
@@ -191,17 +241,6 @@ class ServeSettings(OriginSettings):
     whip_udp_ports: Annotated[tuple[int, int] | None, NoDecode] = Field(
         None, description="LOW-HIGH: UDP ports that a firewall lets through, for WebRTC"
     )
-    spool_mb: int = Field(
-        2048, ge=16, le=1_048_576, description="disk for what the storage has not taken yet"
-    )
-    encoder_threads: int | None = Field(
-        None, ge=1, le=256, description="threads that encode; default: the cores"
-    )
-
-    @field_validator("origin", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
 
     @field_validator("ice_servers", mode="before")
     @classmethod
@@ -218,30 +257,24 @@ class ServeSettings(OriginSettings):
     def _ports(cls, value: object) -> object:
         return (parse_udp_ports(value) if value else None) if isinstance(value, str) else value
 
-    def whip(self) -> WhipSettings:
-        """What WebRTC needs. Pages of other sites may send only where a token tells who they are."""
-        return WhipSettings(
-            host=self.host,
-            address=self.whip_address,
-            udp_ports=self.whip_udp_ports,
-            ice_servers=self.ice_servers,
-            other_sites=self.token is not None or self.keys is not None,
-        )
 
+class EncoderSettings(BaseSettings):
+    """What is encoded here, where it goes, and what is kept until the storage has it."""
 
-S = TypeVar("S", bound=BaseSettings)
+    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
 
+    origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (), description="origins to publish to, beside those that the bus knows"
+    )
+    redundancy: int = Field(1, ge=1, le=2, description="workers that encode each take, with a bus")
+    spool_mb: int = Field(
+        2048, ge=16, le=1_048_576, description="disk for what the storage has not taken yet"
+    )
+    encoder_threads: int | None = Field(
+        None, ge=1, le=256, description="threads that encode; default: the cores"
+    )
 
-def load_settings(kind: type[S], given: dict[str, Any]) -> S:
-    """Settings of `kind` from what flags gave (None: not given), the environment and defaults.
-
-    Raises UsageError that names the flag or the variable, whichever the value came from.
-    """
-    try:
-        return kind(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        flagged = given.get(name) is not None
-        option = "--" + name.replace("_", "-") if flagged else "LONGWAVE_" + name.upper()
-        raise UsageError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from None
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value

@@ -1,0 +1,24 @@
+"""Settings: typed, validated, from flags, `LONGWAVE_…` variables and defaults, in this order."""
+
+from longwave.settings.groups import (
+    BusSettings,
+    EncoderSettings,
+    HttpSettings,
+    SecretSettings,
+    StorageSettings,
+)
+from longwave.settings.load import load_settings
+from longwave.settings.roles import IngestRoleSettings, OriginSettings, ServeSettings, WorkerSettings
+
+__all__ = [
+    "BusSettings",
+    "EncoderSettings",
+    "HttpSettings",
+    "IngestRoleSettings",
+    "OriginSettings",
+    "SecretSettings",
+    "ServeSettings",
+    "StorageSettings",
+    "WorkerSettings",
+    "load_settings",
+]
