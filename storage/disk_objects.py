@@ -13,7 +13,7 @@ from typing import Final
 
 from storage.aside import remove_left_aside, written_aside
 from storage.files import disk_errors
-from storage.legal_names import check_name, check_prefix, legal_piece
+from storage.legal_names import check_directory, check_name, check_prefix, legal_piece
 from storage.objects import Content, ObjectChanged, ObjectInfo, ObjectMissing
 
 _LOCK: Final = ".objects.lock"
@@ -104,6 +104,26 @@ class DiskObjects:
         """All objects whose names begin with `prefix`, by code point. Looks only where such names can be."""
         directory, _, start = check_prefix(prefix).rpartition("/")
         return _walk(self._root / directory, f"{directory}/" if directory else "", start)
+
+    def children(self, directory: str) -> Iterator[str]:
+        """The directories in a directory, by code point; one that is about to go may be among them."""
+        path = self._root / check_directory(directory)
+        return (order.removesuffix("/") for order in sorted(_entries(path, "")) if order.endswith("/"))
+
+    def remove(self, name: str, etag: str) -> None:
+        """Remove the version `etag` of an object. Raises ObjectChanged."""
+        path = self._path(name)
+        changed = ObjectChanged(f"{name}: somebody else changed it")
+        with disk_errors(path):
+            if _there(path) is None:  # nor need there be a directory for the lock
+                raise changed
+            with self._locked():
+                there = _there(path)
+                if there is None or _etag(there) != etag:
+                    raise changed
+                path.unlink()
+            remove_left_aside(path.parent, [path.name])
+            self._remove_empty(path.parent)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects, what dead writers left of them, and the directories that become empty."""

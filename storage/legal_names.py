@@ -36,6 +36,13 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+def check_directory(directory: str) -> str:
+    """Return `directory` if it is the top or objects may lie in it. Raises ValueError."""
+    if directory and not directory.endswith("/"):
+        raise ValueError(f"{directory!r:.80}: a directory ends in /")
+    return check_prefix(directory)
+
+
 def legal_piece(piece: str) -> bool:
     """Whether `piece` may stand between two slashes of a name."""
     try:

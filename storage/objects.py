@@ -87,8 +87,20 @@ class Objects(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose names begin with `prefix`, in the order of their names (by code point)."""
 
+    def children(self, directory: str) -> Iterator[str]:
+        """What lies below a `directory` and holds objects itself: `rooms/` → `news`, `sports`; not objects.
+
+        Quick, however many objects there are. By code point of `name/`; `directory` is empty or ends in `/`.
+        """
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; names without one are no error."""
+
+    def remove(self, name: str, etag: str) -> None:
+        """Remove the version `etag` of an object. Raises ObjectChanged where another one is there, or none.
+
+        A storage that knows no such condition looks first: what is written in that moment may go, too.
+        """
 
     def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
         """A URL by which anybody may read an object for `seconds`; None where a storage has no such thing.

@@ -11,17 +11,18 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError, FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
 from contracts.errors import ObjectDamaged, StorageUnavailable
-from storage.legal_names import check_name, check_prefix, legal_piece
+from storage.legal_names import check_directory, check_name, check_prefix, legal_piece
 from storage.names import content_type
 from storage.objects import Content, ObjectChanged, ObjectInfo, ObjectMissing
 from storage.s3_client import s3_client
-from storage.s3_errors import code_of, reason_of, s3_errors
+from storage.s3_errors import code_of, reason_of, s3_errors, was_repeated
 from storage.s3_options import S3Options
 from storage.s3_writer import Refused, S3Writer, Written
 
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _CHANGED: Final = frozenset({"412", "PreconditionFailed"})
 _BEYOND: Final = frozenset({"416", "InvalidRange", "RequestedRangeNotSatisfiable"})
+_UNABLE: Final = frozenset({"501", "NotImplemented"})
 _AT_ONCE: Final = 1000
 """Names of a page, and of a removal: as many as S3 takes."""
 
@@ -117,6 +118,10 @@ class S3Objects:
         """All objects whose names begin with `prefix`, by code point: the order of UTF-8, which is S3's."""
         return self._list(self._prefix + check_prefix(prefix))
 
+    def children(self, directory: str) -> Iterator[str]:
+        """What lies below a directory and holds objects itself; a thousand a request."""
+        return self._children(self._prefix + check_directory(directory))
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects. In a bucket with versions only its lifecycle rules remove the older ones."""
         keys = (self._key(name) for name in names)
@@ -128,6 +133,24 @@ class S3Objects:
             if failed := answer.get("Errors"):
                 reason = reason_of(failed[0].get("Code", ""))
                 raise StorageUnavailable(f"{self._where}: {len(failed)} objects are not deleted: {reason}")
+
+    def remove(self, name: str, etag: str) -> None:
+        """Remove the version `etag` of an object. Raises ObjectChanged."""
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Key": self._key(name)}
+        there = self.head(name)  # S3s that are not Amazon's may not heed the condition
+        if there is None or there.etag != etag:
+            raise ObjectChanged(f"{name}: somebody else changed it")
+        with s3_errors(self._where):
+            try:
+                self._client.delete_object(**wanted, IfMatch=etag)
+            except ClientError as error:
+                code = code_of(error)
+                if code in _UNABLE:
+                    self._client.delete_object(**wanted)
+                elif code not in _MISSING | _CHANGED:
+                    raise
+                elif code in _CHANGED or not was_repeated(error):
+                    raise ObjectChanged(f"{name}: somebody else changed it") from None
 
     def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
         """A URL by which anybody may read an object for `seconds`, a week at most."""
@@ -178,18 +201,30 @@ class S3Objects:
         return Content(b"", info)
 
     def _list(self, start: str) -> Iterator[ObjectInfo]:
+        for page in self._pages(start):
+            for each in page.get("Contents", ()):
+                name = each["Key"].removeprefix(self._prefix)
+                if all(map(legal_piece, name.split("/"))):  # others may keep things of their own here
+                    yield ObjectInfo(name, each["Size"], each["ETag"], each["LastModified"].timestamp())
+
+    def _children(self, start: str) -> Iterator[str]:
+        for page in self._pages(start, Delimiter="/"):
+            for each in page.get("CommonPrefixes", ()):
+                piece = each["Prefix"].removeprefix(start).removesuffix("/")
+                if legal_piece(piece):
+                    yield piece
+
+    def _pages(self, start: str, **more: str) -> Iterator[dict[str, Any]]:
+        """A listing of all keys that begin with `start`, as S3 gives it."""
         paginator = self._client.get_paginator("list_objects_v2")
-        wanted: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start}
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start, **more}
         pages = iter(paginator.paginate(**wanted, PaginationConfig={"PageSize": _AT_ONCE}))
         while True:
             with s3_errors(self._where):
                 page = next(pages, None)
             if page is None:
                 return
-            for each in page.get("Contents", ()):
-                name = each["Key"].removeprefix(self._prefix)
-                if all(map(legal_piece, name.split("/"))):  # others may keep things of their own here
-                    yield ObjectInfo(name, each["Size"], each["ETag"], each["LastModified"].timestamp())
+            yield dict(page)
 
     def _look_for_bucket(self) -> None:
         """Tell a missing object from a missing bucket, which HEAD cannot: it has no body to say so."""

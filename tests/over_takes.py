@@ -141,9 +141,19 @@ class Memory:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return iter([self._there[name][1] for name in sorted(self._there) if name.startswith(prefix)])
 
+    def children(self, directory: str) -> Iterator[str]:
+        below = [name.removeprefix(directory) for name in self._there if name.startswith(directory)]
+        return iter(sorted({name.partition("/")[0] for name in below if "/" in name}))
+
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             self._there.pop(name, None)
+
+    def remove(self, name: str, etag: str) -> None:
+        there = self.head(name)
+        if there is None or there.etag != etag:
+            raise ObjectChanged(name)
+        self.delete([name])
 
     def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
         return None
@@ -206,6 +216,15 @@ class Watched:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self.hook("list", prefix)
         return self._objects.list(prefix)
+
+    def children(self, directory: str) -> Iterator[str]:
+        self.hook("children", directory)
+        return self._objects.children(directory)
+
+    def remove(self, name: str, etag: str) -> None:
+        self.hook("remove", name)
+        self._objects.remove(name, etag)
+        self.after("remove", name)
 
     def delete(self, names: Iterable[str]) -> None:
         wanted = [*names]

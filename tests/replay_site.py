@@ -206,8 +206,14 @@ class Watched:
     def write(self, name: str, chunks: Iterable[bytes]) -> ObjectInfo:
         return self.inner.write(name, chunks)
 
+    def children(self, directory: str) -> Iterator[str]:
+        return self.inner.children(directory)
+
     def delete(self, names: Iterable[str]) -> None:
         self.inner.delete(names)
+
+    def remove(self, name: str, etag: str) -> None:
+        self.inner.remove(name, etag)
 
     def presign(self, name: str, seconds: int, *, filename: str | None = None) -> str | None:
         self.addresses.append((name, seconds, filename))

@@ -361,7 +361,47 @@ def test_an_empty_storage_is_empty(objects: Objects) -> None:
     objects.delete(["a", "b/c"])
 
 
+def test_children_are_what_holds_objects_itself(objects: Objects) -> None:
+    for name in ("rooms/a-b/t/1", "rooms/a/room.json", "rooms/a/t/1", "rooms/b/t/2", "rooms/index", "open/x"):
+        objects.put_new(name, b"")
+    assert [*objects.children("rooms/")] == ["a-b", "a", "b"]
+    assert [*objects.children("rooms/a/")] == ["t"]
+    assert [*objects.children("")] == ["open", "rooms"]
+    assert [*objects.children("rooms/a/t/")] == [*objects.children("never/")] == []
+    for wrong in ("rooms", "rooms/a", *BAD_PREFIXES):
+        with pytest.raises(ValueError, match=r"called so|ends in /"):
+            objects.children(wrong)
+
+
 # ---- delete ------------------------------------------------------------------------------------------------
+
+
+def test_only_the_version_that_was_named_is_removed(objects: Objects) -> None:
+    first = objects.replace("a/b", b"first", None).etag
+    second = objects.replace("a/b", b"second", first).etag
+    with pytest.raises(ObjectChanged):
+        objects.remove("a/b", first)
+    assert objects.read("a/b").data == b"second"
+    objects.remove("a/b", second)
+    assert names(objects) == []
+    for etag in (first, second):
+        with pytest.raises(ObjectChanged):
+            objects.remove("a/b", etag)
+
+
+def test_of_16_who_remove_a_version_one_does(opened: Callable[[], Objects]) -> None:
+    storages = [opened() for _ in range(4)]
+    etag = storages[0].replace("a/b", b"x", None).etag
+
+    def remove(number: int) -> bool:
+        try:
+            storages[number % 4].remove("a/b", etag)
+        except ObjectChanged:
+            return False
+        return True
+
+    assert together(16, remove).count(True) == 1
+    assert names(storages[0]) == []
 
 
 def test_what_is_deleted_is_gone_and_its_name_free(objects: Objects) -> None:
