@@ -1,0 +1,122 @@
+"""Who owns a room: what an ingest asks before it lets anybody in, and what it says of the takes it owns.
+
+One ingest owns a room, mixes its take and writes it. Alone on its machine an ingest owns every room (`NoCluster`);
+among others it has to claim them (`workers.cluster.ownership`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from contracts.take import TakeEvent, TakeKey
+from workers.redis_bus.memo import TakeMemo
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """A take as the bus has it: its sound ends before sample `top`; `events` are all that happened, in order."""
+
+    key: TakeKey
+    memo: TakeMemo
+    top: int
+    events: tuple[TakeEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A room that is owned here from now on, and the take of it that lives and wants to be continued."""
+
+    generation: int
+    take: Continued | None = None
+
+
+class Unattended(NamedTuple):
+    """A take on the bus that no ingest looks after. `live`: nobody has said that it ended."""
+
+    key: TakeKey
+    live: bool
+
+
+class RoomClaims(Protocol):
+    """Rooms that this ingest owns, among all ingests. One event loop."""
+
+    def owns(self, room: str) -> bool:
+        """Whether `room` is this ingest's."""
+
+    def generation(self, room: str) -> int | None:
+        """The generation of this ingest's claim; None where it does not own `room`."""
+
+    async def claim(self, room: str) -> Claim:
+        """Own `room`. Raises LivesElsewhere where another ingest does, BusUnavailable where nobody can say."""
+
+    async def release(self, room: str) -> None:
+        """Give `room` up, with all that was noted of its takes; the next who claims it has it at once."""
+
+    async def owner_of(self, room: str) -> str | None:
+        """The URL of another ingest that owns `room`, None where there is none. Raises BusUnavailable."""
+
+    async def recall(self, key: TakeKey) -> Continued | None:
+        """A take as the bus has it, live or ended; None where it is not known. Raises BusUnavailable."""
+
+    async def unattended(self) -> Collection[Unattended]:
+        """Takes on the bus whose room nobody owns, or that are over. Raises BusUnavailable."""
+
+    def note(self, key: TakeKey, memo: TakeMemo) -> None:
+        """What the bus should know of a take of this ingest; the newest counts."""
+
+    def retain(self, keys: Collection[TakeKey]) -> None:
+        """Forget what was noted of all other takes: they are delivered."""
+
+    def lost(self) -> list[str]:
+        """Rooms that another ingest took over since this was asked last."""
+
+
+_FIRST: Final = 1
+
+
+class NoCluster:
+    """This ingest is the only one: every room is its own. See `RoomClaims`."""
+
+    def owns(self, room: str) -> bool:
+        """Always."""
+        del room
+        return True
+
+    def generation(self, room: str) -> int | None:
+        """There is only one."""
+        del room
+        return _FIRST
+
+    async def claim(self, room: str) -> Claim:
+        """Nobody else is there to own it."""
+        del room
+        return Claim(_FIRST)
+
+    async def release(self, room: str) -> None:
+        """Nobody else wants it."""
+
+    async def owner_of(self, room: str) -> str | None:
+        """There is no other."""
+        del room
+        return None
+
+    async def recall(self, key: TakeKey) -> Continued | None:
+        """What lives here is known on disk alone."""
+        del key
+        return None
+
+    async def unattended(self) -> Collection[Unattended]:
+        """What lives here is attended here."""
+        return ()
+
+    def note(self, key: TakeKey, memo: TakeMemo) -> None:
+        """Nobody else wants to know."""
+
+    def retain(self, keys: Collection[TakeKey]) -> None:
+        """Nothing was noted."""
+
+    def lost(self) -> list[str]:
+        """Nobody takes a room over."""
+        return []
