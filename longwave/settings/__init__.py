@@ -8,11 +8,17 @@ from longwave.settings.groups import (
     StorageSettings,
 )
 from longwave.settings.load import load_settings
-from longwave.settings.roles import IngestRoleSettings, OriginSettings, ServeSettings, WorkerSettings
+from longwave.settings.roles import (
+    EncodingSettings,
+    IngestRoleSettings,
+    OriginSettings,
+    ServeSettings,
+    WorkerSettings,
+)
 
 __all__ = [
     "BusSettings",
-    "EncoderSettings",
+    "EncodingSettings",
     "HttpSettings",
     "IngestRoleSettings",
     "OriginSettings",

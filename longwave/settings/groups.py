@@ -193,10 +193,16 @@ class BusSettings(BaseSettings):
         return tuple(url.get_secret_value() for url in self.bus)
 
 
-class WindowSettings(BaseSettings):
-    """What an origin holds and serves."""
+class LengthSettings(BaseSettings):
+    """How much of a live take is held."""
 
     model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
+
+    window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
+
+
+class WindowSettings(LengthSettings):
+    """What an origin holds and serves."""
 
     public_url: AnyHttpUrl | None = Field(
         None, description="what listeners call this server, for feeds; default: what they asked for"
@@ -204,7 +210,6 @@ class WindowSettings(BaseSettings):
     replay_redirect: str | None = Field(
         None, description="where replays are read: 'presign', or the URL of a CDN before the storage"
     )
-    window_seconds: int = Field(900, ge=30, le=86_400, description="how far back listeners can go")
     max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
     max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
 
@@ -258,10 +263,8 @@ class SpeakerSettings(BaseSettings):
         return (parse_udp_ports(value) if value else None) if isinstance(value, str) else value
 
 
-class EncoderSettings(BaseSettings):
+class EncoderSettings(LengthSettings):
     """What is encoded here, where it goes, and what is kept until the storage has it."""
-
-    model_config = SettingsConfigDict(env_prefix="LONGWAVE_", frozen=True, extra="ignore")
 
     origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
         (), description="origins to publish to, beside those that the bus knows"

@@ -50,7 +50,11 @@ class IngestRoleSettings(HttpSettings, StorageSettings, BusSettings, SpeakerSett
         _check_bus(self, "ingest")
 
 
-class WorkerSettings(HttpSettings, StorageSettings, BusSettings, EncoderSettings):
+class EncodingSettings(StorageSettings, EncoderSettings):
+    """What every role that encodes needs."""
+
+
+class WorkerSettings(HttpSettings, BusSettings, EncodingSettings):
     """`longwave worker`: encodes takes, publishes them to origins, archives them."""
 
     port: int | None = Field(
@@ -62,7 +66,7 @@ class WorkerSettings(HttpSettings, StorageSettings, BusSettings, EncoderSettings
         _check_bus(self, "worker")
 
 
-class ServeSettings(OriginSettings, IngestRoleSettings, EncoderSettings):  # type: ignore[misc] # pydantic's plugin
+class ServeSettings(OriginSettings, IngestRoleSettings, EncodingSettings):  # type: ignore[misc] # pydantic's plugin
     """`longwave serve`: every role in one process. Without a bus it needs no other server."""
 
     demo: bool = Field(default=False, description="keep a room called 'demo' that speaks")
