@@ -15,7 +15,7 @@ from aiohttp import web
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
 from origin.http_replay import ReplayHandlers, add_no_replays
-from origin.http_status import StatusHandlers
+from origin.http_status import add_status
 from origin.lobby import LobbyHandlers, TitleOf
 from origin.pages import Page, PageHandlers, load_pages
 from origin.replays import Replays
@@ -49,7 +49,7 @@ def add_routes(
         ReplayHandlers(replays, origin.metrics).add_routes(app)
         app.on_cleanup.append(lambda _: replays.close())
     LobbyHandlers(origin, title_of, replays).add_routes(app)
-    StatusHandlers(origin, lambda: degraded() + (replays.degraded() if replays else [])).add_routes(app)
+    add_status(app, origin, lambda: degraded() + (replays.degraded() if replays else []))
     if pages is None:
         pages = load_pages(media_sources=() if replays is None else replays.media_sources)
     PageHandlers(pages).add_routes(app)
