@@ -37,6 +37,7 @@
     │   ├── OriginUnavailable       502  no answer, or no sense in it
     │   ├── ObjectDamaged           502  a stored object is not what was stored
     │   ├── BusUnavailable          503  no Redis answers
+    │   ├── OwnerUnavailable        503  the ingest that owns a room gives no answer
     │   └── StorageUnavailable      503  no answer, refused, timed out
     │       └── DiskUnavailable     507  full, not writable, broken
     ├── UsageError                the command line: one line on stderr, exit code 2
@@ -251,6 +252,14 @@ class BusUnavailable(DependencyError):
         return {"Retry-After": "1"}
 
 
+class OwnerUnavailable(DependencyError):
+    """The ingest that owns a room gives no answer, or has just lost it: the next try finds who owns it then."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Ownership is found anew within seconds."""
+        return {"Retry-After": "1"}
+
+
 class StorageUnavailable(DependencyError):
     """A storage that gives no answer, refuses or times out. It may work a moment later."""
 
@@ -298,6 +307,7 @@ _STATUS: Final[Mapping[type[LongwaveError], int]] = {
     OriginUnavailable: 502,
     ObjectDamaged: 502,
     BusUnavailable: 503,
+    OwnerUnavailable: 503,
     StorageUnavailable: 503,
     DiskUnavailable: 507,
     UsageError: 400,
