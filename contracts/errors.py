@@ -253,11 +253,7 @@ class BusUnavailable(DependencyError):
 
 
 class OwnerUnavailable(DependencyError):
-    """The ingest that owns a room gives no answer, or has just lost it: the next try finds who owns it then."""
-
-    def headers(self) -> Mapping[str, str]:
-        """Ownership is found anew within seconds."""
-        return {"Retry-After": "1"}
+    """The ingest that owns a room gives no answer, or has just lost it: the next try finds the next owner."""
 
 
 class StorageUnavailable(DependencyError):
