@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import web
 
-from contracts.errors import DependencyError, DiskUnavailable, LongwaveError
+from contracts.errors import DependencyError, DiskUnavailable, LongwaveError, UsageError
 from origin.connection import OriginRunner
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _BACKLOG: Final = 4096
 _SHUTDOWN_SECONDS: Final = 2.0
 # What threads get to finish when everything else is done.
 _HUNG_SECONDS: Final = 1.0
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 @asynccontextmanager
@@ -62,6 +63,23 @@ async def listening(app: web.Application, settings: HttpSettings, metrics: Metri
         await runner.cleanup()
 
 
+def reached_at(settings: HttpSettings, advertise: object) -> str:
+    """The URL at which others reach a server that is about to listen; "" while its port is not known.
+
+    Raises UsageError where it listens on every address, and nobody could know by which to call it.
+    """
+    if advertise is not None:
+        return str(advertise).rstrip("/")
+    if settings.host in _EVERYWHERE:
+        raise UsageError(
+            f"{settings.host} is no address that others could reach: give --advertise http://HOST:PORT"
+        )
+    if not settings.port:
+        return ""
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{_shown(settings.host)}:{settings.port}"
+
+
 def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         place = f"port {settings.port} on {settings.host}"
@@ -73,7 +91,7 @@ def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
 
 def _shown(host: str) -> str:
     """`host` as one would type it into a browser on this machine."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+    if host in _EVERYWHERE:
         return "localhost"
     return f"[{host}]" if ":" in host else host
 

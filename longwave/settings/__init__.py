@@ -2,7 +2,6 @@
 
 from longwave.settings.groups import (
     BusSettings,
-    EncoderSettings,
     HttpSettings,
     SecretSettings,
     StorageSettings,
