@@ -11,8 +11,6 @@ NODES: Final = b"lw:nodes"
 """Hash: node id → its heartbeat (JSON)."""
 CARRYING: Final = b"lw:carrying"
 """Hash: node id → the takes that it carries, `room/take` each, a space between them. A heartbeat says which list it is."""
-LISTENERS: Final = b"lw:listeners"
-"""Hash: node id of an origin → its listeners by room (JSON)."""
 TAKES: Final = b"lw:takes"
 """Set of `room/take`: takes that are live, or ended and not delivered to origins yet."""
 CHANGES: Final = b"lw:changes"
@@ -22,6 +20,11 @@ EXPIRES_SECONDS: Final = 600
 """All keys of a take are gone so long after they were last touched."""
 OWNER_TTL_MS: Final = 3000
 """An owner that gives no sign for so long is gone."""
+
+
+def listeners(node_id: str) -> bytes:
+    """String: what an origin counts, listeners by room (JSON). Lives some seconds."""
+    return f"lw:listeners:{node_id}".encode()
 
 
 def owner(room: str) -> bytes:
