@@ -94,24 +94,28 @@ class TakeBus(Protocol):
         """Return once `top` >= `sample` or the take has ended. Cancelling it is always safe."""
 
 
-class BusHub(Protocol):
-    """The takes on the bus: those that live, and those that ended and are not published to their end yet."""
+class BusTakes(Protocol):
+    """The takes that are to be encoded here: all of this process' bus, or those that a worker carries."""
 
     @property
     def version(self) -> int:
-        """Grows by one with every take opened, ended or closed."""
+        """Grows by one with every take that comes, ends or goes."""
+
+    def live(self) -> tuple[TakeBus, ...]:
+        """Give every take that came and did not go, ended ones included, oldest first."""
+
+    def close(self, key: TakeKey) -> None:
+        """Forget a take: said by whoever has published it to its end. A take that is not there is fine."""
+
+    async def changed(self, seen: int) -> int:
+        """The version, as soon as it is not `seen`: `seen = await takes.changed(seen)`, from -1 on."""
+
+
+class BusHub(BusTakes, Protocol):
+    """The takes on the bus: those that live, and those that ended and are not published to their end yet."""
 
     def open(self, key: TakeKey, header: TakeHeader, first: int = 0) -> TakeBus:
         """Add a take whose first sample will be `first`: 0, or where a restarted owner goes on.
 
         Opening a take that is there gives the same bus; with another header it raises `BusRefused`.
         """
-
-    def live(self) -> tuple[TakeBus, ...]:
-        """Give every take that was opened and not closed, ended ones included, oldest first."""
-
-    def close(self, key: TakeKey) -> None:
-        """Forget a take: said by whoever has published it to its end. A take that is not there is fine."""
-
-    async def changed(self, seen: int) -> int:
-        """The version, as soon as it is not `seen`: `seen = await hub.changed(seen)`, from -1 on."""

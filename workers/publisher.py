@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from contracts.metrics import Metrics
+    from contracts.position import Position
     from contracts.take import TakeHeader, TakeKey, TakeState
     from workers.origin_client import OriginClient
 
@@ -33,13 +34,27 @@ _STATE_TIMEOUT = 1.0
 _CONCLUDE_EVERY = 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _Feeding(NamedTuple):
+    """A feed to one origin, and the task that runs it."""
+
+    origin: OriginClient
+    feed: OriginFeed
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True, eq=False)
 class _Publication:
-    """A take that is being published: its log, its feeds by task, and whether origins have its end."""
+    """A take that is being published: its log, a feed for each origin, and whether origins have its end."""
 
     log: TakeLog
-    feeds: dict[asyncio.Task[None], OriginFeed]
-    delivered: asyncio.Event
+    feeds: list[_Feeding] = field(default_factory=list)
+    delivered: asyncio.Event = field(default_factory=asyncio.Event)
+    conclusion: asyncio.Task[None] | None = None
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """All that is under way for it."""
+        return [*(each.task for each in self.feeds), *([] if self.conclusion is None else [self.conclusion])]
 
 
 class Publisher:
@@ -58,7 +73,23 @@ class Publisher:
         self._window = window_segments
         self._clock = clock
         self._takes: dict[TakeKey, _Publication] = {}
-        self._conclusions: set[asyncio.Task[None]] = set()
+
+    async def set_origins(self, origins: Sequence[OriginClient]) -> None:
+        """Publish to these from now on: new ones get every take that is open, those that left get no more.
+
+        A client that was there before stays as it is; one that left is closed.
+        """
+        left = [origin for origin in self._origins if origin not in origins]
+        new = [origin for origin in origins if origin not in self._origins]
+        self._origins = tuple(origins)
+        stopped = []
+        for publication in self._takes.values():
+            stopped += [each.task for each in publication.feeds if each.origin in left]
+            publication.feeds = [each for each in publication.feeds if each.origin not in left]
+            publication.feeds += [self._feed(publication.log, origin) for origin in new]
+        await _stop(stopped)
+        for origin in left:
+            await origin.close()
 
     async def states(self, key: TakeKey) -> list[TakeState | None]:
         """What each origin that answers has of a take; `None` for one that does not know it."""
@@ -76,20 +107,26 @@ class Publisher:
         settings = header.settings
         inits = {rendition.name: init_segment(settings, rendition) for rendition in settings.renditions}
         log = TakeLog(key, header, first, inits, self._window)
-        feeds = {}
-        for origin in self._origins:
-            feed = OriginFeed(log, origin, self._metrics, clock=self._clock)
-            feeds[asyncio.create_task(feed.run(), name=f"feed {key.room}/{key.take} to {origin.name}")] = feed
-        self._takes[key] = _Publication(log, feeds, asyncio.Event())
+        self._takes[key] = _Publication(log, [self._feed(log, origin) for origin in self._origins])
         return log
+
+    def reached(self, key: TakeKey) -> Position | None:
+        """The first position that is not encoded yet; None of a take that is not open."""
+        publication = self._takes.get(key)
+        return None if publication is None else publication.log.next
 
     def finish(self, key: TakeKey, samples: int) -> None:
         """End a take of `samples` samples, all of which are in its log, or given up."""
         publication = self._takes[key]
         publication.log.finish(samples)
-        conclusion = asyncio.create_task(self._conclude(publication), name=f"conclude {key.room}/{key.take}")
-        self._conclusions.add(conclusion)
-        conclusion.add_done_callback(self._conclusions.discard)
+        name = f"conclude {key.room}/{key.take}"
+        publication.conclusion = asyncio.create_task(self._conclude(publication), name=name)
+
+    async def release(self, key: TakeKey) -> None:
+        """Publish a take no more: somebody else does. Opened again, it begins with a new log."""
+        publication = self._takes.pop(key, None)
+        if publication is not None:
+            await _stop(publication.tasks)
 
     async def delivered(self, key: TakeKey) -> None:
         """Return when every origin in reach has the end of a take, or one window length after its end."""
@@ -102,10 +139,7 @@ class Publisher:
         deadline = self._clock() + grace
         while self._clock() < deadline and not self._all_up_to_date():  # noqa: ASYNC110 - once
             await asyncio.sleep(0.02)
-        tasks = [*self._conclusions, *(task for taken in self._takes.values() for task in taken.feeds)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _stop([task for publication in self._takes.values() for task in publication.tasks])
         self._takes.clear()
         for origin in self._origins:
             await origin.close()
@@ -120,26 +154,43 @@ class Publisher:
             logger.warning("an origin does not say what it has", origin=origin.name, reason=str(error))
             return False, None
 
+    def _feed(self, log: TakeLog, origin: OriginClient) -> _Feeding:
+        feed = OriginFeed(log, origin, self._metrics, clock=self._clock)
+        name = f"feed {log.key.room}/{log.key.take} to {origin.name}"
+        return _Feeding(origin, feed, asyncio.create_task(feed.run(), name=name))
+
     async def _conclude(self, publication: _Publication) -> None:
         """Forget a take once all origins have its end, or after so long that no listener could want it."""
         log = publication.log
         deadline = self._clock() + self._window * SEGMENT / SAMPLE_RATE
-        pending = set(publication.feeds)
-        while pending and self._clock() < deadline:
-            _done, pending = await asyncio.wait(pending, timeout=_CONCLUDE_EVERY)
+        while self._clock() < deadline:
+            # Origins come and go meanwhile; where there is none, one may still come.
+            pending = [each for each in publication.feeds if not each.task.done()]
+            if publication.feeds and not pending:
+                break
             anywhere = len(pending) < len(publication.feeds)
-            if anywhere and not any(publication.feeds[task].reachable for task in pending):
+            if anywhere and not any(each.feed.reachable for each in pending):
                 publication.delivered.set()
-        for task in pending:
-            task.cancel()
-        if pending:
+            if pending:
+                await asyncio.wait([each.task for each in pending], timeout=_CONCLUDE_EVERY)
+            else:
+                await asyncio.sleep(_CONCLUDE_EVERY)
+        else:
             logger.error("origins never got the end of a take", room=log.key.room, take=log.key.take)
         publication.delivered.set()
         del self._takes[log.key]
+        for each in publication.feeds:
+            each.task.cancel()
 
     def _all_up_to_date(self) -> bool:
         return all(
-            task.done() or not feed.reachable or feed.up_to_date
-            for taken in self._takes.values()
-            for task, feed in taken.feeds.items()
+            each.task.done() or not each.feed.reachable or each.feed.up_to_date
+            for publication in self._takes.values()
+            for each in publication.feeds
         )
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

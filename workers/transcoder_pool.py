@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -17,23 +17,31 @@ if TYPE_CHECKING:
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
     from workers.archive.archiver import Archiver
-    from workers.bus import BusHub, TakeBus
+    from workers.bus import BusTakes, TakeBus
     from workers.publisher import Publisher
 
 logger = structlog.get_logger()
+
+
+class _Carried(NamedTuple):
+    """A take in work. The same take on another bus is another one: it left, and came back."""
+
+    bus: TakeBus
+    task: asyncio.Task[None]
 
 
 class TranscoderPool:
     """Encodes and publishes every take of `hub`, until `stop`; the `archiver` keeps what is encoded.
 
     A take that every origin in reach has to its end is closed on the hub: its owner sees that and forgets it.
+    One that leaves the hub before is somebody else's from then on: publisher and archiver let go of it.
     `threads` is how many parts are completed at once, by default as many as there are cores; as many more
     encode ahead.
     """
 
     def __init__(
         self,
-        hub: BusHub,
+        hub: BusTakes,
         publisher: Publisher,
         metrics: Metrics,
         *,
@@ -49,7 +57,8 @@ class TranscoderPool:
             completing=ThreadPoolExecutor(count, thread_name_prefix="encode"),
             ahead=ThreadPoolExecutor(count, thread_name_prefix="encode-ahead"),
         )
-        self._takes: dict[TakeKey, asyncio.Task[None]] = {}
+        self._takes: dict[TakeKey, _Carried] = {}
+        self._leaving: dict[TakeKey, asyncio.Task[None]] = {}
         self._follower: asyncio.Task[None] | None = None
 
     @property
@@ -63,7 +72,8 @@ class TranscoderPool:
 
     async def stop(self) -> None:
         """Stop encoding; what is encoded stays with the publisher."""
-        tasks = [*self._takes.values(), *self.background]
+        carried = (each.task for each in self._takes.values())
+        tasks = [*carried, *self._leaving.values(), *self.background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -75,21 +85,52 @@ class TranscoderPool:
         seen = -1
         while True:
             seen = await self._hub.changed(seen)
-            for bus in self._hub.live():
-                if bus.key not in self._takes:
-                    name = f"transcode {bus.key.room}/{bus.key.take}"
-                    task = self._takes[bus.key] = asyncio.create_task(self._carry(bus), name=name)
-                    task.add_done_callback(partial(self._forget, bus.key))
+            there = {bus.key: bus for bus in self._hub.live()}
+            for key, carried in [*self._takes.items()]:
+                if there.get(key) is not carried.bus:
+                    self._leave(key, carried)
+            for key, bus in there.items():
+                if key not in self._takes:
+                    name = f"transcode {key.room}/{key.take}"
+                    task = asyncio.create_task(self._carry(bus, self._leaving.get(key)), name=name)
+                    carried = self._takes[key] = _Carried(bus, task)
+                    task.add_done_callback(partial(self._forget, carried))
 
-    def _forget(self, key: TakeKey, _: asyncio.Task[None]) -> None:
-        self._takes.pop(key, None)
+    def _forget(self, carried: _Carried, _: asyncio.Task[None]) -> None:
+        if self._takes.get(carried.bus.key) is carried:
+            del self._takes[carried.bus.key]
 
-    async def _carry(self, bus: TakeBus) -> None:
+    def _leave(self, key: TakeKey, carried: _Carried) -> None:
+        del self._takes[key]
+        carried.task.cancel()
+        before = self._leaving.get(key)
+        task = asyncio.create_task(self._let_go(carried, before), name=f"let go of {key.room}/{key.take}")
+        self._leaving[key] = task
+        task.add_done_callback(partial(self._gone, key))
+
+    async def _let_go(self, carried: _Carried, before: asyncio.Task[None] | None) -> None:
+        """Nothing more of a take that left comes from here; what is in the spool is still stored."""
+        await asyncio.wait([carried.task, *([] if before is None else [before])])
+        key = carried.bus.key
+        await self._publisher.release(key)
+        if self._archiver is not None:
+            self._archiver.release(key)
+        logger.info("this process encodes a take no more", room=key.room, take=key.take)
+
+    def _gone(self, key: TakeKey, task: asyncio.Task[None]) -> None:
+        if self._leaving.get(key) is task:
+            del self._leaving[key]
+
+    async def _carry(self, bus: TakeBus, leaving: asyncio.Task[None] | None) -> None:
         """Carry one take to its end; what fails here concerns no other take."""
+        if leaving is not None:
+            await asyncio.wait([leaving])
         backoff = Backoff(first=0.25, longest=5.0)
         while not await self._transcode(bus):  # noqa: ASYNC110 - tries, no poll
             await asyncio.sleep(backoff.next())
         await self._publisher.delivered(bus.key)
+        # Not one that leaves: it is archived to its end here.
+        self._takes.pop(bus.key, None)
         self._hub.close(bus.key)
 
     async def _transcode(self, bus: TakeBus) -> bool:

@@ -118,6 +118,20 @@ class Archiver:
         self._follow(key, archive)
         return archive
 
+    def release(self, key: TakeKey) -> None:
+        """Somebody else archives the rest of a take: store what was kept of it, and do not finish it.
+
+        What this node has of the last fragment is stored too: whoever commits the take joins it with the
+        other's (`joining`). A take that is opened again meanwhile goes on.
+        """
+        archive = self._archives.get(key)
+        if archive is not None and archive.take_log is not None and not archive.released:
+            self._follow(key, archive.release())
+
+    def set_origins(self, origins: Sequence[OriginClient]) -> None:
+        """Ask these from now on for what this node did not encode."""
+        self._tools.windows.origins = tuple(origins)
+
     async def stop(self, grace: float = 1.0) -> None:
         """Give takes that are over `grace` seconds to be finished; what is in the spool then stays there."""
         with suppress(TimeoutError):

@@ -81,7 +81,7 @@ class Depositing:
             # What is stored and not spooled was dealt with by an earlier process.
             if (rendition, first) not in self._stored or (rendition, first) in spooled:
                 lost |= await tools.uploads.run(partial(self._put, rendition, first))
-        if lost:
+        if lost and not take.released:
             await self._note(lost)
         for rendition in take.renditions:
             if (rendition, first) in spooled:

@@ -88,6 +88,31 @@ class LiveSource:
         return "not archived"
 
 
+class ReleasedSource:
+    """A take that was encoded here up to some position, and by somebody else from there on.
+
+    For this archive it is over there: what there is before it is stored, and nothing more comes.
+    """
+
+    def __init__(self, log: TakeLog) -> None:
+        self.log: TakeLog | None = log
+        self._grid = Grid(log.header.settings.parts)
+        self.stop: Position | None = log.next if log.end is None else self._grid.end_of(log.end)
+        self.samples: int | None = log.end
+
+    async def until_settled(self, first: int, seen: int) -> int:  # noqa: ARG002 - all of it is
+        """At once."""
+        return seen
+
+    def settled(self, first: int) -> bool:  # noqa: ARG002 - of all of it the same
+        """Nothing more comes of anything."""
+        return True
+
+    def why_lost(self, msn: int) -> str:  # noqa: ARG002 - of all of it the same
+        """Nothing is known to be lost: others may have it."""
+        return "encoded by another worker"
+
+
 class LeftSource:
     """A take that an earlier process archived, and that is not live here any more.
 

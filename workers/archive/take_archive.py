@@ -19,7 +19,7 @@ from workers.archive.gathering import Gathering
 from workers.archive.notes import ArchiveNotes
 from workers.archive.peak_record import PeakRecord
 from workers.archive.reading import Deleted
-from workers.archive.sources import LeftSource, LiveSource
+from workers.archive.sources import LeftSource, LiveSource, ReleasedSource
 from workers.archive.tools import Subject, Tools
 
 if TYPE_CHECKING:
@@ -36,21 +36,34 @@ log = structlog.get_logger()
 
 
 class TakeArchive:
-    """One take, live if there is a `take_log` of it. `run` is for a task, `keep` for one thread at a time."""
+    """One take, live if there is a `take_log` of it. `run` is for a task, `keep` for one thread at a time.
+
+    Of a take that was `released`, what this node encoded is stored, and the rest is left to others.
+    """
 
     def __init__(
-        self, tools: Tools, spooled: SpoolTake, header: TakeHeader, take_log: TakeLog | None = None
+        self,
+        tools: Tools,
+        spooled: SpoolTake,
+        header: TakeHeader,
+        take_log: TakeLog | None = None,
+        *,
+        released: bool = False,
     ) -> None:
-        source: Source = LeftSource(spooled, header, tools) if take_log is None else LiveSource(take_log)
-        names = tuple(rendition.name for rendition in header.settings.renditions)
+        source: Source
+        if take_log is None:
+            source = LeftSource(spooled, header, tools)
+        else:
+            source = ReleasedSource(take_log) if released else LiveSource(take_log)
+        grid, names = Grid(header.settings.parts), tuple(each.name for each in header.settings.renditions)
         self.take_log = take_log
         self._tools = tools
-        self._take = Subject(spooled.key, header, Grid(header.settings.parts), names, spooled, source)
+        self._take = Subject(spooled.key, header, grid, names, spooled, source, released)
         self._peaks = PeakRecord()
         self._gathering = Gathering(tools, self._take)
         self._depositing = Depositing(tools, self._take, self._gathering)
         self._ending = Ending(tools, self._take, left=take_log is None)
-        self._over = False
+        self._over = released
         self._logger = log.bind(room=spooled.key.room, take=spooled.key.take)
 
     # ---- the encoder's side ------------------------------------------------------------------------------
@@ -74,6 +87,19 @@ class TakeArchive:
         except Exception:
             self._tools.metrics.unexpected_errors.labels("archive").inc()
             self._logger.exception("what was encoded could not be kept")
+
+    def release(self) -> TakeArchive:
+        """What stores what this node has of the take, and leaves the rest to others; this one keeps no more.
+
+        It is to be run in place of this one. Only for a take that is live.
+        """
+        self._over = True
+        return TakeArchive(self._tools, self._take.spooled, self._take.header, self.take_log, released=True)
+
+    @property
+    def released(self) -> bool:
+        """Somebody else archives the rest of it."""
+        return self._take.released
 
     @property
     def lag(self) -> float:
@@ -124,6 +150,8 @@ class TakeArchive:
             await asyncio.gather(gathering, depositing, return_exceptions=True)
 
     async def _finish(self) -> None:
+        if self._take.released:
+            return
         self._peaks.finish()
         notes = await self._tools.files.run(self._notes)
         await self._ending.finish(notes)

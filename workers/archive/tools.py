@@ -49,7 +49,10 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The take: `spooled` is what the disk has of it, `source` says how far it is."""
+    """The take: `spooled` is what the disk has of it, `source` says how far it is.
+
+    One that was `released` is archived to its end by somebody else, who finds out what is lost of it.
+    """
 
     key: TakeKey
     header: TakeHeader
@@ -57,6 +60,7 @@ class Subject:
     renditions: tuple[str, ...]
     spooled: SpoolTake
     source: Source
+    released: bool = False
 
     def over(self, first: int) -> bool:
         """Whether the take ends before the fragment `first`."""

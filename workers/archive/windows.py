@@ -47,13 +47,13 @@ class Windows:
     """The windows of `origins`. What they answer is checked; an error is an origin out of reach."""
 
     def __init__(self, origins: Sequence[OriginClient]) -> None:
-        self._origins = tuple(origins)
+        self.origins = tuple(origins)
 
     async def find(self, key: TakeKey, grid: Grid, rendition: str, wanted: Collection[Position]) -> Found:
         """As many of the `wanted` parts as any origin serves."""
         found: dict[Position, bytes] = {}
         certain = True
-        for origin in self._origins:
+        for origin in self.origins:
             rest = {position for position in wanted if position not in found}
             if not rest:
                 break
@@ -68,7 +68,7 @@ class Windows:
     async def standing(self, key: TakeKey) -> Standing:
         """How far the take is."""
         states, certain = [], True
-        for origin in self._origins:
+        for origin in self.origins:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     states.append(await origin.state(key))
