@@ -57,13 +57,11 @@ class LocalOrigin:
             window = self._origin.line(*key, rendition).window
         except NotFound:
             return ()
-        whole = window.segment_parts(msn)
-        if whole is not None:
-            return whole
-        parts: list[bytes] = []
-        while (part := window.part_bytes(msn, len(parts))) is not None:
-            parts.append(part)
-        return tuple(parts)
+        return window.parts_held(msn)
+
+    async def forget(self, key: TakeKey) -> None:
+        """Let go of a take that its host has deleted."""
+        self._origin.forget(key)
 
     async def close(self) -> None:
         """Nothing to let go of: the origin is not this client's."""

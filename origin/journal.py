@@ -18,7 +18,7 @@ import structlog
 from origin.journal_format import MEDIA_KINDS, Record, RecordKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from contracts.metrics import Metrics
@@ -41,6 +41,12 @@ class _Evict:
 
 class _Remove:
     """The take has left the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewrite:
+    records: Sequence[Record]
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Journal:
         self._lock = threading.Lock()
         # The newest of each take. They come first and wait for nothing: a full disk needs them.
         self._deletions: dict[TakeKey, _Deletion] = {}
+        # Whole takes, whose media is the window's own and costs no memory here. Before what came after them.
+        self._rewrites: dict[TakeKey, _Rewrite] = {}
         # What says how to read the media is never dropped, and is written before it.
         self._control: deque[_Entry] = deque()
         self._media: deque[_Entry] = deque()
@@ -109,6 +117,16 @@ class Journal:
             else:
                 self._control.append(entry)
 
+    def rewrite(self, key: TakeKey, records: Sequence[Record]) -> None:
+        """Write a take anew, whatever was written of it: `records` are all there is of it now."""
+        with self._lock:
+            # The rewrite deletes by itself: what waits to be deleted must not come after it.
+            self._deletions.pop(key, None)
+            self._control = deque(entry for entry in self._control if entry.key != key)
+            self._media = deque(entry for entry in self._media if entry.key != key)
+            self._bytes = sum(entry.record.size for entry in self._media)
+            self._rewrites[key] = _Rewrite(records, self._clock())
+
     def evict(self, key: TakeKey, first: int) -> None:
         """Nothing below `first` is listed or served any more."""
         with self._lock:
@@ -120,6 +138,7 @@ class Journal:
         """The take has left the window: what still waits to be written of it need not be."""
         with self._lock:
             self._control = deque(entry for entry in self._control if entry.key != key)
+            self._rewrites.pop(key, None)
             self._deletions[key] = _Deletion(_Remove(), self._clock())
 
     def degraded(self, now: float) -> str | None:
@@ -129,6 +148,7 @@ class Journal:
         with self._lock:
             waiting = [queue[0].since for queue in (self._control, self._media) if queue]
             waiting += [deletion.since for deletion in self._deletions.values()]
+            waiting += [rewrite.since for rewrite in self._rewrites.values()]
             if self._writing_since is not None:
                 waiting.append(self._writing_since)
         oldest = min(waiting, default=now)
@@ -153,6 +173,7 @@ class Journal:
         """Write what waits now. Returns whether the disk took it; what it did not take waits on."""
         try:
             self._delete()
+            self._write_anew()
             self._write_control()
             self._write_media()
         except OSError as error:
@@ -178,6 +199,24 @@ class Journal:
             with self._lock:
                 if self._deletions.get(key) is deletion:
                     del self._deletions[key]
+
+    def _write_anew(self) -> None:
+        while True:
+            with self._lock:
+                waiting = next(iter(self._rewrites.items()), None)
+            if waiting is None:
+                return
+            key, rewrite = waiting
+            self._store.remove(key)
+            files: dict[Path, list[Record]] = {}
+            for record in rewrite.records:
+                files.setdefault(self._store.path_of(key, record), []).append(record)
+            for path, records in files.items():
+                self._store.append(path, records)
+            self._known.add(key)
+            with self._lock:
+                if self._rewrites.get(key) is rewrite:
+                    del self._rewrites[key]
 
     def _write_control(self) -> None:
         while True:

@@ -97,6 +97,36 @@ def scan(data: bytes) -> Scan:
         at = good_end = at + record.size
 
 
+class Unpacker:
+    """Records from a line, where nothing is stepped over: a peer that is not understood is not believed.
+
+    Holds at most one record of `max_payload` bytes and what was pushed last.
+    """
+
+    def __init__(self, max_payload: int) -> None:
+        self._max_payload = max_payload
+        self._rest = b""
+
+    def push(self, data: bytes) -> list[Record]:
+        """The records that are whole now. Raises ValueError where there is anything else."""
+        data = self._rest + data if self._rest else data
+        records: list[Record] = []
+        at = 0
+        while len(data) - at >= _HEAD:
+            magic, *_, length = _FIELDS.unpack_from(data, at)
+            if magic != MAGIC or length > self._max_payload:
+                raise ValueError("these are no records")
+            if len(data) - at < _HEAD + length:
+                break
+            record = _read(data, at)
+            if record is None:
+                raise ValueError("a record is damaged, or of a kind that is not known here")
+            at += record.size
+            records.append(record)
+        self._rest = data[at:]
+        return records
+
+
 def _read(data: bytes, at: int) -> Record | None:
     """The record at `at`, or None where there is no whole one."""
     start = at + _HEAD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from contracts.errors import NotFound, NotReady
-from contracts.take import TakeHeader, TakeKey
+from contracts.take import TakeKey
 from origin.cache_policy import Kind
 from origin.journal_format import GROUP
 from origin.line import Line
@@ -19,17 +19,14 @@ class LiveTake:
     def __init__(
         self,
         key: TakeKey,
-        header: TakeHeader,
-        window_segments: int,
+        window: TakeWindow,
         make_line: Callable[[str, TakeWindow], Line],
         now: float,
     ) -> None:
         self.key = key
-        self.header = header
-        self.window = TakeWindow(header, window_segments)
-        self.lines: Mapping[str, Line] = {
-            rendition.name: make_line(rendition.name, self.window) for rendition in header.settings.renditions
-        }
+        self.header = window.header
+        self.window = window
+        self.lines: Mapping[str, Line] = {name: make_line(name, window) for name in window.renditions}
         self.touched = now
         """When something new was put last; once the take has ended, that is its end."""
         self._kept_from = 0
@@ -51,6 +48,12 @@ class LiveTake:
         """Something new was put."""
         self.touched = now
         for line in self.lines.values():
+            line.moved()
+
+    def opens(self) -> None:
+        """What is in the window now is all that was listed: a journal or a sister had it."""
+        for line in self.lines.values():
+            line.opens()
             line.moved()
 
     def left(self) -> None:

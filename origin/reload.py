@@ -1,7 +1,6 @@
 """From the journal back to windows, before the origin listens.
 
-Records are put into a fresh window as workers would put them, so whatever the window refuses cannot come
-back either. What the disk lost is a hole: its segments become gaps, and everything after them is kept.
+What the disk lost is a hole: its segments become gaps, and everything after them is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import structlog
 
 from contracts.errors import LongwaveError
 from contracts.position import Position
-from contracts.take import TakeEvent, TakeState
+from contracts.take import TakeState
+from origin.contents import end_anyway, put_record
 from origin.journal import Journal
 from origin.journal_format import Record, RecordKind
 from origin.journal_store import JournalStore, StoredTake
@@ -35,9 +35,7 @@ def reload(origin: Origin, store: JournalStore, journal: Journal, utc_now_us: in
         journal.adopt(stored.key)
         take = origin.add(stored.key, stored.header, origin.clock())
         refused = _replay(take.window, stored)
-        for line in take.lines.values():
-            line.opens()
-            line.moved()
+        take.opens()
         age = max(0.0, (utc_now_us - _last_instant_us(take)) / _US)
         take.touched = origin.clock() - age
         states.append(take.window.state())
@@ -95,22 +93,16 @@ def _still_needed(events: list[Record], start: int) -> list[Record]:
 
 def _put(window: TakeWindow, rendition: str, record: Record) -> None:
     match record.kind:
-        case RecordKind.INIT:
-            window.put_init(rendition, record.payload)
-        case RecordKind.EVENT:
-            stored = json.loads(record.payload)
-            window.put_event(TakeEvent.from_json(stored["id"], stored["event"]))
-        case RecordKind.PART:
+        case RecordKind.PART | RecordKind.SEGMENT:
             if _close_hole(window, rendition, Position(record.number, record.part)):
-                window.put_part(rendition, record.number, record.part, record.payload)
-        case RecordKind.SEGMENT:
-            if _close_hole(window, rendition, Position(record.number, 0)):
-                window.put_segment(rendition, record.number, record.payload)
+                put_record(window, record)
         case RecordKind.GAP:
             _close_hole(window, rendition, Position(record.number, 0))
-            window.put_gap(rendition, record.number)
+            put_record(window, record)
         case RecordKind.END:
-            _end(window, record.number)
+            end_anyway(window, record.number)
+        case _:
+            put_record(window, record)
 
 
 def _close_hole(window: TakeWindow, rendition: str, position: Position) -> bool:
@@ -124,15 +116,6 @@ def _close_hole(window: TakeWindow, rendition: str, position: Position) -> bool:
         window.put_gap(rendition, position.msn)
         return False
     return True
-
-
-def _end(window: TakeWindow, samples: int) -> None:
-    """The take has ended, whatever the disk has lost of it."""
-    wanted = window.grid.end_of(samples)
-    for name, line in window.renditions.items():
-        while line.first is not None and line.next < wanted:
-            window.put_gap(name, line.next.msn)
-    window.end(samples)
 
 
 def _last_instant_us(take: LiveTake) -> int:

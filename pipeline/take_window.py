@@ -102,6 +102,11 @@ class TakeWindow:
         """Bytes of media held."""
         return sum(window.size for window in self.renditions.values())
 
+    @property
+    def events(self) -> tuple[TakeEvent, ...]:
+        """The events that are listed, and those that will be, in the order of time."""
+        return self._events.held
+
     def init_bytes(self, rendition: str) -> bytes | None:
         """A rendition's CMAF header."""
         return self._inits.get(rendition)

@@ -48,5 +48,8 @@ class OriginClient(Protocol):
     async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
         """The parts of a segment that it serves, from the first one on: all, some or none. Never waits."""
 
+    async def forget(self, key: TakeKey) -> None:
+        """Have it let go of a take that its host has deleted, if it is there."""
+
     async def close(self) -> None:
         """Let go of connections. Nothing may be asked afterwards."""

@@ -72,6 +72,11 @@ class EventTimeline:
         """The date ranges that left within the last `CAN_SKIP_UNTIL` seconds."""
         return tuple(event for _, event in self._went)
 
+    @property
+    def held(self) -> tuple[TakeEvent, ...]:
+        """Every event that was taken and has not left, in the order of time."""
+        return tuple(sorted(self._all.values(), key=_in_time))
+
     def holds(self, event: TakeEvent) -> bool:
         """Whether an event of this name was taken, and has not left."""
         return (event.sample, event.n) in self._all

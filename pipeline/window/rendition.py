@@ -178,6 +178,16 @@ class RenditionWindow:
             return None
         return self._store.part(Position(msn, part))
 
+    def parts_held(self, msn: int) -> tuple[bytes, ...]:
+        """What is served of a segment, from its first part on: all, some (open, or broken off) or none."""
+        whole = self._store.whole(msn)
+        if whole is not None:
+            return whole
+        parts: list[bytes] = []
+        while (part := self.part_bytes(msn, len(parts))) is not None:
+            parts.append(part)
+        return tuple(parts)
+
     def report(self) -> RenditionReport | None:
         """What other renditions report of this one (4.4.5.4): its last listed part; None without media."""
         msn, part = self.next
