@@ -14,13 +14,14 @@ import uvloop
 import origin.app
 import workers.http_app
 from contracts.access import Grant
-from contracts.errors import DiskUnavailable, LongwaveError
+from contracts.errors import DependencyError, LongwaveError
 from contracts.tokens import OwnToken, TokenGate
 from longwave.heap import share_one_arena
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
 from longwave.publish import PublishOptions, publish
+from longwave.rooms_kept import opened_rooms
 from longwave.serve_archive import archive_of, host_handlers, sweeping
 from longwave.serve_origin import make_app, make_metrics, opened_origin, say
 from longwave.serve_replays import feeds_of, opened_storage, replays_of
@@ -73,10 +74,9 @@ def run_serve(settings: ServeSettings) -> None:
 
 async def _run(settings: ServeSettings) -> None:
     metrics, keys = make_metrics(), settings.token_keys()
-    rooms = RoomStore(settings.data_dir / "rooms")
-    await asyncio.to_thread(rooms.load)
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(opened_storage(settings))
+        rooms = await stack.enter_async_context(opened_rooms(settings, kept))
         here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
         parties = _Parties(settings, metrics, rooms, kept, here, keys)
         ingest, archive, background = await stack.enter_async_context(_working(parties))
@@ -189,7 +189,7 @@ async def _demo(
     url: str, rooms: RoomStore, settings: ServeSettings, keys: Keys | None
 ) -> AsyncIterator[None]:
     """A room that speaks for as long as the server runs, fed as any other room is."""
-    with suppress(DiskUnavailable):
+    with suppress(DependencyError):
         if await asyncio.to_thread(rooms.get, _DEMO_ROOM) is None:
             await asyncio.to_thread(rooms.put, _DEMO_ROOM, RoomRecord(title="Longwave demo"))
     # It goes no further than this machine, and is shown for as long as the process lives.

@@ -35,6 +35,7 @@ REPLAY_M3U8: Final = "replay.m3u8"
 CHAPTERS: Final = "chapters.json"
 PEAKS: Final = "peaks.json"
 INIT: Final = "init.mp4"
+ROOMS: Final = "rooms/"
 OPEN: Final = "open/"
 REPLAYS: Final = "replays/"
 DELETED: Final = "deleted/"
@@ -45,9 +46,14 @@ _TYPES: Final = {
 }
 
 
+def room_name(room: str) -> str:
+    """The record of a room. Raises BadRequest where no room is called so."""
+    return f"{ROOMS}{check_room(room)}/room.json"
+
+
 def take_prefix(key: TakeKey) -> str:
     """What the names of all objects of a take begin with. Raises BadRequest where no take is called so."""
-    return f"rooms/{check_room(key.room)}/{check_take(key.take)}/"
+    return f"{ROOMS}{check_room(key.room)}/{check_take(key.take)}/"
 
 
 def take_object(key: TakeKey, name: str) -> str:

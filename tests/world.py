@@ -47,7 +47,7 @@ class World:
         self.data = data
         self.registry = CollectorRegistry()
         self.hub = MemoryHub()
-        self.rooms = RoomStore(data / "rooms")
+        self.rooms = RoomStore(DiskObjects(data))
         self.store = store or TakeStore(data / "takes")
         metrics = Metrics(self.registry)
         self.stories = Stories(DiskObjects(data))

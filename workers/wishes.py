@@ -7,26 +7,42 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import DependencyError
+from contracts.errors import DependencyError, StorageUnavailable
 from pipeline.mix.sound import AS_IT_IS, VOICE, Sound
 from storage.rooms import RoomRecord, RoomSound, RoomStore
 
 log = structlog.get_logger()
 
-# What a sender waits for the disk to say what its room wants.
+# What a sender waits for the storage to say what its room wants.
 _DISK_SECONDS: Final = 1.0
 
 
 async def wishes(rooms: RoomStore, room: str) -> RoomRecord:
-    """The record of `room`; the defaults where there is none, or the disk does not say in time."""
-    record = rooms.known(room)
-    if record is None:
-        try:
-            async with asyncio.timeout(_DISK_SECONDS):
-                record = await asyncio.to_thread(rooms.get, room)
-        except (DependencyError, TimeoutError) as error:
-            log.warning("room record cannot be read", room=room, reason=str(error) or "the disk hangs")
+    """The record of `room`; the defaults where there is none, or the storage does not say in time."""
+    try:
+        record = await recorded(rooms, room)
+    except DependencyError as error:
+        log.warning("room record cannot be read", room=room, reason=error.message)
+        return RoomRecord()
     return record or RoomRecord()
+
+
+async def recorded(rooms: RoomStore, room: str) -> RoomRecord | None:
+    """The record of `room`, None where nobody made one; as it was last known where nothing says it in time.
+
+    Raises DependencyError where nothing was ever known.
+    """
+    if rooms.fresh(room):
+        return rooms.known(room)
+    try:
+        async with asyncio.timeout(_DISK_SECONDS):
+            return await asyncio.shield(asyncio.wrap_future(rooms.look(room)))
+    except (DependencyError, TimeoutError) as error:
+        if (record := rooms.known(room)) is not None:
+            return record
+        if isinstance(error, TimeoutError):
+            raise StorageUnavailable("the storage gives no answer") from None
+        raise
 
 
 def treatment(room: RoomSound, asked: RoomSound | None, *, microphone: bool) -> Sound:

@@ -54,7 +54,7 @@ class Room:
         metrics = Metrics(CollectorRegistry())
         self.metrics = metrics
         self.hub = MemoryHub()
-        self.rooms = rooms = RoomStore(data / "rooms")
+        self.rooms = rooms = RoomStore(DiskObjects(data))
         store = TakeStore(data / "takes")
         keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)

@@ -41,7 +41,7 @@ class Server:
     def __init__(self, data: Path, token: str | None = None, **settings: Any) -> None:  # noqa: ANN401
         metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
-        rooms = RoomStore(data / "rooms")
+        rooms = RoomStore(DiskObjects(data))
         store = TakeStore(data / "takes")
         keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)

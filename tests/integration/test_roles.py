@@ -151,7 +151,7 @@ PEOPLE: Final[dict[str, tuple[str | None, set[str], int]]] = {
 async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     """The app that `longwave serve` makes, on a free port."""
     metrics = Metrics(CollectorRegistry())
-    rooms, here = RoomStore(data / "rooms"), Origin(OriginLimits(), metrics)
+    rooms, here = RoomStore(DiskObjects(data)), Origin(OriginLimits(), metrics)
     objects, pooled = DiskObjects(data), Pooled()
     store = TakeStore(data / "takes")
     keeper = TakeKeeper(store, Storyteller(store, Stories(objects), rooms), metrics)

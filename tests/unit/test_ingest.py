@@ -20,6 +20,7 @@ from contracts.errors import (
     UnknownRoom,
 )
 from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomRecord, RoomSound
 from tests.world import BLOCK, SECOND, WALL_US, World, until
 from workers.intake import START_BUFFER
@@ -482,7 +483,7 @@ class SlowStore(TakeStore):
 
 async def test_a_disk_that_hangs_keeps_no_sender_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(world.rooms, "get", lambda _room: let_go.wait(30) and None)
+    monkeypatch.setattr(DiskObjects, "read", lambda *_: let_go.wait(30) and None)
     monkeypatch.setattr("workers.wishes._DISK_SECONDS", 0.02)
     await world.live()
     let_go.set()

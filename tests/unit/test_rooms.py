@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import BadRequest, DiskUnavailable
+from contracts.errors import BadRequest, DiskUnavailable, ObjectDamaged
 from contracts.take import Rendition, TakeSettings
+from storage.disk_objects import DiskObjects
 from storage.files import read_if_there, write_atomic
 from storage.podcast import Podcast
 from storage.podcast_categories import CATEGORIES, is_category, split_category
@@ -37,6 +38,10 @@ NEWS = RoomRecord(
         guid="917393e3-1b1e-5cef-ace4-edaa54e1f810",
     ),
 )
+
+
+def store_at(data: Path) -> RoomStore:
+    return RoomStore(DiskObjects(data))
 
 
 def test_a_record_survives_its_wire_form() -> None:
@@ -149,31 +154,31 @@ def test_the_docs_show_a_room_that_is_taken_and_name_every_member() -> None:
 
 
 def test_a_record_from_before_podcasts_is_read(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "news" / "room.json", b'{"title": "News"}')
-    assert RoomStore(tmp_path).get("news") == RoomRecord(title="News")
+    write_atomic(tmp_path / "rooms" / "news" / "room.json", b'{"title": "News"}')
+    assert store_at(tmp_path).get("news") == RoomRecord(title="News")
 
 
 def test_a_room_is_kept_and_found_by_the_next_process(tmp_path: Path) -> None:
-    store = RoomStore(tmp_path)
+    store = store_at(tmp_path)
     assert store.get("news") is None
     assert store.put("news", NEWS)
-    assert store.get("news") == RoomStore(tmp_path).get("news") == NEWS
+    assert store.get("news") == store_at(tmp_path).get("news") == NEWS
     assert not store.put("news", RoomRecord())
-    assert RoomStore(tmp_path).get("news") == RoomRecord()
+    assert store_at(tmp_path).get("news") == RoomRecord()
 
 
 def test_a_room_is_read_from_disk_once(tmp_path: Path) -> None:
-    RoomStore(tmp_path).put("news", NEWS)
-    store = RoomStore(tmp_path)
+    store_at(tmp_path).put("news", NEWS)
+    store = store_at(tmp_path)
     assert store.get("news") == NEWS
-    (tmp_path / "news" / "room.json").unlink()
+    (tmp_path / "rooms" / "news" / "room.json").unlink()
     assert store.get("news") == NEWS
 
 
 def test_rooms_that_were_loaded_are_known_without_a_disk(tmp_path: Path) -> None:
-    RoomStore(tmp_path).put("news", NEWS)
-    write_atomic(tmp_path / "broken" / "room.json", b"{")
-    store = RoomStore(tmp_path)
+    store_at(tmp_path).put("news", NEWS)
+    write_atomic(tmp_path / "rooms" / "broken" / "room.json", b"{")
+    store = store_at(tmp_path)
     assert store.known("news") is None
     store.load()
     shutil.rmtree(tmp_path)
@@ -182,22 +187,22 @@ def test_rooms_that_were_loaded_are_known_without_a_disk(tmp_path: Path) -> None
 
 
 def test_a_deleted_room_is_gone(tmp_path: Path) -> None:
-    store = RoomStore(tmp_path)
+    store = store_at(tmp_path)
     assert not store.delete("news")
     store.put("news", NEWS)
     assert store.delete("news")
-    assert store.get("news") is RoomStore(tmp_path).get("news") is None
+    assert store.get("news") is store_at(tmp_path).get("news") is None
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b'{"colour": 1}', b"\xff", b"[" * 100_000])
-def test_a_broken_record_is_the_disks_fault_and_named(tmp_path: Path, rubbish: bytes) -> None:
-    write_atomic(tmp_path / "news" / "room.json", rubbish)
-    with pytest.raises(DiskUnavailable, match=r"room\.json"):
-        RoomStore(tmp_path).get("news")
+def test_a_broken_record_is_the_storages_fault_and_named(tmp_path: Path, rubbish: bytes) -> None:
+    write_atomic(tmp_path / "rooms" / "news" / "room.json", rubbish)
+    with pytest.raises(ObjectDamaged, match=r"rooms/news/room\.json"):
+        store_at(tmp_path).get("news")
 
 
 def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = RoomStore(tmp_path)
+    store = store_at(tmp_path)
     store.put("news", RoomRecord(title="old"))
 
     def full(_fd: int) -> None:
@@ -207,8 +212,8 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DiskUnavailable, match="disk is full"):
         store.put("news", NEWS)
     monkeypatch.undo()
-    assert store.get("news") == RoomStore(tmp_path).get("news") == RoomRecord(title="old")
-    assert os.listdir(tmp_path / "news") == ["room.json"]  # noqa: PTH208 - nothing left beside it
+    assert store.get("news") == store_at(tmp_path).get("news") == RoomRecord(title="old")
+    assert os.listdir(tmp_path / "rooms" / "news") == ["room.json"]  # noqa: PTH208 - nothing left beside it
 
 
 def test_a_file_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
