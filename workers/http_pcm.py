@@ -12,29 +12,28 @@ from typing import Final
 from aiohttp import ClientPayloadError, WebSocketError, WSMsgType, hdrs, web
 
 from contracts.access import GRANT
-from contracts.errors import BadRequest, Forbidden, LongwaveError, http_status
+from contracts.errors import BadRequest, Forbidden, LivesElsewhere, LongwaveError
 from contracts.http import expect_later, go_on, json_line, refuse_encoding
 from contracts.ids import check_room, check_speaker
 from storage.rooms import RoomSound
 from workers.ingest import Ingest
+from workers.relay import Relay
+from workers.relay_socket import close_for
 from workers.speaker import PcmSpeaker
 
 # More than a second of stereo in one message is no live sender.
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 # A browser or SFU that vanished is noticed within about this time.
 _PING_SECONDS: Final = 15.0
-# RFC 6455 7.4.2: codes from 4000 on are for applications; ours say the HTTP status.
-_CLOSE_CODE_BASE: Final = 4000
 _INVALID_PAYLOAD: Final = 1007
-# RFC 6455 5.5: what fits a close frame beside its code.
-_MAX_REASON_BYTES: Final = 123
 
 
 class PcmHandlers:
-    """The two doors for PCM."""
+    """The two doors for PCM. With a `relay`, senders into rooms of other ingests are taken to these."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, relay: Relay | None = None) -> None:
         self._ingest = ingest
+        self._relay = relay
 
     def add_routes(self, app: web.Application) -> None:
         """Both."""
@@ -44,7 +43,12 @@ class PcmHandlers:
     async def put(self, request: web.Request) -> web.StreamResponse:
         """`PUT /pcm/{room}?channels=1&speaker=NAME`: answered when all of it is on the bus."""
         refuse_encoding(request)
-        speaker = await self._connect(request, live=False)
+        try:
+            speaker = await self._connect(request, live=False)
+        except LivesElsewhere as there:
+            if self._relay is None:
+                raise
+            return await self._relay.send(request, request.match_info["room"], there.url)
         try:
             with speaker.attached():
                 await go_on(request)
@@ -64,16 +68,21 @@ class PcmHandlers:
         if not socket.can_prepare(request):
             raise BadRequest("this address speaks WebSocket: send PCM in a body with PUT /pcm/{room}")
         refuse_other_sites(request)
-        speaker = await self._connect(request, live=True)
+        try:
+            speaker = await self._connect(request, live=True)
+        except LivesElsewhere as there:
+            if self._relay is None:
+                raise
+            return await self._relay.talk(request, socket, request.match_info["room"], there.url)
         try:
             await socket.prepare(request)
             with speaker.attached():
                 await self._listen(socket, speaker)
         except _BadMessage as error:
             self._ingest.drop(speaker, "garbage", error)
-            await _close(socket, error)
+            await close_for(socket, error, _INVALID_PAYLOAD)
         except LongwaveError as error:
-            await _close(socket, error)
+            await close_for(socket, error)
         finally:
             self._ingest.leave(speaker)
         return socket
@@ -171,8 +180,3 @@ def refuse_other_sites(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and origin.partition("://")[2] != request.host:
         raise Forbidden("a page of another site cannot speak here")
-
-
-async def _close(socket: web.WebSocketResponse, error: LongwaveError) -> None:
-    code = _INVALID_PAYLOAD if isinstance(error, _BadMessage) else _CLOSE_CODE_BASE + http_status(error)
-    await socket.close(code=code, message=error.message.encode()[:_MAX_REASON_BYTES])

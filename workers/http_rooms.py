@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -16,31 +16,57 @@ from contracts.ids import check_room, check_speaker, check_title
 from storage.rooms import RoomRecord, RoomStore
 from workers.http_pcm import refuse_other_sites
 from workers.ingest import Ingest
+from workers.relay import Relay
 
 _MAX_BODY: Final = 16 * 1024
 _SPEAKER: Final = "/rooms/{room}/speakers/{name}"
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+
 
 class RoomHandlers:
-    """What hosts do with rooms, and speakers may see of theirs. `listeners_of` counts who listens to one."""
+    """What hosts do with rooms, and speakers may see of theirs. `listeners_of` counts who listens to one.
 
-    def __init__(self, ingest: Ingest, rooms: RoomStore, listeners_of: Callable[[str], int]) -> None:
+    With a `relay`, whatever concerns a take is asked of the ingest that owns it.
+    """
+
+    def __init__(
+        self, ingest: Ingest, rooms: RoomStore, listeners_of: Callable[[str], int], relay: Relay | None = None
+    ) -> None:
         self._ingest = ingest
         self._rooms = rooms
         self._listeners_of = listeners_of
+        self._relay = relay
 
     def add_routes(self, app: web.Application) -> None:
         """All under `/rooms/{room}`."""
         add = partial(app.router.add_route, expect_handler=expect_later)
         add("PUT", "/rooms/{room}", self.put)
-        add("GET", "/rooms/{room}", self.get)
-        add("DELETE", "/rooms/{room}", self.delete)
-        add("POST", "/rooms/{room}/end", self.end)
-        add("POST", "/rooms/{room}/chapters", self.chapter)
-        add("POST", f"{_SPEAKER}/mute", self.mute)
-        add("POST", f"{_SPEAKER}/unmute", self.unmute)
-        add("DELETE", _SPEAKER, self.remove)
+        for method, path, answer in (
+            ("GET", "/rooms/{room}", self.get),
+            ("DELETE", "/rooms/{room}", self.delete),
+            ("POST", "/rooms/{room}/end", self.end),
+            ("POST", "/rooms/{room}/chapters", self.chapter),
+            ("POST", f"{_SPEAKER}/mute", self.mute),
+            ("POST", f"{_SPEAKER}/unmute", self.unmute),
+            ("DELETE", _SPEAKER, self.remove),
+        ):
+            add(method, path, self._at_owner(answer))
+
+    def _at_owner(self, answer: _Handler) -> _Handler:
+        """`answer`, or that of the room's owner where it is another ingest's."""
+        relay = self._relay
+        if relay is None:
+            return answer
+
+        async def answer_or_ask(request: web.Request) -> web.Response:
+            room = _room(request)
+            # A take that lives here is answered for here, also while no bus says whose it is.
+            url = None if self._ingest.live(room) is not None else await relay.owner_of(room)
+            return await (answer(request) if url is None else relay.ask(request, url))
+
+        return answer_or_ask
 
     async def put(self, request: web.Request) -> web.Response:
         """Create a room or change it, for the next take: 201 or 200, and the record."""

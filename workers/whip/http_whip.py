@@ -9,8 +9,10 @@ from aiohttp import hdrs, web
 from contracts.access import GRANT
 from contracts.errors import (
     BadRequest,
+    LivesElsewhere,
     PreconditionFailed,
     PreconditionRequired,
+    UnknownSession,
     UnprocessableOffer,
     UnsupportedEncoding,
 )
@@ -18,9 +20,10 @@ from contracts.http import CORS, KIND, expect_later, read_body
 from contracts.ids import check_room, check_speaker
 from contracts.metrics import Metrics
 from workers.http_pcm import refuse_other_sites
+from workers.relay import Relay
 from workers.whip.candidates import read_fragment
 from workers.whip.offer import read_offer
-from workers.whip.session import VoiceIngest
+from workers.whip.session import Session, VoiceIngest
 from workers.whip.sessions import Sessions
 from workers.whip.settings import WhipSettings
 
@@ -31,17 +34,23 @@ _FRAGMENT: Final = "application/trickle-ice-sdpfrag"
 # What a page of another site may read of the answer, and send to it.
 _EXPOSED: Final = {"Access-Control-Expose-Headers": "Location, Link, ETag"}
 _PREFLIGHT: Final = {
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Prefer",
     "Access-Control-Max-Age": "86400",
 }
+# How a client asks (RFC 7240) not to be sent to another ingest; see docs/http.md.
+_RELAY: Final = "relay"
 
 
 def add_whip_routes(
-    app: web.Application, ingest: VoiceIngest, settings: WhipSettings, metrics: Metrics
+    app: web.Application,
+    ingest: VoiceIngest,
+    settings: WhipSettings,
+    metrics: Metrics,
+    relay: Relay | None = None,
 ) -> None:
-    """Let speakers in by WebRTC; their sessions end when the app shuts down."""
+    """Let speakers in by WebRTC; their sessions end when the app does. `relay` leads to other ingests."""
     sessions = Sessions(ingest, settings, metrics)
-    handlers = WhipHandlers(sessions, settings)
+    handlers = WhipHandlers(sessions, settings, relay)
 
     async def stop(_app: web.Application) -> None:
         await sessions.stop()
@@ -55,11 +64,12 @@ def add_whip_routes(
 
 
 class WhipHandlers:
-    """The endpoint and its sessions."""
+    """The endpoint and its sessions; with a `relay` also what concerns sessions at other ingests."""
 
-    def __init__(self, sessions: Sessions, settings: WhipSettings) -> None:
+    def __init__(self, sessions: Sessions, settings: WhipSettings, relay: Relay | None = None) -> None:
         self._sessions = sessions
         self._settings = settings
+        self._relay = relay
         self._links = [server.link() for server in settings.ice_servers]
 
     async def options(self, request: web.Request) -> web.Response:
@@ -71,13 +81,23 @@ class WhipHandlers:
         return _preflight(request, "PATCH, DELETE", {"Accept-Patch": _FRAGMENT})
 
     async def post(self, request: web.Request) -> web.Response:
-        """An offer in, 201 and the answer out. Everything is checked before a socket is opened."""
+        """An offer in, 201 and the answer out. Everything is checked before a socket is opened.
+
+        Where another ingest owns the room: 307 to it (RFC 9725 4.5), or its answer for who prefers that.
+        """
         room = self._admit(request)
-        offer = read_offer(await _read(request, _SDP))
+        body = await _read(request, _SDP)
+        offer = read_offer(body)
         grant = request[GRANT]
         asked = request.query.get("speaker")
         name = grant.speaks_as(None if asked is None else check_speaker(asked))
-        session, answer = await self._sessions.open(room, name, grant, offer)
+        try:
+            session, answer = await self._sessions.open(room, name, grant, offer)
+        except LivesElsewhere as there:
+            if self._relay is not None and _prefers_relay(request):
+                return await self._relay.ask(request, there.url, body.encode())
+            location = there.url.rstrip("/") + request.rel_url.raw_path_qs
+            raise LivesElsewhere(there.url, location) from None
         response = web.Response(
             # As bytes: aiohttp adds a charset to text, and some encoders compare the whole header.
             body=answer.encode(),
@@ -97,21 +117,38 @@ class WhipHandlers:
 
     async def patch(self, request: web.Request) -> web.Response:
         """Trickled candidates: 204. An ICE restart is not taken: who has a new network connects again."""
-        room = self._admit(request)
-        session = self._sessions.find(room, request.match_info["session"])
-        _match(request.headers.get(hdrs.IF_MATCH), session.etag)
+        found = await self._find(request)
+        if isinstance(found, web.Response):
+            return found
+        _match(request.headers.get(hdrs.IF_MATCH), found.etag)
         fragment = read_fragment(await _read(request, _FRAGMENT))
-        if fragment.ufrag is not None and fragment.ufrag != session.ufrag:
+        if fragment.ufrag is not None and fragment.ufrag != found.ufrag:
             raise _restart()
-        if not await session.add(fragment.candidates):
+        if not await found.add(fragment.candidates):
             raise UnprocessableOffer("too many candidates for one session")
         return web.Response(status=204, headers=CORS)
 
     async def delete(self, request: web.Request) -> web.Response:
         """The end of the session, whatever If-Match says (RFC 9725 4.3.1)."""
-        room = self._admit(request)
-        self._sessions.find(room, request.match_info["session"]).delete()
+        found = await self._find(request)
+        if isinstance(found, web.Response):
+            return found
+        found.delete()
         return web.Response(status=200, headers=CORS)
+
+    async def _find(self, request: web.Request) -> Session | web.Response:
+        """The session, or what the room's owner answers: who was relayed has an address here.
+
+        RFC 9725 4.5 promises no redirection of PATCH and DELETE.
+        """
+        room = self._admit(request)
+        try:
+            return self._sessions.find(room, request.match_info["session"])
+        except UnknownSession:
+            url = None if self._relay is None else await self._relay.owner_of(room)
+            if self._relay is None or url is None:
+                raise
+            return await self._relay.ask(request, url)
 
     def _admit(self, request: web.Request) -> str:
         request[KIND] = _KIND
@@ -124,6 +161,11 @@ def _preflight(request: web.Request, methods: str, accepted: dict[str, str]) -> 
     request[KIND] = _KIND
     allowed = {"Allow": f"OPTIONS, {methods}", "Access-Control-Allow-Methods": methods}
     return web.Response(status=204, headers={**CORS, **_PREFLIGHT, **allowed, **accepted})
+
+
+def _prefers_relay(request: web.Request) -> bool:
+    preferences = ",".join(request.headers.getall("Prefer", ())).lower().split(",")
+    return _RELAY in (each.strip() for each in preferences)
 
 
 async def _read(request: web.Request, content_type: str) -> str:
