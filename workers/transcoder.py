@@ -32,6 +32,7 @@ from pipeline.grid import (
 from pipeline.segmenter import EncodedPart, Segmenter
 from workers.backoff import Backoff
 from workers.bus import SamplesLost
+from workers.cluster.breadcrumbs import crumb_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from workers.archive.archiver import Archiver
     from workers.archive.take_archive import TakeArchive
     from workers.bus import TakeBus
+    from workers.cluster.quarantine import Quarantine
     from workers.parts_log import TakeLog
     from workers.publisher import Publisher
 
@@ -110,16 +112,18 @@ def _next_segment(state: TakeState | None, whole: int) -> int:
 class Transcoder:
     """Encodes the take of `bus` in `threads`; `clock` is monotonic, for measuring only.
 
-    Nobody gets a part before the `archiver`, if there is one.
+    Nobody gets a part before the `archiver`, if there is one. While the `quarantine` holds the take, nothing
+    is encoded.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on
         self,
         bus: TakeBus,
         publisher: Publisher,
         threads: EncodingThreads,
         metrics: Metrics,
         *,
+        quarantine: Quarantine,
         archiver: Archiver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -129,6 +133,8 @@ class Transcoder:
         self._publisher = publisher
         self._threads = threads
         self._metrics = metrics
+        self._quarantine = quarantine
+        self._in_crumb_frame = crumb_frame(bus.key)
         self._clock = clock
         self._settings = bus.header.settings
         self._grid = Grid(self._settings.parts)
@@ -149,7 +155,9 @@ class Transcoder:
         while True:
             reached = log.next
             try:
-                samples = await self._encode(log)
+                samples = await self._sit_out(log)
+                if samples is None:
+                    samples = await self._encode(log)
             except Exception:
                 self._metrics.take_failures.inc()
                 self._logger.exception("encoding failed", msn=log.next.msn, part=log.next.part)
@@ -162,8 +170,26 @@ class Transcoder:
             failures += 1
             if failures == TRIES:
                 self._lose_until(log, log.next.msn + 1, "the segment cannot be encoded: given up")
+                self._quarantine.failed(bus.key)
                 failures = 0
             await asyncio.sleep(backoff.next())
+
+    async def _sit_out(self, log: TakeLog) -> int | None:
+        """While the take is in quarantine, each segment is a gap when its time has passed; `_encode` goes on.
+
+        The take's length in samples if it ended meanwhile.
+        """
+        bus = self._bus
+        while self._quarantine.holds(bus.key):
+            await bus.wait(first_sample(log.next.msn + 1))
+            self._take_events(log)
+            ended = bus.ended
+            passed = msn_of_sample(bus.top) if ended is None else msn_of_sample(max(0, ended - 1)) + 1
+            if ended is None or log.next < self._grid.end_of(ended):
+                self._metrics.gaps.inc(log.lose_until(passed, "the take is in quarantine"))
+            if ended is not None:
+                return ended
+        return None
 
     async def _encode(self, log: TakeLog) -> int:
         """Encode to the end of the take; its length in samples."""
@@ -205,7 +231,7 @@ class Transcoder:
     def _push(self, segmenter: Segmenter, pcm: NDArray[np.int16], heard: int) -> list[EncodedPart]:
         """Encode, and keep what comes of it before anybody gets it. Below `heard`, `pcm` is made up."""
         start = segmenter.needs
-        parts = segmenter.push(pcm)
+        parts = self._in_crumb_frame(partial(segmenter.push, pcm))
         if self._archive is not None:
             made_up = min(max(0, heard - start), len(pcm))
             self._archive.keep(parts, start + made_up, pcm[made_up:])
@@ -213,7 +239,7 @@ class Transcoder:
 
     def _finish(self, segmenter: Segmenter) -> list[EncodedPart]:
         end = segmenter.needs
-        parts = segmenter.finish()
+        parts = self._in_crumb_frame(segmenter.finish)
         if self._archive is not None:
             self._archive.keep(parts, end, np.empty((0, self._settings.channels), np.int16))
         return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,7 @@ import structlog
 
 from contracts.cores import available_cores
 from workers.backoff import Backoff
+from workers.cluster.quarantine import Quarantine
 from workers.transcoder import EncodingThreads, Transcoder
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class TranscoderPool:
     A take that every origin in reach has to its end is closed on the hub: its owner sees that and forgets it.
     One that leaves the hub before is somebody else's from then on: publisher and archiver let go of it.
     `threads` is how many parts are completed at once, by default as many as there are cores; as many more
-    encode ahead.
+    encode ahead. Takes that the `quarantine` holds get gaps; by default this process counts alone.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class TranscoderPool:
         *,
         threads: int | None = None,
         archiver: Archiver | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._hub = hub
         self._publisher = publisher
         self._metrics = metrics
         self._archiver = archiver
+        self._quarantine = quarantine or Quarantine(metrics, time.monotonic)
         count = threads or available_cores()
         self._threads = EncodingThreads(
             completing=ThreadPoolExecutor(count, thread_name_prefix="encode"),
@@ -99,6 +103,7 @@ class TranscoderPool:
     def _forget(self, carried: _Carried, _: asyncio.Task[None]) -> None:
         if self._takes.get(carried.bus.key) is carried:
             del self._takes[carried.bus.key]
+        self._quarantine.release(carried.bus.key)
 
     def _leave(self, key: TakeKey, carried: _Carried) -> None:
         del self._takes[key]
@@ -136,11 +141,17 @@ class TranscoderPool:
     async def _transcode(self, bus: TakeBus) -> bool:
         try:
             transcoder = Transcoder(
-                bus, self._publisher, self._threads, self._metrics, archiver=self._archiver
+                bus,
+                self._publisher,
+                self._threads,
+                self._metrics,
+                quarantine=self._quarantine,
+                archiver=self._archiver,
             )
             await transcoder.run()
         except Exception:  # noqa: BLE001 - logged with its traceback
             self._unexpected(bus.key, "a take's task failed: it starts again")
+            self._quarantine.failed(bus.key)
             return False
         return True
 

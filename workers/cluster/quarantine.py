@@ -1,0 +1,151 @@
+"""Takes that cannot be encoded are let alone for a while, so that they hurt no other take.
+
+Three failures make a quarantine: a segment that was given up, a task of the take that failed otherwise, a
+process that died of a fatal signal while it encoded the take (`workers.cluster.breadcrumbs`). They are
+forgotten `keys.EXPIRES_SECONDS` after the last of them: then the take is tried again. Each node counts for
+itself, in memory and, what took its process down, in a file; and all nodes together in Redis
+(`workers.cluster.failure_reports`), so that a take does not go from worker to worker and end them one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from contracts.errors import DiskUnavailable, LongwaveError
+from contracts.take import TakeKey
+from storage.files import read_if_there, write_atomic
+from workers.cluster.breadcrumbs import catch_crashes, last_crash
+from workers.redis_bus import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
+
+    from contracts.metrics import Metrics
+
+log = structlog.get_logger()
+
+FAILURES: Final = 3
+"""So many failures make a quarantine."""
+_FILE: Final = "failures.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many there were of one take; `last` is the monotonic instant of the newest, in seconds."""
+
+    count: int
+    last: float
+
+    def fresh(self, now: float) -> bool:
+        """Whether they still count. An instant to come is one before the machine was started again."""
+        return 0 <= now - self.last < keys.EXPIRES_SECONDS
+
+
+class Quarantine:
+    """Who is in quarantine on this node. For one event loop; `clock` is monotonic, the same in all processes.
+
+    `counted` is what was counted before this process; `elsewhere` says what all nodes together counted of a
+    take, `report` tells them.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        *,
+        counted: dict[TakeKey, Failures] | None = None,
+        elsewhere: Callable[[TakeKey], int] = lambda _: 0,
+        report: Callable[[TakeKey], None] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._counted = {} if counted is None else counted
+        self._elsewhere = elsewhere
+        self._report = report
+        self._held: set[TakeKey] = set()
+        metrics.takes_quarantined.set_function(lambda: len(self._held))
+
+    @property
+    def degraded(self) -> str | None:
+        """Which rooms get gaps, or None."""
+        rooms = ", ".join(sorted({key.room for key in self._held}))
+        return f"quarantine: encoding failed again and again in {rooms}" if rooms else None
+
+    def failed(self, key: TakeKey) -> None:
+        """Count one failure of a take, here and elsewhere."""
+        count_failures(self._counted, [key], self._clock())
+        self._report(key)
+
+    def holds(self, key: TakeKey) -> bool:
+        """Whether a take is not to be encoded now. Its beginning and its end are logged, once."""
+        failures = self._counted.get(key)
+        here = failures.count if failures is not None and failures.fresh(self._clock()) else 0
+        count = max(here, self._elsewhere(key))
+        if count >= FAILURES and key not in self._held:
+            self._held.add(key)
+            log.error("a take is in quarantine: it gets gaps", room=key.room, take=key.take, failures=count)
+        elif count < FAILURES and key in self._held:
+            self._held.discard(key)
+            log.warning("a take leaves quarantine: it is encoded again", room=key.room, take=key.take)
+        return key in self._held
+
+    def release(self, key: TakeKey) -> None:
+        """A take is over, or somebody else's: it gets no gaps from this node. Its failures still count."""
+        self._held.discard(key)
+
+
+def count_failures(counted: dict[TakeKey, Failures], failed: Iterable[TakeKey], now: float) -> None:
+    """Add one failure each, and drop what is forgotten by now."""
+    for key in [key for key, failures in counted.items() if not failures.fresh(now)]:
+        del counted[key]
+    for key in failed:
+        before = counted.get(key)
+        counted[key] = Failures(1 if before is None else before.count + 1, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Crashes:
+    """What a node knows of crashes when it starts: the takes of the last one, and all that still count."""
+
+    takes: Collection[TakeKey]
+    counted: dict[TakeKey, Failures]
+
+
+def survey_crashes(directory: Path, now: float) -> Crashes:
+    """Count what the last process died of, and write down what this one may die of, in `directory`. Blocks.
+
+    To be called once a process, before anything is encoded. On a disk that does not work, crashes before the
+    last one are not counted.
+    """
+    crash = last_crash(directory)
+    takes = () if crash is None else crash.takes
+    counted = _load(directory / _FILE)
+    count_failures(counted, takes, now)
+    # Counted first: what a process leaves that is killed between the two counts twice, rather than never.
+    try:
+        _save(directory / _FILE, counted)
+    except DiskUnavailable as error:
+        log.warning("crashes cannot be counted", reason=error.message)
+    catch_crashes(directory)
+    return Crashes(takes, counted)
+
+
+def _load(path: Path) -> dict[TakeKey, Failures]:
+    try:
+        rows = json.loads(read_if_there(path) or b"{}")
+        return {
+            keys.parse_member(name.encode()): Failures(int(count), float(last))
+            for name, (count, last) in rows.items()
+        }
+    except (LongwaveError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        log.warning("the count of crashes cannot be read", path=str(path), reason=str(error))
+        return {}
+
+
+def _save(path: Path, counted: dict[TakeKey, Failures]) -> None:
+    rows = {keys.member(key).decode(): (failures.count, failures.last) for key, failures in counted.items()}
+    write_atomic(path, json.dumps(rows).encode() + b"\n")
