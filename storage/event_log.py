@@ -36,7 +36,7 @@ class EventLog:
 
     def append(self, events: Iterable[TakeEvent]) -> None:
         """Add events, durably: all of them are there when this returns, and after a failure none is."""
-        data = b"".join(map(_line, events))
+        data = b"".join(event_json(event) + b"\n" for event in events)
         if not data:
             return
         with disk_errors(self._path):
@@ -61,7 +61,7 @@ def read_events(path: Path) -> tuple[TakeEvent, ...]:
     events: dict[tuple[int, int], TakeEvent] = {}
     for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
         try:
-            event = _event(json.loads(line))
+            event = parse_event(line)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             log.warning("a stored event cannot be read", path=str(path), line=number, reason=repr(error))
             continue
@@ -69,13 +69,14 @@ def read_events(path: Path) -> tuple[TakeEvent, ...]:
     return tuple(events.values())
 
 
-def _line(event: TakeEvent) -> bytes:
-    # ASCII alone: no title can hold what ends a line.
-    return json.dumps({"sample": event.sample, "n": event.n, **event.to_json()}).encode() + b"\n"
+def event_json(event: TakeEvent) -> bytes:
+    """An event with its sample and number, as JSON in one line of ASCII: no title can hold what ends it."""
+    return json.dumps({"sample": event.sample, "n": event.n, **event.to_json()}).encode()
 
 
-def _event(obj: dict[str, object]) -> TakeEvent:
-    """Raises KeyError, TypeError or ValueError on nonsense."""
+def parse_event(text: bytes) -> TakeEvent:
+    """What `event_json` made. Raises KeyError, TypeError, ValueError or RecursionError on nonsense."""
+    obj = json.loads(text)
     sample, n, kind = obj["sample"], obj["n"], obj["kind"]
     title, speakers = obj.get("title", ""), obj.get("speakers", [])
     if kind not in _KINDS or not isinstance(title, str) or not isinstance(speakers, list):

@@ -1,0 +1,24 @@
+"""What a writer of the bus has to know of ownership, and what it tells of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contracts.take import TakeKey
+from workers.redis_bus.memo import TakeMemo
+
+
+class Owners(Protocol):
+    """Who owns which room, as this ingest knows it. One event loop; nothing here waits."""
+
+    def generation(self, room: str) -> int | None:
+        """The generation of this ingest's claim on `room`; None where it owns it no more: nothing is written.
+
+        It holds until the room's takes are closed on the hub, or their ends would never be written.
+        """
+
+    def memo(self, key: TakeKey) -> TakeMemo | None:
+        """What a bus should know of a take; None while there is nothing to tell: it is not written yet."""
+
+    def deposed(self, room: str, generation: int) -> None:
+        """A bus says that somebody with this higher generation owns `room`."""
