@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.grid import SAMPLE_RATE
 from workers.bus import BusRefused, SamplesLost
 from workers.news import News
+from workers.runs import Run, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,14 +28,6 @@ SOUND_HELD = 10 * SAMPLE_RATE
 # Longer than the default idle timeout of 60 s, up to which a restarted owner fills the downtime in.
 SPAN_HELD = 120 * SAMPLE_RATE
 EVENTS_HELD = 4096
-
-
-class _Run(NamedTuple):
-    """Samples [start, stop): sound, or silence where `pcm` is `None`."""
-
-    start: int
-    stop: int
-    pcm: bytes | None
 
 
 class MemoryTakeBus:
@@ -56,7 +50,7 @@ class MemoryTakeBus:
         self._bytes_a_sample = 2 * header.settings.channels
         self._sound_limit = sound_held
         self._span_limit = span_held
-        self._runs: deque[_Run] = deque()
+        self._runs: deque[Run] = deque()
         self._sound = 0
         self._events: deque[TakeEvent] = deque(maxlen=EVENTS_HELD)
         self._event_count = 0
@@ -77,7 +71,7 @@ class MemoryTakeBus:
             return
         if fresh < count:
             pcm = pcm[-fresh * self._bytes_a_sample :]
-        self._runs.append(_Run(self.top, self.top + fresh, pcm))
+        self._runs.append(Run(self.top, self.top + fresh, pcm))
         self._sound += fresh
         self._grow(fresh)
 
@@ -89,7 +83,7 @@ class MemoryTakeBus:
         begin = self.top
         if self._runs and self._runs[-1].pcm is None:
             begin = self._runs.pop().start
-        self._runs.append(_Run(begin, self.top + fresh, None))
+        self._runs.append(Run(begin, self.top + fresh, None))
         self._grow(fresh)
 
     def append_event(self, event: TakeEvent) -> None:
@@ -128,6 +122,32 @@ class MemoryTakeBus:
             sound = np.frombuffer(run.pcm, dtype="<i2").reshape(-1, channels)
             out[begin - start : end - start] = sound[begin - run.start : end - run.start]
         return out
+
+    def jump(self, sample: int) -> None:
+        """Go on at `sample`, above `top`: what lies between is lost for good, and what is held is dropped."""
+        if sample <= self.top or self.ended is not None:
+            raise ValueError(f"there is nothing to jump over from {self.top} to {sample}")
+        self._runs.clear()
+        self._sound = 0
+        self.first = self.top = sample
+        self._wake()
+
+    def runs(self, start: int, sound: int) -> list[Run]:
+        """What is held from sample `start` on, in order, with at most `sound` samples of sound.
+
+        Sound in one piece is one run, however it was appended. Raises `SamplesLost` below `first`.
+        """
+        if start < self.first:
+            raise SamplesLost(
+                f"samples below {self.first} are no longer held, {start} was asked for", self.first
+            )
+        found = list(takewhile(lambda run: run.stop > start, reversed(self._runs)))
+        return joined(reversed(found), start, sound, self._bytes_a_sample)
+
+    @property
+    def event_count(self) -> int:
+        """How many events were ever added; the last `EVENTS_HELD` of them are held."""
+        return self._event_count
 
     def events_from(self, cursor: int) -> tuple[TakeEvent, ...]:
         """The events after a cursor."""
