@@ -1,6 +1,6 @@
 """Who owns a room: what an ingest asks before it lets anybody in, and what it says of the takes it owns.
 
-One ingest owns a room, mixes its take and writes it. Alone on its machine an ingest owns every room (`NoCluster`);
+One ingest owns a room, mixes its take and writes it. An ingest that is alone owns every room (`NoCluster`);
 among others it has to claim them (`workers.cluster.ownership`).
 """
 
@@ -16,7 +16,7 @@ from workers.redis_bus.memo import TakeMemo
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """A take as the bus has it: its sound ends before sample `top`; `events` are all that happened, in order."""
+    """A take as the bus has it, up to sample `top`; `events` are all that happened, in order."""
 
     key: TakeKey
     memo: TakeMemo
@@ -49,7 +49,7 @@ class RoomClaims(Protocol):
         """The generation of this ingest's claim; None where it does not own `room`."""
 
     async def claim(self, room: str) -> Claim:
-        """Own `room`. Raises LivesElsewhere where another ingest does, BusUnavailable where nobody can say."""
+        """Own `room`. Raises LivesElsewhere where another does, BusUnavailable where nobody can say."""
 
     async def release(self, room: str) -> None:
         """Give `room` up, with all that was noted of its takes; the next who claims it has it at once."""

@@ -21,11 +21,14 @@ from pipeline.mix.strip import Strip
 from pipeline.voice.opus import BadOpus
 from pipeline.voice.packet import VoicePacket
 from storage.rooms import RoomRecord, RoomSound, RoomStore
+from workers.adoption import Adoption
 from workers.bus import BusHub
 from workers.catch_up import Speakers, catch_up
+from workers.claims import NoCluster, RoomClaims
+from workers.holding import Holding
 from workers.intake import Intake
 from workers.live import LiveTake
-from workers.recovery import recovered
+from workers.recovery import Recovery
 from workers.speaker import PcmSpeaker, Speaker, VoiceSpeaker
 from workers.stage import Stage
 from workers.stages import IngestSettings, Stages
@@ -44,9 +47,12 @@ ANYBODY: Final = Grant("admin")
 
 
 class Ingest:
-    """Connections in, blocks on the bus out. One event loop; `start` it, then let speakers connect."""
+    """Connections in, blocks on the bus out. One event loop; `start` it, then let speakers connect.
 
-    def __init__(
+    Among other ingests, `claims` says which rooms are this one's.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it stands on
         self,
         hub: BusHub,
         rooms: RoomStore,
@@ -54,13 +60,21 @@ class Ingest:
         settings: IngestSettings,
         metrics: Metrics,
         clocks: Clocks | None = None,
+        *,
+        claims: RoomClaims | None = None,
     ) -> None:
         self._hub = hub
         self._rooms = rooms
         self._keeper = keeper
         self._settings = settings
         self._clocks = clocks or Clocks()
-        self._stages = Stages(hub, keeper, settings, metrics, self._clocks)
+        self._claims = claims = claims or NoCluster()
+        self._stages = Stages(hub, keeper, settings, metrics, self._clocks, claims)
+        idle_samples = int(settings.idle_timeout * SAMPLE_RATE)
+        recovery = Recovery(hub, keeper, claims, self._clocks, idle_samples)
+        self._holding = Holding(hub, self._stages, keeper, claims, recovery)
+        idle_ns = int(settings.idle_timeout * 1_000_000_000)
+        self._adoption = Adoption(claims, self._holding, recovery, keeper, idle_ns)
         self._tasks: list[asyncio.Task[None]] = []
         self._ticked_ns = self._clocks.monotonic_ns()
         self._closing = False
@@ -76,23 +90,30 @@ class Ingest:
         return tuple(self._tasks)
 
     async def start(self) -> None:
-        """Go on with the takes that were live when the last process stopped, and begin to tick."""
-        idle_samples = int(self._settings.idle_timeout * SAMPLE_RATE)
-        for owner in await recovered(self._keeper, self._hub, self._clocks, idle_samples):
-            self._stages.resume(owner)
+        """Go on with the takes that were live when the last process stopped, and begin to tick.
+
+        Takes of rooms that no bus says whose they are wait for it; nobody comes into these rooms before.
+        """
+        await self._holding.start()
         self._tasks = [
             asyncio.create_task(self._run(), name="ingest ticker"),
+            asyncio.create_task(self._holding.run(), name="ingest rooms"),
+            asyncio.create_task(self._adoption.run(self._clocks.monotonic_ns), name="ingest adoption"),
             asyncio.create_task(self._keeper.forget_published(self._hub), name="ingest published"),
         ]
 
     async def stop(self) -> None:
-        """Let every speaker go. The takes are not ended: the next process goes on with them."""
+        """Let every speaker go. The takes are not ended: the next process or another ingest goes on with them.
+
+        The rooms stay claimed until whoever made the claims releases them, when the bus has all of the sound.
+        """
         self._closing = True
         for stage in self._stages:
             stage.close(OverCapacity("this server goes down: connect again in a moment"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._holding.stop()
         await self._keeper.close()
 
     async def connect(
@@ -108,7 +129,8 @@ class Ingest:
         """Let a sender of PCM in, before anything of it is read; `live` is a microphone, not a programme.
 
         Another connection under the same name is replaced: it is the same person on another network.
-        Raises Forbidden for who was removed from the take, OverCapacity.
+        Raises Forbidden for who was removed from the take, OverCapacity, LivesElsewhere where another ingest
+        owns the room, BusUnavailable where nobody can say who does.
         """
         stage, record = await self._admit(room, name, grant)
         source = Intake(channels, self._clocks.block, stage.settings.channels)
@@ -197,16 +219,29 @@ class Ingest:
         stage = self._stages.get(room)
         return None if stage is None or stage.owner is None else stage.owner.live()
 
+    def owns(self, room: str) -> bool:
+        """Whether `room` is this ingest's at this moment."""
+        return self._claims.owns(room)
+
+    async def owner_of(self, room: str) -> str | None:
+        """The URL of another ingest that owns `room`; None where none does. Raises BusUnavailable."""
+        return await self._claims.owner_of(room)
+
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
+        # First, or what another ingest has taken over would grow once more.
+        self._holding.sweep(now_ns)
         self._stages.tick(now_ns)
         self._ticked_ns = now_ns
 
     async def _admit(self, room: str, name: str | None, grant: Grant) -> tuple[Stage, RoomRecord]:
         """The room for somebody who wants to come in, if they may, and what its host wants."""
+        self._stages.check_place(room)
         record = await wishes(self._rooms, room)
         if self._closing:
             raise OverCapacity("this server goes down: connect again in a moment")
+        await self._holding.hold(room)
+        # Nothing is waited for from here on, until the speaker is in: an empty room is not held for long.
         return self._stages.admit(room, record.settings, name, grant), record
 
     def _strip(self, stage: Stage, sound: Sound) -> Strip:

@@ -8,7 +8,7 @@ from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.mix.loudness import LoudnessBin
 from storage.event_log import EventLog
 from workers.guest_list import NO_ORDERS
-from workers.take_store import Reservation, TakeFile
+from workers.take_store import Reservation, TakeFile, TakeStore
 
 
 class KeptTake:
@@ -35,6 +35,32 @@ class KeptTake:
         self.done = False
         self.closing = False
         self.task: asyncio.Task[None]
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left to be done but to remove it."""
+        return self.done and (self.told or not self.wanted.ended)
+
+    def put(self, store: TakeStore, wanted: Reservation, sync: bool) -> None:  # noqa: FBT001 - through an executor
+        """Write the reservation. In a thread, and in one at a time for each take."""
+        if self.file is not None:
+            self.file.write(wanted, sync=sync)
+        elif self.stored:
+            self.file = store.open(self.key)
+            self.file.write(wanted, sync=sync)
+        else:
+            self.file = store.create(self.key, self.header, wanted)
+
+    def append(self, store: TakeStore, events: tuple[TakeEvent, ...]) -> None:
+        """Write what has happened. In a thread, as `put`."""
+        if self.event_log is None:
+            self.event_log = store.event_log(self.key)
+        self.event_log.append(events)
+
+    def remove(self, store: TakeStore) -> None:
+        """Take it from the disk. In a thread, as `put`."""
+        store.forget(self.key)
+        self.close()
 
     def close(self) -> None:
         """Give its files back."""

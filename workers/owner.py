@@ -18,7 +18,7 @@ from workers.live import LiveTake
 from workers.seat import Seat
 from workers.source import SoundBlock
 from workers.speaker import Speaker
-from workers.story import Story
+from workers.story import Story, connected
 from workers.take_clock import TakeClock, real_samples
 
 # Connections of one name that are played to their end: who reconnects faster than that is not heard by it.
@@ -27,14 +27,14 @@ _MOST_ELDERS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A take up to a restart.
+    """A take up to a restart, or as another ingest left it.
 
-    `named`: listeners were told that somebody speaks. `connected` were in it; `loudness` was measured.
+    `named`: listeners were told that somebody speaks. `events` had happened; `loudness` was measured.
     """
 
     named: bool = False
     orders: HostOrders = NO_ORDERS
-    connected: Collection[str] = ()
+    events: Collection[TakeEvent] = ()
     loudness: Iterable[LoudnessBin] = ()
 
 
@@ -45,7 +45,7 @@ class TakeOwner:
     knows what comes, and can lead a sound that breaks off to silence. A connection that was cut is heard to
     the end of what it had sent, unless the next one of the same name is ready before.
 
-    `before` is what a take that goes on after a restart had until then.
+    `before` is what a take that goes on, after a restart or from another ingest, had until then.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class TakeOwner:
         self.mixer.loudness.resume(before.loudness)
         self.sound = 0
         self.silence = 0
-        self._story = Story(bus, named=before.named)
-        self._story.gone(before.connected)
+        self._story = Story(bus, named=before.named, before=before.events)
+        self._story.gone(connected(before.events))
         self._seats: list[Seat] = []
         self.failed: list[tuple[Speaker[Any], Exception]] = []
         self._block = clock.block

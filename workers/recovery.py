@@ -1,62 +1,176 @@
-"""After a crash or a restart: the takes that the last process left are taken up, or ended where they were."""
+"""Takes that go on: after a crash or a restart of this ingest, or where another ingest left them.
+
+What the bus has of a take is final, so the take goes on at the bus's top. A take that only the disk knows
+goes on above everything that may have been served. One that cannot go on ends where it was.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
 from contracts.errors import DiskUnavailable
-from pipeline.grid import sample_at
+from contracts.take import TakeEvent, TakeHeader, TakeKey
+from pipeline.grid import SAMPLE_RATE, sample_at
 from workers.bus import BusHub
+from workers.claims import Claim, Continued, RoomClaims
 from workers.owner import Before, TakeOwner
-from workers.story import connected
+from workers.redis_bus.memo import TakeMemo
 from workers.take_clock import Clocks, TakeClock
 from workers.take_keeper import TakeKeeper
 from workers.take_store import Ended, GoOn, StoredTake, after_restart
 
 log = structlog.get_logger()
 
+# Clocks of two machines differ, and one may have been set back a little: the owner waits for so long.
+_BACK_AT_MOST: Final = SAMPLE_RATE
 
-async def recovered(keeper: TakeKeeper, hub: BusHub, clocks: Clocks, idle_samples: int) -> list[TakeOwner]:
-    """Owners of the takes that go on, one for a room at most. The others are on the bus with their end.
 
-    What a take begins to use now is on disk before it does: another crash may follow at once.
+def fate(found: Continued, wall_us: int, idle_samples: int, stored: StoredTake | None = None) -> GoOn | Ended:
+    """What becomes of a take that lives on the bus, at `wall_us` (microseconds, UTC).
+
+    `stored` is what the disk has of it.
     """
-    try:
-        stored = await keeper.stored()
-    except DiskUnavailable as error:
-        log.warning("live takes cannot be read", reason=error.message)
-        return []
-    wall_us = clocks.wall_us()
-    going: dict[str, tuple[StoredTake, GoOn]] = {}
-    for take in reversed(stored):  # newest first
-        keeper.keep(take.key, take.header, take.reservation)
-        fate = after_restart(take, wall_us, idle_samples)
-        if isinstance(fate, GoOn) and take.key.room in going:
-            fate = Ended(take.reservation.heartbeat, "a newer take of the room lives")
-        if isinstance(fate, GoOn):
-            going[take.key.room] = (take, fate)
-        else:
-            _end(keeper, hub, take, fate)
-    await asyncio.gather(*(_secure(keeper, take, fate, wall_us) for take, fate in going.values()))
-    return [_go_on(hub, clocks, take, fate) for take, fate in going.values()]
+    if stored is not None and stored.reservation.ended:
+        return Ended(max(found.top, stored.reservation.heartbeat), "it was ended before")
+    now = sample_at(found.memo.header.epoch_us, wall_us)
+    if now < found.top - _BACK_AT_MOST:
+        return Ended(found.top, "the clock is behind it")
+    if now - found.top > idle_samples:
+        return Ended(found.top, "nobody owned it for longer than the idle timeout")
+    return GoOn(found.top)
 
 
-def _end(keeper: TakeKeeper, hub: BusHub, take: StoredTake, fate: Ended) -> None:
-    hub.open(take.key, take.header, fate.sample).end(fate.sample)
-    keeper.ended(take.key, fate.sample)
-    log.info("take ended while the server was down", room=take.key.room, take=take.key.take, why=fate.why)
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A take that does not begin here. `generation` is that of this ingest's claim to its room."""
+
+    key: TakeKey
+    header: TakeHeader
+    generation: int
+    before: Before
+
+    def memo(self, ended: int) -> TakeMemo:
+        """What is known of it when it is over."""
+        before = self.before
+        loudness = tuple(before.loudness)
+        return TakeMemo(self.header, self.generation, before.named, before.orders, loudness, ended)
 
 
-async def _secure(keeper: TakeKeeper, take: StoredTake, fate: GoOn, wall_us: int) -> None:
-    await keeper.secure(take.key, max(fate.first, sample_at(take.header.epoch_us, wall_us)))
+class Recovery:
+    """Takes up what others left. `idle_samples`: for longer than that no take was without an owner."""
+
+    def __init__(
+        self, hub: BusHub, keeper: TakeKeeper, claims: RoomClaims, clocks: Clocks, idle_samples: int
+    ) -> None:
+        self._hub = hub
+        self._keeper = keeper
+        self._claims = claims
+        self._clocks = clocks
+        self._idle_samples = idle_samples
+
+    async def stored(self) -> dict[str, list[StoredTake]]:
+        """The takes that the last process left, by their rooms, newest first; kept from here on."""
+        try:
+            stored = await self._keeper.stored()
+        except DiskUnavailable as error:
+            log.warning("live takes cannot be read", reason=error.message)
+            return {}
+        rooms: dict[str, list[StoredTake]] = {}
+        for take in reversed(stored):
+            self._keeper.keep(take.key, take.header, take.reservation)
+            rooms.setdefault(take.key.room, []).append(take)
+        return rooms
+
+    async def take_up(self, claim: Claim, stored: Sequence[StoredTake]) -> TakeOwner | None:
+        """The owner of the room's take, if one goes on; all others are over, on the bus with their end.
+
+        Raises BusUnavailable.
+        """
+        mine = {take.key: take for take in stored}
+        going = None
+        if claim.take is not None:
+            going = await self._from_bus(claim, claim.take, mine.pop(claim.take.key, None))
+        for take in mine.values():
+            found = await self._claims.recall(take.key)
+            if found is None:
+                going = await self._from_disk(claim, take, going) or going
+            elif going is None or found.memo.ended is not None or take.reservation.ended:
+                going = await self._from_bus(claim, found, take) or going
+            else:
+                self._keeper.abandon(take.key)  # another take of the room lives
+        return going
+
+    def tell(self, found: Continued) -> None:
+        """Keep a take that is over until its story is told; the bus has its end already."""
+        memo = found.memo
+        before = Before(memo.named, memo.orders, found.events, memo.loudness)
+        self._keep(_Past(found.key, memo.header, memo.generation, before), found.events)
+        if memo.ended is not None:
+            self._keeper.ended(found.key, memo.ended)
+            self._keeper.forget(found.key)
+
+    async def _from_bus(self, claim: Claim, found: Continued, stored: StoredTake | None) -> TakeOwner | None:
+        memo, events = found.memo, _together(stored, found)
+        if memo.ended is not None:
+            self.tell(replace(found, events=events))
+            return None
+        before = Before(memo.named, memo.orders, events, memo.loudness)
+        past = _Past(found.key, memo.header, claim.generation, before)
+        self._keep(past, events)
+        decided = fate(found, self._clocks.wall_us(), self._idle_samples, stored)
+        if isinstance(decided, Ended):
+            self._end(past, decided)
+            return None
+        owner = await self._go_on(past, decided)
+        if owner is not None:
+            owner.tick(self._clocks.monotonic_ns())  # the time without an owner is silence, whoever comes now
+        return owner
+
+    async def _from_disk(self, claim: Claim, take: StoredTake, going: TakeOwner | None) -> TakeOwner | None:
+        before = Before(take.reservation.named, take.orders, take.events, take.loudness)
+        past = _Past(take.key, take.header, claim.generation, before)
+        decided = after_restart(take, self._clocks.wall_us(), self._idle_samples)
+        if going is not None and isinstance(decided, GoOn):
+            decided = Ended(take.reservation.heartbeat, "a newer take of the room lives")
+        if isinstance(decided, Ended):
+            self._end(past, decided)
+            return None
+        return await self._go_on(past, decided)
+
+    def _keep(self, past: _Past, events: Collection[TakeEvent]) -> None:
+        if not self._keeper.keeps(past.key):
+            self._keeper.keep(past.key, past.header)
+        self._keeper.tell(past.key, events, past.before.orders)
+        self._keeper.measured(past.key, tuple(past.before.loudness))
+
+    def _end(self, past: _Past, end: Ended) -> None:
+        self._claims.note(past.key, past.memo(end.sample))
+        self._hub.open(past.key, past.header, end.sample).end(end.sample)
+        self._keeper.ended(past.key, end.sample)
+        log.info("take ended without an owner", room=past.key.room, take=past.key.take, why=end.why)
+
+    async def _go_on(self, past: _Past, decided: GoOn) -> TakeOwner | None:
+        """None where another ingest took the room over meanwhile."""
+        key, epoch_us = past.key, past.header.epoch_us
+        # What a take begins to use now is on disk before it does: another crash may follow at once.
+        await self._keeper.secure(key, max(decided.first, sample_at(epoch_us, self._clocks.wall_us())))
+        if self._claims.generation(key.room) != past.generation:
+            self._keeper.abandon(key)
+            return None
+        now_ns = self._clocks.monotonic_ns()
+        clock = TakeClock.resumed(epoch_us, self._clocks.wall_us(), now_ns, self._clocks.block)
+        bus = self._hub.open(key, past.header, decided.first)
+        bus.append_silence(bus.top, -bus.top % self._clocks.block)
+        log.info("take goes on", room=key.room, take=key.take, first=decided.first)
+        return TakeOwner(bus, clock, now_ns, past.before)
 
 
-def _go_on(hub: BusHub, clocks: Clocks, take: StoredTake, fate: GoOn) -> TakeOwner:
-    now_ns = clocks.monotonic_ns()
-    clock = TakeClock.resumed(take.header.epoch_us, clocks.wall_us(), now_ns, clocks.block)
-    bus = hub.open(take.key, take.header, fate.first)
-    log.info("take goes on", room=take.key.room, take=take.key.take, first=fate.first)
-    before = Before(take.reservation.named, take.orders, connected(take.events), take.loudness)
-    return TakeOwner(bus, clock, now_ns, before)
+def _together(stored: StoredTake | None, found: Continued) -> tuple[TakeEvent, ...]:
+    """What happened, as disk and bus know it, in order."""
+    events = (() if stored is None else stored.events) + found.events
+    unique = {(event.sample, event.n): event for event in events}
+    return tuple(unique[place] for place in sorted(unique))

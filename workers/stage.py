@@ -9,6 +9,7 @@ from contracts.access import Grant
 from contracts.errors import Busy, Forbidden, LongwaveError, OverCapacity, UnknownRoom
 from contracts.take import TakeEvent, TakeSettings
 from pipeline.grid import SAMPLE_RATE
+from pipeline.mix.loudness import LoudnessBin
 from workers.guest_list import GuestList
 from workers.owner import TakeOwner
 from workers.speaker import Speaker
@@ -22,7 +23,7 @@ class Stage:
     """Somebody is connected, or a take lives. `settings` are those that the room had when it came into use.
 
     `look_ns` is when to see who is still there; `note_at`, `count_at` and `measure_at` are the samples at
-    which there is something to note, to count and to measure again.
+    which there is something to note, to count and to measure again; `loudness` was measured last.
     """
 
     room: str
@@ -33,6 +34,7 @@ class Stage:
     note_at: int = 0
     count_at: int = 0
     measure_at: int = SAMPLE_RATE
+    loudness: tuple[LoudnessBin, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -16,9 +16,12 @@ from contracts.ids import new_take_id
 from contracts.metrics import Metrics
 from contracts.take import TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import SAMPLE_RATE
+from pipeline.mix.loudness import LoudnessBin
 from workers.bus import BusHub
+from workers.claims import RoomClaims
 from workers.headcount import Headcount
 from workers.owner import TakeOwner
+from workers.redis_bus.memo import TakeMemo
 from workers.speaker import Speaker
 from workers.stage import Stage
 from workers.take_clock import Clocks, TakeClock, block_ns
@@ -41,25 +44,36 @@ _MEASURE_EVERY: Final = 10 * SAMPLE_RATE
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """`encoder` is the fingerprint for the headers of new takes; timeouts are in seconds.
+    """`encoder` is the fingerprint for the headers of new takes, or says it; timeouts are in seconds.
 
     Without a sign of life, a sender of PCM is let go after `sender_timeout`, a voice after `voice_timeout`: a
     net below the WHIP session, which knows first.
     """
 
-    encoder: str
+    encoder: str | Callable[[], str]
     idle_timeout: float = 60.0
     sender_timeout: float = 30.0
     voice_timeout: float = 10.0
     max_rooms: int = 200
     max_speakers: int = 16
 
+    @property
+    def fingerprint(self) -> str:
+        """The encoder that a take which begins now is for."""
+        return self.encoder() if callable(self.encoder) else self.encoder
+
 
 class Stages:
     """Rooms by their id: each is here while somebody is connected or a take of it lives."""
 
     def __init__(
-        self, hub: BusHub, keeper: TakeKeeper, settings: IngestSettings, metrics: Metrics, clocks: Clocks
+        self,
+        hub: BusHub,
+        keeper: TakeKeeper,
+        settings: IngestSettings,
+        metrics: Metrics,
+        clocks: Clocks,
+        claims: RoomClaims,
     ) -> None:
         self.headcount = Headcount(metrics, settings.sender_timeout, settings.voice_timeout)
         self._hub = hub
@@ -67,6 +81,7 @@ class Stages:
         self._settings = settings
         self._metrics = metrics
         self._clocks = clocks
+        self._claims = claims
         self._stages: dict[str, Stage] = {}
         self._ticked_ns = clocks.monotonic_ns()
 
@@ -84,13 +99,15 @@ class Stages:
             raise UnknownRoom("no take of this room is live")
         return stage
 
+    def check_place(self, room: str) -> None:
+        """Raises OverCapacity where `room` would be one too many."""
+        if room not in self._stages and len(self._stages) >= self._settings.max_rooms:
+            raise OverCapacity(f"all {self._settings.max_rooms} rooms of this server are in use")
+
     def admit(self, room: str, settings: TakeSettings, name: str | None, grant: Grant) -> Stage:
         """The room for somebody who wants to come in. Raises Forbidden or OverCapacity."""
-        stage = self._stages.get(room)
-        if stage is None:
-            if len(self._stages) >= self._settings.max_rooms:
-                raise OverCapacity(f"all {self._settings.max_rooms} rooms of this server are in use")
-            stage = Stage(room, settings)
+        self.check_place(room)
+        stage = self._stages.get(room) or Stage(room, settings)
         stage.check(name, grant, self._settings.max_speakers)
         return stage
 
@@ -110,24 +127,28 @@ class Stages:
                 del self._stages[speaker.room]
 
     def resume(self, owner: TakeOwner) -> None:
-        """A take that goes on after a restart."""
-        self._stages[owner.bus.key.room] = Stage(owner.bus.key.room, owner.bus.header.settings, owner)
+        """A take that goes on, after a restart or from another ingest."""
+        stage = Stage(owner.bus.key.room, owner.bus.header.settings, owner)
+        stage.loudness = owner.mixer.loudness.snapshot()
+        self._stages[stage.room] = stage
+        self._note(owner, stage.loudness)
 
     def begin_if_ready(self, speaker: Speaker[Any], now_ns: int) -> None:
         """Begin the room's take, if there is none, with the first sound of `speaker`."""
         stage = self._stages.get(speaker.room)
         if stage is None or stage.owner is not None or speaker not in stage.speakers:
             return
-        if not speaker.source.ready:
+        if not speaker.source.ready or not self._claims.owns(stage.room):
             return
         # In step with the ticker: block 0 is over exactly when it looks next.
         zero_ns = self._ticked_ns if now_ns - self._ticked_ns < block_ns(self._clocks.block) else now_ns
         epoch_us = self._clocks.wall_us() - (now_ns - zero_ns) // 1000
         key = TakeKey(stage.room, new_take_id(epoch_us, os.urandom(4)))
-        header = TakeHeader(epoch_us, stage.settings, self._settings.encoder)
+        header = TakeHeader(epoch_us, stage.settings, self._settings.fingerprint)
         owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns, self._clocks.block), now_ns)
         self._keeper.keep(key, header)
         stage.begin(owner)
+        self._note(owner, ())
         log.info("take begins", room=key.room, take=key.take)
 
     def end(self, stage: Stage, owner: TakeOwner) -> tuple[TakeKey, int]:
@@ -135,13 +156,22 @@ class Stages:
         key = owner.bus.key
         samples = owner.end()
         self.headcount.count(owner, stage.speakers)
-        self._keeper.tell(key, owner.fresh_events(), owner.guests.orders)
-        self._keeper.measured(key, owner.mixer.loudness.snapshot())
-        self._keeper.ended(key, samples)
+        self._keep_end(owner)
         self._stages.pop(stage.room, None)
         stage.close(Busy("the take was ended: connect again to start another"))
         log.info("take ends", room=key.room, take=key.take, samples=samples)
         return key, samples
+
+    def depose(self, room: str) -> None:
+        """Another ingest owns the room: its connections go, its takes are forgotten here, and live there."""
+        self._metrics.rooms_deposed.inc()
+        stage = self._stages.pop(room, None)
+        for bus in self._hub.live():
+            if bus.key.room == room:
+                self._keeper.abandon(bus.key)
+                self._hub.close(bus.key)
+        if stage is not None:
+            stage.close(OverCapacity("another ingest took this room over: connect again"))
 
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
@@ -173,9 +203,22 @@ class Stages:
         with contextlib.suppress(Exception):
             owner.end()
         bus.end(bus.top)
-        self._keeper.tell(bus.key, owner.fresh_events(), owner.guests.orders)
-        self._keeper.measured(bus.key, owner.mixer.loudness.snapshot())
-        self._keeper.ended(bus.key, bus.top)
+        self._keep_end(owner)
+
+    def _keep_end(self, owner: TakeOwner) -> None:
+        """All that is known of a take that is over, for its story and for who may have to tell it."""
+        key, loudness = owner.bus.key, owner.mixer.loudness.snapshot()
+        self._note(owner, loudness)
+        self._keeper.measured(key, loudness)
+        self._keeper.ended(key, owner.bus.top)
+
+    def _note(self, owner: TakeOwner, loudness: tuple[LoudnessBin, ...]) -> None:
+        """What another ingest, or this one after a crash, needs to go on with the take."""
+        key, orders = owner.bus.key, owner.guests.orders
+        self._keeper.tell(key, owner.fresh_events(), orders)
+        generation = self._claims.generation(key.room) or 0
+        memo = TakeMemo(owner.bus.header, generation, owner.named, orders, loudness, owner.bus.ended)
+        self._claims.note(key, memo)
 
     def _tick(self, stage: Stage, now_ns: int) -> None:
         if now_ns >= stage.look_ns:
@@ -192,10 +235,11 @@ class Stages:
         top = owner.bus.top
         if top >= stage.count_at:
             self.headcount.count(owner, stage.speakers)
-            self._keeper.tell(owner.bus.key, owner.fresh_events(), owner.guests.orders)
+            self._note(owner, stage.loudness)
             stage.count_at = top + SAMPLE_RATE
         if top >= stage.measure_at:
-            self._keeper.measured(owner.bus.key, owner.mixer.loudness.snapshot())
+            stage.loudness = owner.mixer.loudness.snapshot()
+            self._keeper.measured(owner.bus.key, stage.loudness)
             stage.measure_at = top + _MEASURE_EVERY
         if top >= stage.note_at:
             stage.note_at = self._keeper.note(owner.bus.key, top, named=owner.named)

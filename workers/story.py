@@ -21,9 +21,12 @@ _NUMBERS_HELD: Final = 256
 
 
 class Story:
-    """Tells `bus` what happens. With `named`, listeners were told of names before a restart."""
+    """Tells `bus` what happens. With `named`, listeners were told of names before a restart.
 
-    def __init__(self, bus: TakeBus, *, named: bool = False) -> None:
+    `before` is what happened until then: events of one sample are numbered on from there.
+    """
+
+    def __init__(self, bus: TakeBus, *, named: bool = False, before: Iterable[TakeEvent] = ()) -> None:
         self._bus = bus
         # Names that were said before a restart are not known here, only that there were some.
         self._said: tuple[str, ...] | None = None if named else ()
@@ -33,6 +36,8 @@ class Story:
         self._stopped: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
         self._numbers: dict[int, int] = {}
+        for event in before:
+            self._numbers[event.sample] = max(event.n + 1, self._numbers.get(event.sample, 0))
         self._fresh: list[TakeEvent] = []
 
     @property

@@ -85,18 +85,20 @@ class TakeKeeper:
 
     def keeps(self, key: TakeKey) -> bool:
         """Whether the take goes on here, or its story is still to be told."""
-        return key in self._takes
+        kept = self._takes.get(key)
+        return kept is not None and not kept.over
 
     async def stored(self) -> list[StoredTake]:
         """The takes that the last process left. Raises StorageUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
 
     def keep(self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None) -> None:
-        """Keep a take that begins now, or one that was `stored`."""
+        """Keep a take that begins here now, or one that was `stored`."""
+        before = self._takes.get(key)
         kept = self._takes[key] = KeptTake(key, header, stored)
         if stored is None:
             kept.news.set()
-        kept.task = asyncio.create_task(self._follow(kept), name=f"keep {key.take}")
+        kept.task = asyncio.create_task(self._follow(kept, before), name=f"keep {key.take}")
 
     async def secure(self, key: TakeKey, top: int) -> None:
         """Reserve what is needed up to `top` and a little more, if the disk does it within a second."""
@@ -158,6 +160,13 @@ class TakeKeeper:
             kept.done = True
             kept.news.set()
 
+    def abandon(self, key: TakeKey) -> None:
+        """The take is another ingest's: nothing of it stays here, and its story is told there."""
+        kept = self._takes.get(key)
+        if kept is not None:
+            kept.done = kept.told = True
+            kept.news.set()
+
     async def forget_published(self, hub: BusHub) -> None:
         """Forget, for ever, whatever ended and is not on the bus any more: it was published to its end."""
         ended: set[TakeKey] = set()
@@ -197,15 +206,21 @@ class TakeKeeper:
         kept.wanted = reservation
         kept.news.set()
 
-    async def _follow(self, kept: KeptTake) -> None:
-        """One write at a time; what comes meanwhile is written as one, the newest."""
+    async def _follow(self, kept: KeptTake, before: KeptTake | None) -> None:
+        """One write at a time; what comes meanwhile is written as one, the newest.
+
+        A take that was given up and comes back waits until what was there `before` is removed.
+        """
+        if before is not None:
+            await asyncio.wait([before.task])
         while True:
             await kept.news.wait()
             kept.news.clear()
             try:
-                if kept.done and (kept.told or not kept.wanted.ended):
-                    await self._in_thread(self._remove, kept)
-                    self._takes.pop(kept.key, None)
+                if kept.over:
+                    await self._in_thread(kept.remove, self._store)
+                    if self._takes.get(kept.key) is kept:
+                        del self._takes[kept.key]
                     return
                 await self._write(kept)
                 await self._write_story(kept)
@@ -223,7 +238,7 @@ class TakeKeeper:
         wanted = kept.wanted
         # A heartbeat need not survive the machine, only the process; a reservation and an end do.
         sync = wanted.reserved > kept.safe or wanted.ended
-        await self._in_thread(self._put, kept, wanted, sync)
+        await self._in_thread(kept.put, self._store, wanted, sync)
         kept.safe, kept.safe_end = wanted.reserved, wanted.ended
         kept.written.set()
 
@@ -233,7 +248,7 @@ class TakeKeeper:
         over = kept.wanted.ended
         while kept.events:
             events = tuple(kept.events)
-            await self._in_thread(self._append, kept, events)
+            await self._in_thread(kept.append, self._store, events)
             del kept.events[: len(events)]
         if kept.orders != kept.safe_orders:
             orders = kept.orders
@@ -252,25 +267,6 @@ class TakeKeeper:
         if kept.trouble is not None:
             log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
             kept.trouble = None
-
-    def _put(self, kept: KeptTake, wanted: Reservation, sync: bool) -> None:  # noqa: FBT001 - through an executor
-        """In a thread, and in one at a time for each take."""
-        if kept.file is not None:
-            kept.file.write(wanted, sync=sync)
-        elif kept.stored:
-            kept.file = self._store.open(kept.key)
-            kept.file.write(wanted, sync=sync)
-        else:
-            kept.file = self._store.create(kept.key, kept.header, wanted)
-
-    def _append(self, kept: KeptTake, events: tuple[TakeEvent, ...]) -> None:
-        if kept.event_log is None:
-            kept.event_log = self._store.event_log(kept.key)
-        kept.event_log.append(events)
-
-    def _remove(self, kept: KeptTake) -> None:
-        self._store.forget(kept.key)
-        kept.close()
 
     async def _in_thread(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)

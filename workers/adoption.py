@@ -1,0 +1,86 @@
+"""Takes whose ingest died and did not come back: some ingest ends them and tells their story."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from contracts.errors import BusUnavailable, LivesElsewhere
+from contracts.take import TakeKey
+from workers.claims import RoomClaims
+from workers.holding import Holding
+from workers.recovery import Recovery
+from workers.take_keeper import TakeKeeper
+
+log = structlog.get_logger()
+
+# Ingests look at different times: the first who claims a room has it.
+_LOOK_SECONDS: Final = (2.0, 4.0)
+_TELL_AFTER_NS: Final = 5_000_000_000
+"""Whoever ended a take has told its story long before that."""
+
+
+class Adoption:
+    """Looks for takes that nobody attends to, and waits `idle_ns` for a speaker to bring one back."""
+
+    def __init__(
+        self,
+        claims: RoomClaims,
+        holding: Holding,
+        recovery: Recovery,
+        keeper: TakeKeeper,
+        idle_ns: int,
+    ) -> None:
+        self._claims = claims
+        self._holding = holding
+        self._recovery = recovery
+        self._keeper = keeper
+        self._idle_ns = idle_ns
+        # Since when each is without anybody, in the time of whoever looks.
+        self._since: dict[TakeKey, int] = {}
+        self._told: set[TakeKey] = set()
+
+    async def run(self, monotonic_ns: Callable[[], int]) -> None:
+        """Look every few seconds. Never returns."""
+        while True:
+            await asyncio.sleep(random.uniform(*_LOOK_SECONDS))  # noqa: S311 - no secret
+            await self.look(monotonic_ns())
+
+    async def look(self, now_ns: int) -> None:
+        """See which takes are left alone; adopt those that were for too long."""
+        try:
+            found = await self._claims.unattended()
+        except BusUnavailable:
+            # Missing signs mean nothing now, and those of before are no beginning.
+            self._since.clear()
+            return
+        alone = {take.key: take.live for take in found if not self._keeper.keeps(take.key)}
+        self._since = {key: self._since.get(key, now_ns) for key in alone}
+        self._told &= alone.keys()
+        for key, live in alone.items():
+            waited = now_ns - self._since[key]
+            if live and waited >= self._idle_ns:
+                await self._end(key)
+            elif not live and waited >= _TELL_AFTER_NS and key not in self._told:
+                await self._tell(key)
+
+    async def _end(self, key: TakeKey) -> None:
+        """Whoever claims the room finds the take too old to go on."""
+        try:
+            await self._holding.hold(key.room)
+        except (LivesElsewhere, BusUnavailable) as error:
+            self._since.pop(key, None)
+            log.debug("a take is not adopted", room=key.room, take=key.take, why=error.message)
+
+    async def _tell(self, key: TakeKey) -> None:
+        try:
+            found = await self._claims.recall(key)
+        except BusUnavailable:
+            return
+        if found is not None and found.memo.ended is not None:
+            self._recovery.tell(found)
+            self._told.add(key)
