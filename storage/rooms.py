@@ -33,7 +33,7 @@ from storage.room_looks import Looks
 from storage.room_memory import RoomMemory, Seen
 from storage.room_record import RoomRecord, RoomSound, etag_of
 
-__all__ = ["CachedRoom", "RoomCache", "RoomRecord", "RoomSound", "RoomStore"]
+__all__ = ["CachedRoom", "OnlyIf", "RoomCache", "RoomRecord", "RoomSound", "RoomStore"]
 
 log = structlog.get_logger()
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
-from aiohttp import web
+from aiohttp import ETag, web
+from aiohttp.helpers import ETAG_ANY
 
 from contracts.access import GRANT, Grant
-from contracts.errors import BadRequest, Busy, UnknownRoom
+from contracts.errors import BadRequest, Busy, DependencyError, UnknownRoom
 from contracts.http import expect_later, json_line, read_json
 from contracts.ids import check_room, check_speaker, check_title
-from storage.rooms import RoomRecord, RoomStore
+from storage.room_record import etag_of
+from storage.rooms import OnlyIf, RoomRecord, RoomStore
 from workers.http_pcm import refuse_other_sites
 from workers.ingest import Ingest
 from workers.relay import Relay
+from workers.wishes import recorded
 
 _MAX_BODY: Final = 16 * 1024
 _SPEAKER: Final = "/rooms/{room}/speakers/{name}"
@@ -72,16 +75,20 @@ class RoomHandlers:
         """Create a room or change it, for the next take: 201 or 200, and the record."""
         room = _room(request)
         record = RoomRecord.from_json(await read_json(request, _MAX_BODY))
-        new = await asyncio.to_thread(self._rooms.put, room, record)
-        return json_line({"room": room, **record.to_json()}, 201 if new else 200)
+        new = await asyncio.to_thread(self._rooms.put, room, record, only_if(request))
+        headers = {"ETag": f'"{etag_of(record.to_bytes())}"'}
+        return json_line({"room": room, **record.to_json()}, 201 if new else 200, headers)
 
     async def get(self, request: web.Request) -> web.Response:
         """The record, the live take if there is one, how many listen, and who is asking."""
         room = _room(request)
-        record = self._rooms.known(room)
-        # Everybody in a live room asks again and again, and who connected to it had it looked up.
-        if record is None and self._ingest.live(room) is None:
-            record = await asyncio.to_thread(self._rooms.get, room)
+        try:
+            record = await recorded(self._rooms, room)
+        except DependencyError:
+            # A live room is shown whatever becomes of the storage: its page asks again and again.
+            if self._ingest.live(room) is None:
+                raise
+            record = None
         live = self._ingest.live(room)
         if record is None and live is None:
             raise _NoRoomYet(request[GRANT])
@@ -92,14 +99,16 @@ class RoomHandlers:
             "listeners": self._listeners_of(room),
             "you": _you(request[GRANT]),
         }
-        return json_line(answer, headers=_NOT_KEPT)
+        # The ETag is the record's alone: what a host read and wants to change (If-Match).
+        etag = {"ETag": f'"{record.etag}"'} if record is not None else {}
+        return json_line(answer, headers=_NOT_KEPT | etag)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a room that is not live."""
         room = _room(request)
         if self._ingest.live(room) is not None:
             raise Busy("this room is live: end it first, with POST /rooms/{room}/end")
-        if not await asyncio.to_thread(self._rooms.delete, room):
+        if not await asyncio.to_thread(self._rooms.delete, room, only_if(request)):
             raise UnknownRoom("no such room")
         return web.Response(status=204)
 
@@ -144,6 +153,25 @@ class _NoRoomYet(UnknownRoom):
     def details(self) -> dict[str, object]:
         """`{"you": …}`, as with a room."""
         return {"you": _you(self._grant)}
+
+
+def only_if(request: web.Request) -> OnlyIf | None:
+    """What If-Match and If-None-Match want of the record that is there (RFC 9110 13.1); None: anything."""
+    wanted, unwanted = request.if_match, request.if_none_match
+    if wanted is None and unwanted is None:
+        return None
+
+    # A weak tag is good enough to find what is not wanted, and too weak for what is to be changed.
+    strong = None if wanted is None else [tag for tag in wanted if not tag.is_weak]
+
+    def holds(etag: str | None) -> bool:
+        return (strong is None or _named(etag, strong)) and (unwanted is None or not _named(etag, unwanted))
+
+    return holds
+
+
+def _named(etag: str | None, tags: Iterable[ETag]) -> bool:
+    return etag is not None and any(tag.value in {ETAG_ANY, etag} for tag in tags)
 
 
 def _you(grant: Grant) -> dict[str, object]:

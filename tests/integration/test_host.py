@@ -145,6 +145,33 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     await made.stop()
 
 
+async def test_a_change_that_names_a_version_is_refused_where_another_is_there(room: Room) -> None:
+    async def put(title: str, **headers: str) -> tuple[int, str]:
+        async with room.http.put("/rooms/room", json={"title": title}, headers=HOST | headers) as answer:
+            return answer.status, answer.headers.get("ETag", "")
+
+    async def match(tag: str) -> int:
+        return (await put("new", **{"If-Match": tag}))[0]
+
+    assert (await put("x", **{"If-Match": "*"}))[0] == 412
+    assert (await put("first", **{"If-None-Match": "*"}))[0] == 201
+    assert (await put("again", **{"If-None-Match": "*"}))[0] == 412
+    async with room.http.get("/rooms/room", headers=HOST) as answer:
+        read = answer.headers["ETag"]
+        assert (await answer.json())["title"] == "first"
+    status, second = await put("second", **{"If-Match": read})
+    assert (status, second != read) == (200, True)
+    assert [await match(tag) for tag in (read, f"W/{second}", '"', "nonsense", f'"x", {read}')] == [412] * 5
+    assert await match(f'"x", {second}') == 200
+    async with room.http.delete("/rooms/room", headers=HOST | {"If-Match": second}) as answer:
+        assert answer.status == 412
+    assert await match("*") == 200
+    async with room.http.get("/rooms/room", headers=HOST) as answer:
+        read = answer.headers["ETag"]
+    async with room.http.delete("/rooms/room", headers=HOST | {"If-Match": read}) as answer:
+        assert answer.status == 204
+
+
 async def test_tracks_of_an_sfu_are_heard_together(room: Room) -> None:
     async with room.voice(1000, "channels=2&speaker=Ada"), room.voice(300, "channels=2&speaker=Bob"):
         await room.hears(1300)
