@@ -116,10 +116,10 @@ def catch_crashes(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / _FILE).open("wb", buffering=0)
-        os.posix_fallocate(file.fileno(), 0, _SIZE)
-        # Keeps the file, and with it its descriptor, open.
-        faulthandler.enable(file)
+        with (directory / _FILE).open("wb", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, _SIZE)
+            # It is written to by the signal's handler, until the process is over.
+            faulthandler.enable(os.dup(file.fileno()))
     except OSError as error:
         log.warning("what a crash leaves cannot be kept", path=str(directory), reason=error.strerror)
         faulthandler.enable()
