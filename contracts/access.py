@@ -120,6 +120,11 @@ _GUARDED: Final[Mapping[tuple[str, str], Access]] = {
     ("POST", f"{_TAKE}/end"): _WORKERS,
     ("GET", _TAKE): _WORKERS,
     ("HEAD", _TAKE): _WORKERS,
+    # Sisters, and workers who ask what an origin has.
+    ("GET", "/publish"): _WORKERS,
+    ("GET", f"{_TAKE}/window"): _WORKERS,
+    ("GET", f"{_TAKE}/{{rendition}}/{{msn}}.m4s"): _WORKERS,
+    ("DELETE", _TAKE): _WORKERS,
 }
 
 

@@ -12,10 +12,12 @@ from typing import Final
 
 from aiohttp import web
 
+from contracts.take import TakeKey
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
 from origin.http_replay import ReplayHandlers, add_no_replays
 from origin.http_status import add_status
+from origin.http_window import WindowHandlers
 from origin.lobby import LobbyHandlers, TitleOf
 from origin.pages import Page, PageHandlers, load_pages
 from origin.replays import Replays
@@ -43,6 +45,7 @@ def add_routes(
     app.on_response_prepare.append(_name_server)
     LiveHandlers(origin).add_routes(app)
     PublishHandlers(origin).add_routes(app)
+    WindowHandlers(origin, _unheard if replays is None else replays.forget).add_routes(app)
     if replays is None:
         add_no_replays(app)
     else:
@@ -53,6 +56,10 @@ def add_routes(
     if pages is None:
         pages = load_pages(media_sources=() if replays is None else replays.media_sources)
     PageHandlers(pages).add_routes(app)
+
+
+def _unheard(_: TakeKey) -> None:
+    """Without replays nobody else keeps anything of a take."""
 
 
 async def _name_server(_: web.Request, response: web.StreamResponse) -> None:

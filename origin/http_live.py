@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import BadDirective
+from contracts.errors import BadDirective, NotFound
 from contracts.http import KIND
 from contracts.position import Position
 from origin.cache_policy import Kind
@@ -39,6 +41,7 @@ class LiveHandlers:
     async def playlist(self, request: web.Request) -> web.StreamResponse:
         """A media playlist, as soon as it holds what is asked for."""
         request[KIND] = Kind.PLAYLIST
+        self._origin.refuse_while_filled()
         line = self._line(request)
         asked = self._directives(request, line)
         if asked.msn is not None:
@@ -52,21 +55,28 @@ class LiveHandlers:
         request[KIND] = Kind.PART
         where = request.match_info
         position = Position(int(where["msn"]), int(where["part"]))
-        return respond_slot(request, await self._line(request).part(position))
+        with self._filled_later():
+            line = self._line(request)
+            if line.window.is_hint(*position):
+                self._origin.refuse_while_filled()
+            return respond_slot(request, await line.part(position))
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
         """A whole segment."""
         request[KIND] = Kind.SEGMENT
-        return respond_slot(request, self._line(request).segment(int(request.match_info["msn"])))
+        with self._filled_later():
+            return respond_slot(request, self._line(request).segment(int(request.match_info["msn"])))
 
     async def init(self, request: web.Request) -> web.StreamResponse:
         """A rendition's CMAF header."""
         request[KIND] = Kind.INIT
-        return respond_slot(request, self._line(request).init())
+        with self._filled_later():
+            return respond_slot(request, self._line(request).init())
 
     async def multivariant(self, request: web.Request) -> web.StreamResponse:
         """The running take's multivariant playlist, or that of the last one while it is in the window."""
         request[KIND] = Kind.MULTIVARIANT
+        self._origin.refuse_while_filled()
         take = self._origin.current(request.match_info["room"])
         gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
         return respond(request, take.multivariant(gzipped=gzipped))
@@ -74,6 +84,15 @@ class LiveHandlers:
     def _line(self, request: web.Request) -> Line:
         where = request.match_info
         return self._origin.line(where["room"], where["take"], where["rendition"])
+
+    @contextmanager
+    def _filled_later(self) -> Iterator[None]:
+        """What is not here may come from a sister in a moment: NotReady in the place of NotFound."""
+        try:
+            yield
+        except NotFound:
+            self._origin.refuse_while_filled()
+            raise
 
     @staticmethod
     def _directives(request: web.Request, line: Line) -> Directives:

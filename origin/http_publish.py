@@ -19,8 +19,8 @@ MAX_JSON: Final = 64 * 2**10
 MAX_INIT: Final = 64 * 2**10
 MAX_PART: Final = 2**20
 MAX_SEGMENT: Final = 4 * 2**20
-_NUMBER: Final = "(?:0|[1-9][0-9]{0,11})"
-_TAKE: Final = "/publish/{room}/{take}"
+NUMBER: Final = "(?:0|[1-9][0-9]{0,11})"
+TAKE: Final = "/publish/{room}/{take}"
 _HEADERS: Final = {"Cache-Control": CACHE_CONTROL[Kind.PUBLISH], **CORS}
 _STATUS: Final = {Put.NEW: 201, Put.SAME: 204, Put.IGNORED: 204}
 
@@ -33,16 +33,16 @@ class PublishHandlers:
 
     def add_routes(self, app: web.Application) -> None:
         """Parts first: there are the most of them."""
-        line = f"{_TAKE}/{{rendition}}"
+        line = f"{TAKE}/{{rendition}}"
         add = partial(app.router.add_route, expect_handler=expect_later)
-        add("PUT", f"{line}/{{msn:{_NUMBER}}}.{{part:{_NUMBER}}}.m4s", self.part)
-        add("PUT", f"{line}/{{msn:{_NUMBER}}}.m4s", self.segment)
-        add("PUT", f"{line}/{{msn:{_NUMBER}}}.gap", self.gap)
+        add("PUT", f"{line}/{{msn:{NUMBER}}}.{{part:{NUMBER}}}.m4s", self.part)
+        add("PUT", f"{line}/{{msn:{NUMBER}}}.m4s", self.segment)
+        add("PUT", f"{line}/{{msn:{NUMBER}}}.gap", self.gap)
         add("PUT", f"{line}/init.mp4", self.init)
-        add("PUT", f"{_TAKE}/events/{{event}}.json", self.event)
-        add("PUT", f"{_TAKE}/take.json", self.take)
-        add("POST", f"{_TAKE}/end", self.end)
-        app.router.add_get(_TAKE, self.state)
+        add("PUT", f"{TAKE}/events/{{event}}.json", self.event)
+        add("PUT", f"{TAKE}/take.json", self.take)
+        add("POST", f"{TAKE}/end", self.end)
+        app.router.add_get(TAKE, self.state)
 
     async def take(self, request: web.Request) -> web.Response:
         """`take.json`, which comes first."""
@@ -93,14 +93,25 @@ class PublishHandlers:
         key = self._admit(request)
         return json_line(self._origin.state(key).to_json(), headers=_HEADERS)
 
-    @staticmethod
-    def _admit(request: web.Request) -> TakeKey:
-        """Which take it is about. Raises Forbidden or BadRequest."""
-        # On an open origin any page could end takes: a browser may POST text anywhere, and says from where.
-        if "Origin" in request.headers:
-            raise Forbidden("workers publish, web pages do not: leave out the Origin header")
-        where = request.match_info
-        return TakeKey(check_room(where["room"]), check_take(where["take"]))
+    def _admit(self, request: web.Request) -> TakeKey:
+        """Which take it is about. Raises Forbidden, BadRequest, or NotReady while this origin is filled."""
+        refuse_pages(request)
+        key = key_of(request)
+        self._origin.refuse_while_filled()
+        return key
+
+
+def refuse_pages(request: web.Request) -> None:
+    """Raise Forbidden for what a web page sends."""
+    # On an open origin any page could end takes: a browser may POST text anywhere, and says from where.
+    if "Origin" in request.headers:
+        raise Forbidden("workers publish, web pages do not: leave out the Origin header")
+
+
+def key_of(request: web.Request) -> TakeKey:
+    """Which take a request is about. Raises BadRequest."""
+    where = request.match_info
+    return TakeKey(check_room(where["room"]), check_take(where["take"]))
 
 
 def _answer(put: Put) -> web.Response:

@@ -80,10 +80,13 @@ class MemoryOrigin:
             parts.append(part)
         return window.segment_parts(msn) or tuple(parts)
 
+    async def forget(self, key: TakeKey) -> None:
+        self.takes.pop(key, None)
+
     async def close(self) -> None:
         self.closed = True
 
-    def forget(self) -> None:
+    def restart(self) -> None:
         """As after a restart without a journal."""
         self.takes.clear()
         self.released.clear()
@@ -166,7 +169,7 @@ class BadLine(MemoryOrigin):
         if self._delay:
             await asyncio.sleep(self._random.uniform(0, self._delay))
         if self._random.random() < self._restarts:
-            self.forget()
+            self.restart()
         if self._random.random() < self._trouble:
             raise OriginUnavailable("cut on the way there")
 

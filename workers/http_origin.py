@@ -22,7 +22,7 @@ from contracts.errors import (
     UnknownTake,
 )
 from contracts.position import Position
-from contracts.take import MAX_PARTS, TakeState
+from contracts.take import TakeState
 from pipeline.boxes import split_parts
 
 if TYPE_CHECKING:
@@ -116,22 +116,19 @@ class HttpOrigin:
             raise OriginUnavailable(f"{self.name} answers nonsense where it should say what it has") from None
 
     async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
-        """`GET /live/…/{msn}.m4s`; where that is not whole, its parts."""
-        line = self._base / f"live/{key.room}/{key.take}/{rendition}"
-        whole = await self._get(line / f"{msn}.m4s")
-        if whole is not None:
-            try:
-                return tuple(split_parts(whole))
-            except MalformedMedia:
-                raise OriginUnavailable(f"{self.name} answers nonsense as segment {msn}") from None
-        parts: list[bytes] = []
-        count = await self._parts_begun(key, rendition, msn)
-        while len(parts) < count:
-            part = await self._get(line / f"{msn}.{len(parts)}.m4s")
-            if part is None:
-                break
-            parts.append(part)
-        return tuple(parts)
+        """`GET …/{rendition}/{msn}.m4s`: all that is served of it, at once."""
+        try:
+            served = await self._request("GET", self._url(key, f"{rendition}/{msn}.m4s"))
+        except UnknownTake:  # how a 404 is told here
+            return ()
+        try:
+            return tuple(split_parts(served))
+        except MalformedMedia:
+            raise OriginUnavailable(f"{self.name} answers nonsense as segment {msn}") from None
+
+    async def forget(self, key: TakeKey) -> None:
+        """`DELETE /publish/{room}/{take}`."""
+        await self._request("DELETE", self._url(key, ""))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -144,23 +141,6 @@ class HttpOrigin:
     def _url(self, key: TakeKey, path: str) -> URL:
         # Ids need no escaping: they are checked where they come from.
         return self._base / f"publish/{key.room}/{key.take}/{path}".rstrip("/")
-
-    async def _parts_begun(self, key: TakeKey, rendition: str, msn: int) -> int:
-        """How many parts of a segment there may be: a request for the one that comes next would be held."""
-        try:
-            there = (await self.state(key)).renditions.get(rendition)
-        except UnknownTake:
-            return 0
-        if there is None or msn > there.next.msn:
-            return 0
-        return there.next.part if msn == there.next.msn else MAX_PARTS
-
-    async def _get(self, url: URL) -> bytes | None:
-        """What is there; None where nothing is."""
-        try:
-            return await self._request("GET", url)
-        except UnknownTake:  # how a 404 is told here
-            return None
 
     async def _put(self, key: TakeKey, path: str, data: bytes, kind: str = "audio/mp4") -> None:
         await self._request("PUT", self._url(key, path), data, kind)

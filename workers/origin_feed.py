@@ -55,6 +55,7 @@ class OriginFeed:
         self._clock = clock
         self._cursors: dict[str, Position | None] = {}
         self._event_cursor = 0
+        self._told: dict[str, int] = {}
         self._logger = logger.bind(room=log.key.room, take=log.key.take, origin=origin.name)
 
     async def run(self) -> None:
@@ -166,7 +167,7 @@ class OriginFeed:
                     assert_never(step)
         except BytesConflict as error:
             # The first writer wins and listeners have a whole take: only the equality of origins is lost.
-            self._conflict(step.what, error)
+            self._conflict(step.what, error, segment=(step.rendition, step.msn))
         except MalformedMedia as error:
             self._logger.warning("the origin refuses media: a gap there", what=step.what, error=error.message)
             await origin.put_gap(key, step.rendition, step.msn)
@@ -187,8 +188,14 @@ class OriginFeed:
         if instant is not None:
             self._metrics.part_latency.observe(self._clock() - instant)
 
-    def _conflict(self, what: str, error: BytesConflict) -> None:
+    def _conflict(self, what: str, error: BytesConflict, segment: tuple[str, int] | None = None) -> None:
+        """Count it; say it once for each segment."""
         self._metrics.publish_conflicts.labels(self._origin.name).inc()
+        if segment is not None:
+            rendition, msn = segment
+            if self._told.get(rendition) == msn:
+                return
+            self._told[rendition] = msn
         self._logger.warning("the origin holds other bytes and keeps them", what=what, error=error.message)
 
     def _failed(self, reason: str) -> None:
