@@ -28,7 +28,10 @@ def listeners(node_id: str) -> bytes:
 
 
 def owner(room: str) -> bytes:
-    """Hash `{node, url, gen}`: the one ingest that owns the room. Lives `OWNER_TTL_MS`."""
+    """Hash `{node, url, gen}`: the one ingest that owns the room. Lives `OWNER_TTL_MS`.
+
+    Once it is released, `gen` alone stays for `EXPIRES_SECONDS`.
+    """
     return f"lw:{{{room}}}:owner".encode()
 
 

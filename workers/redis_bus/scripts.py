@@ -21,3 +21,7 @@ def _script(name: str) -> Script:
 
 APPEND: Final = _script("append.lua")
 ASSERT: Final = _script("assert.lua")
+CLAIM: Final = _script("claim.lua")
+LOOK: Final = _script("look.lua")
+RELEASE: Final = _script("release.lua")
+RENEW: Final = _script("renew.lua")
