@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from contracts.take import TakeKey
     from workers.redis_bus.links import RedisLink
 
+    _Waiting = deque[tuple[TakeKey, float]]
+
 log = structlog.get_logger()
 
 # Until a Redis answers that did not; somebody else asks it all the time.
@@ -32,7 +34,7 @@ class FailureReports:
 
     def __init__(self, links: Sequence[RedisLink], clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._waiting = [(link, deque[tuple[TakeKey, float]]()) for link in links]
+        self._waiting: list[tuple[RedisLink, _Waiting]] = [(link, deque()) for link in links]
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,7 +68,7 @@ class FailureReports:
             else:
                 self._wake.clear()
 
-    async def _tell_one(self, link: RedisLink, waiting: deque[tuple[TakeKey, float]]) -> None:
+    async def _tell_one(self, link: RedisLink, waiting: _Waiting) -> None:
         while waiting and link.up:
             key, since = waiting.popleft()
             if self._clock() - since >= keys.EXPIRES_SECONDS:
