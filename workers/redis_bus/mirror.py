@@ -69,6 +69,11 @@ class Mirror(MemoryTakeBus):
         self._read_to = max(self._read_to, stop)
         return out
 
+    def jump(self, sample: int) -> None:
+        """Go on at `sample`: what lies before it is not waited for by anybody."""
+        super().jump(sample)
+        self._read_to = max(self._read_to, sample)
+
     @property
     def full(self) -> bool:
         """Enough is here that was not read yet."""
@@ -91,6 +96,8 @@ class Mirror(MemoryTakeBus):
 
         False says that it has to wait, and is to be read again once the mirror `wants` it.
         """
+        if self.ended is not None or generation < self._generation:
+            return True  # of an owner that was deposed and had not noticed: what came first stays
         needs = at if isinstance(entry, Gap | Happened | Ended) else entry.start
         if needs > self.top:
             hole = self._holes.get(link)
@@ -98,8 +105,6 @@ class Mirror(MemoryTakeBus):
                 self._holes[link] = _Hole(needs, now)
             return False
         self._holes.pop(link, None)
-        if self.ended is not None or generation < self._generation:
-            return True  # of an owner that was deposed and had not noticed: what came first stays
         if at > self.top:
             if self.full:
                 return False

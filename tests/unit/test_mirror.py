@@ -1,0 +1,320 @@
+"""The mirror of a take: from one Redis or two, whatever they bring, lack and repeat."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
+from workers.bus import SamplesLost
+from workers.redis_bus.entries import Ended, Entry, Gap, Happened, Silence, Sound
+from workers.redis_bus.mirror import AHEAD, Mirror
+from workers.redis_bus.mirrors import Mirrors
+
+KEY = TakeKey("room", "20260131T200000Z-abc234")
+OTHER = TakeKey("other", "20260131T200000Z-abc235")
+HEADER = TakeHeader(0, TakeSettings(), "f")
+SECOND = 48_000
+RAMP = (np.arange(40 * SECOND) % 60_000 - 30_000).astype("<i2")[:, None]
+
+
+class Links:
+    """What several Redis servers bring to one mirror, at times that the test says."""
+
+    def __init__(self, *names: str, first: int = 0) -> None:
+        self.now = 1000.0
+        self.mirrors = Mirrors(clock=lambda: self.now)
+        self.mirror = self.mirrors.follow(KEY, HEADER, first)
+        for name in names:
+            self.mirrors.attach(name)
+
+    def brings(self, link: str, *entries: Entry, generation: int = 1) -> list[bool]:
+        self.mirrors.answered(link)
+        return [self.mirror.take_in(each, after(each), generation, link, self.now) for each in entries]
+
+    def later(self, seconds: float, *answering: str) -> None:
+        """Time passes, and nobody says more than that it is there."""
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            for link in answering:
+                self.mirrors.answered(link)
+            self.mirrors.settle()
+
+
+def after(entry: Entry) -> int:
+    match entry:
+        case Sound() | Silence() | Gap():
+            return entry.stop
+        case Happened(event):
+            return event.sample
+        case Ended(samples):
+            return samples
+
+
+def sound(start: int, stop: int) -> Sound:
+    return Sound(start, stop, RAMP[start:stop].tobytes())
+
+
+def holds(mirror: Mirror, start: int, stop: int) -> bool:
+    return np.array_equal(mirror.read(start, stop), RAMP[start:stop])
+
+
+def test_what_comes_first_is_taken_and_the_rest_changes_nothing() -> None:
+    links = Links("a", "b")
+    assert all(links.brings("a", sound(0, 4800)))
+    # The other one cuts it differently.
+    assert all(links.brings("b", sound(0, 960), sound(960, 7200)))
+    assert all(links.brings("a", sound(4800, 9600)))
+    assert links.mirror.top == 9600
+    assert holds(links.mirror, 0, 9600)
+
+
+def test_the_first_entry_may_begin_before_the_first_sample_that_is_needed() -> None:
+    links = Links("a", first=6000)
+    assert links.brings("a", sound(4800, 9600)) == [True]
+    assert (links.mirror.first, links.mirror.top) == (6000, 9600)
+    assert holds(links.mirror, 6000, 9600)
+
+
+def test_silence_and_the_end_arrive() -> None:
+    links = Links("a")
+    assert all(links.brings("a", sound(0, 960), Silence(960, 96_000), Ended(96_000)))
+    assert links.mirror.ended == 96_000
+    assert not links.mirror.read(960, 96_000).any()
+    assert not links.mirror.wants("a")
+
+
+def test_an_event_that_several_bring_happened_once() -> None:
+    links = Links("a", "b")
+    event = TakeEvent(960, 0, "chapter", title="One")
+    for link in ("a", "b"):
+        links.brings(link, sound(0, 960), Happened(event))
+    assert links.mirror.events_from(0) == (event,)
+
+
+def test_of_what_happened_before_the_first_sample_only_what_lasts_is_recalled() -> None:
+    links = Links("a", first=SECOND)
+    old, new = (TakeEvent(number, 0, "chapter", title=str(number)) for number in (10, 20))
+    talk = TakeEvent(15, 0, "speakers", speakers=("Ada",))
+    joined = TakeEvent(16, 0, "join", speakers=("Ada",))
+    ahead = TakeEvent(2 * SECOND, 0, "chapter", title="comes with its sound")
+    for _ in range(2):
+        links.mirror.recall([old, talk, joined, new, ahead])
+    assert links.mirror.events_from(0) == (talk, new)
+
+
+# ---------------------------------------------------------------- holes
+
+
+def test_what_the_only_link_lacks_is_lost_at_once_and_the_mirror_goes_on_behind_it() -> None:
+    links = Links("a")
+    event = TakeEvent(0, 0, "chapter", title="One")
+    assert links.brings("a", Happened(event), sound(0, 4800), sound(9600, 14_400)) == [True, True, False]
+    assert not links.mirror.wants("a")
+    links.mirror.read(0, 4800)
+    asyncio.run(_settled_while_a_reader_waits(links))
+    assert (links.mirror.first, links.mirror.top) == (9600, 9600)
+    assert links.mirror.wants("a")
+    assert links.brings("a", sound(9600, 14_400)) == [True]
+    assert holds(links.mirror, 9600, 14_400)
+    with pytest.raises(SamplesLost):
+        links.mirror.read(4800, 9600)
+    assert links.mirror.events_from(0) == (event,)
+
+
+async def _settled_while_a_reader_waits(links: Links) -> None:
+    waiting = asyncio.ensure_future(links.mirror.wait(links.mirror.top + 1))
+    await asyncio.sleep(0)
+    links.mirrors.settle()
+    await asyncio.wait_for(waiting, 5)
+
+
+def test_what_is_here_is_read_before_a_jump_drops_it() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 4800), sound(9600, 14_400))
+    links.later(5, "a")
+    assert holds(links.mirror, 0, 4800)
+    asyncio.run(_settled_while_a_reader_waits(links))
+    assert links.mirror.first == 9600
+
+
+def test_a_reader_that_never_comes_does_not_keep_a_jump_from_happening() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 4800), sound(9600, 14_400))
+    links.later(11, "a")
+    assert links.mirror.top == 9600
+
+
+def test_what_one_link_lacks_another_one_brings() -> None:
+    links = Links("a", "b")
+    assert links.brings("a", sound(9600, 14_400)) == [False]
+    links.later(1, "a", "b")
+    assert links.mirror.top == 0
+    assert links.mirror.wants("b")
+    assert all(links.brings("b", sound(0, 4800), sound(4800, 12_000)))
+    assert links.mirror.wants("a")
+    assert links.brings("a", sound(9600, 14_400)) == [True]
+    assert holds(links.mirror, 0, 14_400)
+
+
+def test_what_both_lack_is_lost_at_once_and_no_more_of_it_than_both_lack() -> None:
+    links = Links("a", "b")
+    links.brings("a", sound(9600, 14_400))
+    links.brings("b", sound(4800, 9600))
+    links.mirrors.settle()
+    assert links.mirror.top == 4800
+
+
+def test_a_redis_in_a_failover_is_waited_for_and_one_that_is_gone_is_not() -> None:
+    links = Links("a", "b")
+    links.brings("a", sound(9600, 14_400))
+    links.later(4.5, "a")
+    assert links.mirror.top == 0
+    links.later(1, "a")
+    assert links.mirror.top == 9600
+
+
+def test_a_redis_that_answers_and_brings_nothing_is_not_waited_for_long() -> None:
+    links = Links("a", "b")
+    links.brings("a", sound(0, 960), sound(9600, 14_400))
+    links.mirror.read(0, 960)
+    links.later(4.5, "a", "b")
+    links.brings("b", sound(960, 1920))
+    links.mirror.read(960, 1920)
+    links.later(4.5, "a", "b")
+    assert links.mirror.top == 1920
+    links.later(6, "a", "b")
+    assert links.mirror.top == 9600
+
+
+def test_a_gap_of_the_owner_is_a_hole_that_another_redis_may_fill() -> None:
+    links = Links("a", "b")
+    assert links.brings("a", sound(0, 960), Gap(960, 4800), sound(4800, 9600))[1] is False
+    assert links.brings("b", sound(0, 4800)) == [True]
+    assert links.brings("a", Gap(960, 4800), sound(4800, 9600)) == [True, True]
+    assert holds(links.mirror, 0, 9600)
+
+
+def test_a_link_that_failed_may_have_something_else_afterwards() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 960), sound(9600, 14_400))
+    links.mirror.forget("a")
+    links.later(20, "a")
+    assert links.mirror.top == 960
+    assert links.mirror.wants("a")
+
+
+def test_an_end_that_is_known_is_waited_for_and_then_jumped_to() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 4800))
+    links.mirror.read(0, 4800)
+    seen = links.mirrors.version
+    for _ in range(3):
+        links.mirrors.ended(KEY, 96_000)
+    links.later(4, "a")
+    assert links.mirror.ended is None
+    links.brings("a", sound(4800, 9600))
+    links.later(4, "a")
+    assert links.mirror.ended is None
+    links.later(7, "a")
+    assert (links.mirror.ended, links.mirror.top, links.mirror.first) == (96_000, 96_000, 96_000)
+    assert links.mirrors.version == seen + 1
+
+
+def test_an_end_that_is_known_is_not_jumped_to_while_no_redis_answers() -> None:
+    links = Links("a")
+    links.mirrors.ended(KEY, 96_000)
+    links.later(60)
+    assert links.mirror.ended is None
+
+
+def test_an_end_whose_sound_is_here_needs_no_entry() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 9600))
+    links.mirrors.ended(KEY, 9600)
+    links.mirrors.settle()
+    assert links.mirror.ended == 9600
+    assert links.mirror.first == 0
+
+
+# ---------------------------------------------------------------- owners that were deposed
+
+
+def test_what_a_deposed_owner_says_after_its_successor_is_ignored() -> None:
+    links = Links("a", "b")
+    links.brings("a", sound(0, 4800))
+    links.brings("b", Silence(4800, 9600), generation=2)
+    assert links.brings("a", sound(4800, 14_400), Ended(14_400)) == [True, True]
+    assert links.mirror.top == 9600
+    assert not links.mirror.read(4800, 9600).any()
+    assert links.mirror.ended is None
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_a_mirror_holds_five_seconds_that_were_not_read_and_drops_none_of_them() -> None:
+    links = Links("a")
+    entries = [sound(start, start + 4800) for start in range(0, 30 * SECOND, 4800)]
+    taken = links.brings("a", *entries)
+    assert sum(taken) == AHEAD // 4800
+    assert not links.mirror.wants("a")
+    read = 0
+    for _ in range(40):
+        if links.mirror.top > read:
+            read = min(links.mirror.top, read + 96_000)
+            assert holds(links.mirror, max(0, read - 96_000), read)
+        links.brings("a", *[each for each in entries if each.stop > links.mirror.top])
+        assert links.mirror.top - links.mirror.first <= 10 * SECOND
+        # The segment before can be encoded again.
+        assert links.mirror.first <= max(0, read - 3 * SECOND)
+    assert read == 30 * SECOND
+
+
+def test_a_long_silence_is_not_dropped_unread() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 960), Silence(960, 200 * SECOND))
+    assert links.mirror.first == 0
+    assert holds(links.mirror, 0, 960)
+
+
+def test_a_full_mirror_is_no_sign_that_nobody_brings_anything() -> None:
+    links = Links("a", "b")
+    for start in range(0, AHEAD, SECOND):
+        links.brings("b", sound(start, start + SECOND))
+    links.brings("a", sound(AHEAD + SECOND, AHEAD + 2 * SECOND))
+    links.later(8, "a", "b")
+    links.mirror.read(0, AHEAD)
+    links.later(1, "a", "b")
+    assert links.brings("b", sound(AHEAD, AHEAD + SECOND)) == [True]
+
+
+def test_the_edge_is_where_a_link_has_brought_all_that_it_has() -> None:
+    links = Links("a", "b")
+    assert not links.mirror.at_edge
+    links.mirror.brought("a", all_of_it=False)
+    links.mirror.brought("b", all_of_it=True)
+    assert links.mirror.at_edge
+    links.mirror.forget("b")
+    assert not links.mirror.at_edge
+
+
+# ---------------------------------------------------------------- all that are carried
+
+
+async def test_what_is_carried_is_news() -> None:
+    mirrors = Mirrors()
+    seen = await mirrors.changed(-1)
+    one = mirrors.follow(KEY, HEADER, 0)
+    assert mirrors.follow(KEY, HEADER, 960) is one
+    mirrors.follow(OTHER, HEADER, 0)
+    assert [each.key for each in mirrors.live()] == [KEY, OTHER]
+    mirrors.drop(KEY)
+    mirrors.drop(KEY)
+    mirrors.close(OTHER)
+    assert mirrors.live() == ()
+    assert await mirrors.changed(seen) == seen + 4
+    assert mirrors.delivered == {OTHER}
+    assert mirrors.follow(KEY, HEADER, 0) is not one
