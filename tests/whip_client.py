@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, cast
 from unittest.mock import patch
 
@@ -57,11 +57,14 @@ class WhipClient:
         edit: Callable[[str], str] = lambda offer: offer,
         network: Callable[[int, bytes], Iterable[bytes]] = lambda _number, data: [data],
         path: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         query = {} if speaker is None else {"speaker": speaker}
         self.path = path or f"/whip/{room}"
         self._url, self._query = url, query
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = dict(headers or {})
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._edit, self._network = edit, network
         self.ssrc = secrets.randbits(32)
         self.sequence = secrets.randbits(16)

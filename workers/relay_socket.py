@@ -42,14 +42,10 @@ async def converse(
     """
     up = asyncio.create_task(_carry(sender, owner))
     down = asyncio.create_task(_carry(owner, sender))
+    ends: set[asyncio.Future[Any]] = {up, down, over}
     try:
-        ends: set[asyncio.Future[Any]] = {up, down, over}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (up, down):
-            task.cancel()
-        left, ended = await asyncio.gather(up, down, return_exceptions=True)
-    try:
+        _, ended = await _stopped(up, down)
         if isinstance(ended, _Farewell):
             await sender.close(code=ended.code, message=ended.reason.encode()[:_MAX_REASON_BYTES])
         elif over.done():
@@ -57,8 +53,16 @@ async def converse(
         elif ended is None:
             await close_for(sender, OwnerUnavailable(MOVED))
     finally:
-        # Whatever the sender's end was, to the owner it has left.
+        # Also where the server has noticed first that the sender's connection is gone, and has ended this.
+        left, _ = await _stopped(up, down)
         await owner.close(code=left.code if isinstance(left, _Farewell) else WSCloseCode.GOING_AWAY)
+
+
+async def _stopped(*tasks: asyncio.Task[_Farewell | None]) -> list[_Farewell | BaseException | None]:
+    """What each gave, if it was done."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _carry(source: Socket, sink: Socket) -> _Farewell | None:
