@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ def survey(directory: Path, later: float = 0.0) -> Crashes:
 DYING = f"""
 import ctypes, os, resource, signal, sys, threading, time
 from pathlib import Path
+from typing import ClassVar
 from contracts.take import TakeKey
 from workers.cluster.breadcrumbs import crumb_frame
 from workers.cluster.quarantine import survey_crashes
@@ -253,6 +255,20 @@ class Failing(Segmenter):
         return super().push(pcm)
 
 
+class Watched(Segmenter):
+    """Notes in which frame it is called."""
+
+    frames: ClassVar[set[tuple[str, str]]] = set()
+
+    def push(self, pcm: NDArray[np.int16]) -> list[EncodedPart]:
+        self.frames.add(("push", sys._getframe(1).f_code.co_name))
+        return super().push(pcm)
+
+    def finish(self) -> list[EncodedPart]:
+        self.frames.add(("finish", sys._getframe(1).f_code.co_name))
+        return super().finish()
+
+
 class Process:
     """Hub, publisher and pool with a quarantine whose time the test moves."""
 
@@ -286,6 +302,18 @@ async def process(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
     yield running
     await running.pool.stop()
     await running.publisher.stop(grace=0)
+
+
+async def test_encoders_run_in_a_frame_that_is_named_after_their_take(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcoder_module, "Segmenter", Watched)
+    process.say(KEY, noise(9000))
+    process.hub.open(KEY, HEADER).end(SEGMENT)
+    await until(lambda: process.hub.live() == ())
+    name = f"take {KEY.room}/{KEY.take}"
+    # What `finish` pushes itself is in its frame.
+    assert Watched.frames - {("push", "finish")} == {("push", name), ("finish", name)}
 
 
 def noise(amplitude: int) -> NDArray[np.int16]:
