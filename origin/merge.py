@@ -16,7 +16,6 @@ from origin.contents import end_anyway
 from pipeline.take_window import TakeWindow
 
 if TYPE_CHECKING:
-    from contracts.position import Position
     from contracts.take import RenditionState, TakeState
     from pipeline.grid import Grid
     from pipeline.window import RenditionWindow
@@ -98,25 +97,28 @@ def _both(ours: RenditionWindow, theirs: RenditionWindow, grid: Grid) -> list[_S
     """Every segment after the last hole, oldest first."""
     segments: list[_Segment] = []
     # What a sister has beyond an end that is told here is not this take's.
-    last = ours.next if ours.ended else max(ours.next, theirs.next)
-    for msn in range(last.msn, -1, -1):
-        segment = _segment(ours, theirs, msn, last, grid)
-        if segment.parts or segment.gap:
-            segments.append(segment)
-        elif msn < last.msn:
+    stop = ours.next if ours.ended else max(ours.next, theirs.next)
+    last = stop.msn if stop.part else stop.msn - 1
+    for msn in range(last, -1, -1):
+        segment = _segment(ours, theirs, msn, open_msn=last, parts_in_segment=grid.parts)
+        if not segment.parts and not segment.gap:
             break
+        segments.append(segment)
     segments.reverse()
     return segments
 
 
 def _segment(
-    ours: RenditionWindow, theirs: RenditionWindow, msn: int, last: Position, grid: Grid
+    ours: RenditionWindow, theirs: RenditionWindow, msn: int, *, open_msn: int, parts_in_segment: int
 ) -> _Segment:
     mine, yours = ours.parts_held(msn), theirs.parts_held(msn)
     settled = ours.segment_parts(msn) is not None
     parts = mine if settled else mine + yours[len(mine) :]
-    whole = settled or theirs.segment_parts(msn) is not None or len(parts) == grid.parts
-    # One that stayed open before another began is broken off.
-    gap = not whole and (ours.is_gap(msn) or theirs.is_gap(msn) or (bool(parts) and msn < last.msn))
+    gap = False
+    if len(parts) < parts_in_segment:
+        # One that is short, or stayed open, before another began is broken off.
+        broken = bool(parts) and msn < open_msn
+        whole = settled or theirs.segment_parts(msn) is not None
+        gap = broken or (not whole and (ours.is_gap(msn) or theirs.is_gap(msn)))
     conflict = any(own != other for own, other in zip(mine, yours, strict=False))
     return _Segment(msn, parts, gap, conflict)
