@@ -54,6 +54,7 @@ GRANT: Final = web.RequestKey("grant", Grant)
 Access = frozenset[Role] | Literal["public"]
 """The roles that a route is for, or everybody."""
 PUBLIC: Final = "public"
+_ADMINS: Final[frozenset[Role]] = frozenset({"admin"})
 _HOSTS: Final[frozenset[Role]] = frozenset({"admin", "host"})
 _SPEAKERS: Final[Access] = frozenset({"admin", "host", "speaker"})
 _WORKERS: Final[Access] = frozenset({"admin", "publish"})
@@ -110,6 +111,9 @@ _GUARDED: Final[Mapping[tuple[str, str], Access]] = {
     ("POST", "/rooms/{room}/speakers/{name}/mute"): _HOSTS,
     ("POST", "/rooms/{room}/speakers/{name}/unmute"): _HOSTS,
     ("DELETE", "/rooms/{room}/speakers/{name}"): _HOSTS,
+    # Operators.
+    ("GET", "/rooms"): _ADMINS,
+    ("GET", "/cluster.json"): _WORKERS,
     # Workers.
     ("PUT", f"{_TAKE}/{{rendition}}/{{msn}}.{{part}}.m4s"): _WORKERS,
     ("PUT", f"{_TAKE}/{{rendition}}/{{msn}}.m4s"): _WORKERS,

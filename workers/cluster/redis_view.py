@@ -1,0 +1,117 @@
+"""The state of a cluster as Redis and its nodes tell it: two round trips to each Redis for a look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contracts.errors import BadRequest, BusUnavailable
+from contracts.take import TakeKey
+from pipeline.grid import SAMPLE_RATE
+from workers.cluster.nodes import Nodes
+from workers.cluster.quarantine import FAILURES
+from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers
+from workers.redis_bus import keys
+from workers.redis_bus.links import RedisLink
+
+_KIND: Final = "coordinate"
+_MOST_TAKES: Final = 2000
+"""More of them help nobody who looks, and would keep Redis busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What one Redis knows of a take; `samples` is None where it has nothing of it yet."""
+
+    samples: int | None
+    owner: str | None
+    ended: bool
+    failures: int
+
+
+class RedisView:
+    """The nodes that `nodes` sees, and the takes of all Redis: each as whoever knows most tells it."""
+
+    def __init__(self, nodes: Nodes, links: Sequence[RedisLink]) -> None:
+        self._nodes = nodes
+        self._links = links
+
+    async def look(self) -> ClusterState:
+        """The state of this moment; a Redis that does not answer is shown to be so."""
+        found = await asyncio.gather(*(_rows(link) for link in self._links))
+        alive = {node.id: node for role in ROLES for node in self._nodes.alive(role)}
+        nodes = tuple(alive[node_id] for node_id in sorted(alive))
+        known: dict[TakeKey, list[_Row]] = {}
+        for rows in found:
+            for key, row in (rows or {}).items():
+                known.setdefault(key, []).append(row)
+        takes = {key: _take(key, rows, carriers(nodes, key)) for key, rows in known.items()}
+        buses = (_bus(link, rows, takes) for link, rows in zip(self._links, found, strict=True))
+        return ClusterState(nodes, tuple(sorted(takes.values(), key=by_name)), tuple(buses))
+
+
+async def _rows(link: RedisLink) -> Mapping[TakeKey, _Row] | None:
+    """All takes that a Redis lists; None where it does not answer."""
+    try:
+        # Redis deals out members of a set as they lie: which ones a long list shows is left to it.
+        members: Any = await link.call(_KIND, link.client.srandmember(keys.TAKES, _MOST_TAKES))
+        takes = _takes(members)
+        pipe = link.client.pipeline(transaction=False)
+        for key in takes:
+            pipe.hmget(keys.take(key), b"top", b"closed")
+            pipe.hget(keys.owner(key.room), b"node")
+            pipe.get(keys.failures(key))
+        answers = await link.call(_KIND, pipe.execute()) if takes else []
+    except BusUnavailable:
+        return None
+    return {key: _row(*answers[3 * at : 3 * at + 3]) for at, key in enumerate(takes)}
+
+
+def _takes(members: Sequence[bytes]) -> list[TakeKey]:
+    takes = []
+    for member in members:
+        try:
+            takes.append(keys.parse_member(member))
+        except (BadRequest, ValueError):
+            continue
+    return takes
+
+
+def _row(take: Sequence[bytes | None], owner: bytes | None, failures: bytes | None) -> _Row:
+    samples, closed = take
+    return _Row(
+        samples=_number(samples),
+        owner=None if owner is None else owner.decode(errors="replace"),
+        ended=closed is not None,
+        failures=_number(failures) or 0,
+    )
+
+
+def _number(text: bytes | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+def _take(key: TakeKey, rows: Sequence[_Row], carried_by: tuple[str, ...]) -> TakeView:
+    failures = max(row.failures for row in rows)
+    return TakeView(
+        key,
+        next((row.owner for row in rows if row.owner is not None), None),
+        carried_by,
+        max(row.samples or 0 for row in rows),
+        ended=any(row.ended for row in rows),
+        failures=failures,
+        quarantined=failures >= FAILURES,
+    )
+
+
+def _bus(link: RedisLink, rows: Mapping[TakeKey, _Row] | None, takes: Mapping[TakeKey, TakeView]) -> BusView:
+    if rows is None:
+        return BusView(link.name, up=False, trouble=link.trouble)
+    # A take that it has nothing of is not behind: it goes on there from where it is.
+    behind = [takes[key].samples - row.samples for key, row in rows.items() if row.samples is not None]
+    return BusView(link.name, up=True, lag_s=round(max(behind, default=0) / SAMPLE_RATE, 2))
