@@ -1,0 +1,269 @@
+"""Which takes this worker carries: it takes up what falls to it, and lets go of what others have taken up.
+
+Make before break: a take that falls to another worker is carried on until that worker says, with a heartbeat,
+that it has made the newest part. Until then two of them make the same bytes, which hurts nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from contracts.errors import BusUnavailable
+from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, PREROLL_FRAMES, SEGMENT, Grid, first_sample
+from workers.cluster.placement import Placing, place
+from workers.redis_bus import keys
+from workers.transcoder import first_to_encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from contracts.metrics import Metrics
+    from contracts.position import Position
+    from contracts.take import TakeKey, TakeState
+    from workers.cluster.directory import Directory, ListedTake
+    from workers.cluster.listing import Held
+    from workers.cluster.node import Node
+    from workers.cluster.nodes import Nodes
+    from workers.redis_bus.mirror import Mirror
+    from workers.redis_bus.mirrors import Mirrors
+
+logger = structlog.get_logger()
+
+_TICK: Final = 0.2
+_AGAIN_AFTER: Final = 0.4
+# Two workers that see others differently for a moment might each leave a take to the other one.
+_LET_GO_AFTER: Final = 1.0
+# A take that is on no list any more, and whose end never comes.
+_GONE_AFTER: Final = 10.0
+# A take that has just begun does not wait for origins, which may hang.
+_WORTH_ASKING: Final = 2 * SEGMENT
+
+
+class Published(Protocol):
+    """What is asked of a publisher."""
+
+    async def states(self, key: TakeKey) -> list[TakeState | None]:
+        """What each origin that answers has of a take; None for one that does not know it."""
+
+    def reached(self, key: TakeKey) -> Position | None:
+        """The first position of a take that is not encoded here yet."""
+
+
+class Carrying:
+    """Keeps `mirrors` to the takes of `directory` that fall to worker `node_id` among the living of `nodes`.
+
+    `redundancy` workers carry each take. `clock` is monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that meets here
+        self,
+        node_id: str,
+        nodes: Nodes,
+        directory: Directory,
+        mirrors: Mirrors,
+        publisher: Published,
+        metrics: Metrics,
+        *,
+        redundancy: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._id = node_id
+        self._nodes = nodes
+        self._directory = directory
+        self._mirrors = mirrors
+        self._publisher = publisher
+        self._metrics = metrics
+        self._redundancy = redundancy
+        self._clock = clock
+        self._basis: object = None
+        self._workers: tuple[Node, ...] = ()
+        self._placed: Mapping[TakeKey, tuple[str, ...]] = {}
+        self._taking_up: dict[TakeKey, asyncio.Task[None]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+        # Delivered by this worker: not to be taken up again, whatever lists say.
+        self._over: set[TakeKey] = set()
+        self._caught_up: set[TakeKey] = set()
+        self._others_since: dict[TakeKey, float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def carrying(self) -> frozenset[str]:
+        """The takes (`room/take`) whose newest part has been made here: what heartbeats say."""
+        return frozenset(keys.member(key).decode() for key in self._caught_up)
+
+    @property
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """The task that decides, which never returns by itself."""
+        return () if self._task is None else (self._task,)
+
+    def start(self) -> None:
+        """Carry takes from the moment on when it is known who lives and what lives. Needs a running loop."""
+        self._task = asyncio.create_task(self._keep(), name="carrying")
+
+    async def stop(self) -> None:
+        """Decide nothing any more; what is carried stays in the mirrors."""
+        tasks = [*self.background, *self._taking_up.values(), *self._telling]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self, grace: float) -> None:
+        """Hand everything over: returns when others carry it, nobody else is there, or `grace` s are over."""
+        deadline = self._clock() + grace
+        await self._nodes.drain()
+        while self._mirrors.live() and self._others_stay() and self._clock() < deadline:  # noqa: ASYNC110 - once
+            await asyncio.sleep(_TICK / 2)
+        left = [bus.key.room for bus in self._mirrors.live()]
+        logger.info("this worker has handed over what it carried", not_handed_over=left)
+
+    async def _keep(self) -> None:
+        await self._nodes.observed()
+        await self._directory.looked()
+        while True:
+            seen = [(news, news.version) for news in (self._nodes, self._directory, self._mirrors)]
+            try:
+                self.look()
+            except Exception:
+                self._metrics.unexpected_errors.labels("carrying").inc()
+                logger.exception("unexpected error while takes were shared out")
+            waiting = [asyncio.ensure_future(news.changed(version)) for news, version in seen]
+            try:
+                await asyncio.wait(waiting, timeout=_TICK, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+    # ------------------------------------------------------------ one look
+
+    def look(self) -> None:
+        """Compare what falls to this worker with what it carries, and begin to make them equal."""
+        now = self._clock()
+        self._tell_delivered()
+        self._place()
+        for key, take in self._directory.takes.items():
+            if self._falls_here(key) and self._mirrors.get(key) is None and key not in self._taking_up:
+                name = f"take up {key.room}/{key.take}"
+                self._taking_up[key] = asyncio.create_task(self._take_up(take), name=name)
+            if take.memo.ended is not None:
+                self._mirrors.ended(key, take.memo.ended)
+        for mirror in self._mirrors.live():
+            self._look_at(mirror, now)
+        there = {mirror.key for mirror in self._mirrors.live()}
+        self._caught_up &= there
+        self._metrics.takes_carried.set(len(there))
+
+    def _place(self) -> None:
+        """Share the takes out again, if anything is new: with thousands of them that costs 50 ms."""
+        basis = (self._nodes.version, self._directory.version, frozenset(self._over))
+        if basis == self._basis:
+            return
+        self._basis = basis
+        self._workers = self._nodes.alive("worker")
+        takes = [take for key, take in self._directory.takes.items() if key not in self._over]
+        placings = [Placing(take.key, take.memo.header.encoder) for take in takes]
+        self._placed = place(placings, self._workers, self._redundancy)
+
+    def _look_at(self, mirror: Mirror, now: float) -> None:
+        """See whether a take that is carried is at the live edge, and whether it is still wanted here."""
+        key = mirror.key
+        reached = self._publisher.reached(key)
+        if key not in self._caught_up and reached is not None and at_live_edge(mirror, reached):
+            self._caught_up.add(key)
+        if key not in self._placed:
+            # One that has ended is being delivered to those origins that have not got all of it.
+            elsewhere, after = mirror.ended is None, _GONE_AFTER
+        else:
+            elsewhere, after = not self._falls_here(key) and self._others_carry(key), _LET_GO_AFTER
+        if not elsewhere:
+            self._others_since.pop(key, None)
+        elif now - self._others_since.setdefault(key, now) >= after:
+            del self._others_since[key]
+            logger.info("a take is carried elsewhere", room=key.room, take=key.take, by=self._placed.get(key))
+            self._mirrors.drop(key)
+
+    def _falls_here(self, key: TakeKey) -> bool:
+        return self._id in self._placed.get(key, ())
+
+    def _others_carry(self, key: TakeKey) -> bool:
+        """Whether all workers that a take falls to say that they carry it."""
+        member = keys.member(key).decode()
+        there = {node.id for node in self._workers if member in node.carrying}
+        return bool(self._placed[key]) and there.issuperset(self._placed[key])
+
+    def _others_stay(self) -> bool:
+        return any(node.id != self._id and not node.draining for node in self._nodes.alive("worker"))
+
+    # ------------------------------------------------------------ the beginning and the end of carrying
+
+    async def _take_up(self, take: ListedTake) -> None:
+        """Follow a take from where origins need it. What fails here is tried again."""
+        try:
+            done = await self._follow(take)
+        except BusUnavailable as error:
+            logger.warning("a take cannot be taken up yet", room=take.key.room, reason=error.message)
+            done = False
+        except Exception:
+            self._metrics.unexpected_errors.labels("carrying").inc()
+            logger.exception("unexpected error while a take was taken up", room=take.key.room)
+            done = False
+        if not done:
+            await asyncio.sleep(_AGAIN_AFTER)
+        del self._taking_up[take.key]
+
+    async def _follow(self, take: ListedTake) -> bool:
+        key, memo = take.key, take.memo
+        held = await self._directory.held(key)
+        if held is None and memo.ended is None:
+            return False
+        new = held is not None and held.first == 0 and held.top <= _WORTH_ASKING and memo.ended is None
+        states = [] if new else await self._publisher.states(key)
+        if states and all(state is not None and state.end is not None for state in states):
+            self._mirrors.delivered.add(key)
+            return True
+        if not self._falls_here(key):
+            return True
+        first = first_needed(held, states)
+        self._mirrors.follow(key, memo.header, first)
+        if first > 0:
+            self._metrics.takes_taken_over.inc()
+            logger.info("a take is taken up", room=key.room, take=key.take, first=first)
+        return True
+
+    def _tell_delivered(self) -> None:
+        """Tell others what origins have to its end."""
+        self._over &= self._directory.takes.keys()
+        while self._mirrors.delivered:
+            key = self._mirrors.delivered.pop()
+            self._over.add(key)
+            task = asyncio.create_task(
+                self._directory.delivered(key), name=f"delivered {key.room}/{key.take}"
+            )
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+
+def first_needed(held: Held | None, states: Sequence[TakeState | None]) -> int:
+    """The sample from which a take is read: 4 frames before the segment that origins in `states` wait for.
+
+    Older samples than the bus holds are not to be had. An origin without media takes any segment, and gets
+    older ones from its sisters: nothing is encoded again for it where another one has media.
+    """
+    oldest = 0 if held is None else held.first
+    with_media = [
+        state
+        for state in states
+        if state is not None and any(rendition.first is not None for rendition in state.renditions.values())
+    ]
+    msn = first_to_encode(oldest, with_media or states)
+    return max(oldest, first_sample(msn) - PREROLL_FRAMES * FRAME, 0)
+
+
+def at_live_edge(mirror: Mirror, reached: Position) -> bool:
+    """Whether all of the take is here, and is encoded but for the newest part and the one that grows."""
+    grid = Grid(mirror.header.settings.parts)
+    growing = grid.position_of_sample(max(0, mirror.top - LOOKAHEAD_FRAMES * FRAME))
+    return mirror.at_edge and grid.after(reached) >= growing
