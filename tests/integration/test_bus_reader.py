@@ -86,13 +86,13 @@ def write(server: RedisServer, key: TakeKey, start: int, stop: int, run: int = R
         for begin in range(start, stop, run):
             end = min(stop, begin + run)
             fields = {"kind": "pcm", "start": begin, "gen": gen, "pcm": SOUND[begin:end].tobytes()}
-            pipeline.xadd(keys.pcm(key), fields, id=f"{end}-0")  # type: ignore[arg-type]
+            pipeline.xadd(keys.pcm(key), fields, id=f"{end}-0")
         pipeline.execute()
 
 
 def add(server: RedisServer, key: TakeKey, entry_id: str, **fields: str | bytes | int) -> None:
     with server.client() as client:
-        client.xadd(keys.pcm(key), {"gen": 1, **fields}, id=entry_id)  # type: ignore[arg-type]
+        client.xadd(keys.pcm(key), {"gen": 1, **fields}, id=entry_id)
 
 
 def right(mirror: Mirror, start: int, stop: int) -> bool:

@@ -219,7 +219,7 @@ def test_an_end_that_is_known_is_waited_for_and_then_jumped_to() -> None:
     links.later(4, "a")
     assert links.mirror.ended is None
     links.later(7, "a")
-    assert (links.mirror.ended, links.mirror.top, links.mirror.first) == (96_000, 96_000, 96_000)
+    assert [links.mirror.ended, links.mirror.top, links.mirror.first] == [96_000] * 3
     assert links.mirrors.version == seen + 1
 
 
@@ -291,6 +291,17 @@ def test_a_full_mirror_is_no_sign_that_nobody_brings_anything() -> None:
     assert links.brings("b", sound(AHEAD, AHEAD + SECOND)) == [True]
 
 
+async def test_who_waits_for_more_without_reading_gets_it() -> None:
+    links = Links("a")
+    links.brings("a", *[sound(start, start + SECOND) for start in range(0, AHEAD, SECOND)])
+    assert links.mirror.full
+    waiting = asyncio.ensure_future(links.mirror.wait(AHEAD + SECOND))
+    await asyncio.sleep(0)
+    assert links.mirror.wants("a")
+    assert links.brings("a", sound(AHEAD, AHEAD + SECOND)) == [True]
+    await asyncio.wait_for(waiting, 5)
+
+
 def test_the_edge_is_where_a_link_has_brought_all_that_it_has() -> None:
     links = Links("a", "b")
     assert not links.mirror.at_edge
@@ -306,7 +317,7 @@ def test_the_edge_is_where_a_link_has_brought_all_that_it_has() -> None:
 
 async def test_what_is_carried_is_news() -> None:
     mirrors = Mirrors()
-    seen = await mirrors.changed(-1)
+    seen = mirrors.version
     one = mirrors.follow(KEY, HEADER, 0)
     assert mirrors.follow(KEY, HEADER, 960) is one
     mirrors.follow(OTHER, HEADER, 0)
@@ -314,7 +325,7 @@ async def test_what_is_carried_is_news() -> None:
     mirrors.drop(KEY)
     mirrors.drop(KEY)
     mirrors.close(OTHER)
-    assert mirrors.live() == ()
+    assert len(mirrors.live()) == 0
     assert await mirrors.changed(seen) == seen + 4
     assert mirrors.delivered == {OTHER}
     assert mirrors.follow(KEY, HEADER, 0) is not one

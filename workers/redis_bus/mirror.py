@@ -76,8 +76,8 @@ class Mirror(MemoryTakeBus):
 
     @property
     def full(self) -> bool:
-        """Enough is here that was not read yet."""
-        return self.top - self._read_to >= AHEAD
+        """Enough is here that was not read yet. Who waits for more will not read it."""
+        return self.top - self._read_to >= AHEAD and self.wanted is None
 
     @property
     def at_edge(self) -> bool:
@@ -184,7 +184,7 @@ class Mirror(MemoryTakeBus):
                 pass  # another link had brought it
 
     def _finish(self) -> None:
-        """Where it is: of samples beyond the end, all that came first from a deposed owner stay."""
+        """End it where it is: what came first from a deposed owner stays, even beyond its successor's end."""
         if self.ended is None:
             self.end(self.top)
 
