@@ -151,6 +151,8 @@ class MemoryTakeBus:
 
     def events_from(self, cursor: int) -> tuple[TakeEvent, ...]:
         """The events after a cursor."""
+        if cursor >= self._event_count:
+            return ()
         dropped = self._event_count - len(self._events)
         return tuple(self._events)[max(0, cursor - dropped) :]
 
