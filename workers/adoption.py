@@ -58,29 +58,29 @@ class Adoption:
             # Missing signs mean nothing now, and those of before are no beginning.
             self._since.clear()
             return
-        alone = {take.key: take.live for take in found if not self._keeper.keeps(take.key)}
+        alone = {take.key: take.closed for take in found if not self._keeper.keeps(take.key)}
         self._since = {key: self._since.get(key, now_ns) for key in alone}
         self._told &= alone.keys()
-        for key, live in alone.items():
+        for key, closed in alone.items():
             waited = now_ns - self._since[key]
-            if live and waited >= self._idle_ns:
-                await self._end(key)
-            elif not live and waited >= _TELL_AFTER_NS and key not in self._told:
-                await self._tell(key)
+            try:
+                if not closed and waited >= self._idle_ns:
+                    await self._close(key)
+                elif closed and waited >= _TELL_AFTER_NS and key not in self._told:
+                    await self._tell(key)
+            except (LivesElsewhere, BusUnavailable) as error:
+                log.debug("a take is not adopted", room=key.room, take=key.take, why=error.message)
 
-    async def _end(self, key: TakeKey) -> None:
-        """Whoever claims the room finds the take too old to go on."""
-        try:
-            await self._holding.hold(key.room)
-        except (LivesElsewhere, BusUnavailable) as error:
-            self._since.pop(key, None)
-            log.debug("a take is not adopted", room=key.room, take=key.take, why=error.message)
+    async def _close(self, key: TakeKey) -> None:
+        """Mostly, whoever claims the room finds the take too old to go on, and it is done."""
+        await self._holding.hold(key.room)
+        found = None if self._keeper.keeps(key) else await self._claims.recall(key)
+        generation = self._claims.generation(key.room)
+        if found is not None and not found.closed and generation is not None:
+            self._recovery.close(found, generation)
 
     async def _tell(self, key: TakeKey) -> None:
-        try:
-            found = await self._claims.recall(key)
-        except BusUnavailable:
-            return
-        if found is not None and found.memo.ended is not None:
+        found = await self._claims.recall(key)
+        if found is not None and found.closed:
             self._recovery.tell(found)
             self._told.add(key)

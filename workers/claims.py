@@ -16,12 +16,21 @@ from workers.redis_bus.memo import TakeMemo
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """A take as the bus has it, up to sample `top`; `events` are all that happened, in order."""
+    """A take as the bus has it, up to sample `top`; `events` are all that happened, in order.
+
+    `closed`: the bus has its end. An owner that dies may have said `memo.ended` before the bus had it all.
+    """
 
     key: TakeKey
     memo: TakeMemo
     top: int
     events: tuple[TakeEvent, ...] = ()
+    closed: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Nobody goes on with it."""
+        return self.closed or self.memo.ended is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,10 @@ class Claim:
 
 
 class Unattended(NamedTuple):
-    """A take on the bus that no ingest looks after. `live`: nobody has said that it ended."""
+    """A take on the bus that no ingest may be looking after. `closed`: the bus has its end."""
 
     key: TakeKey
-    live: bool
+    closed: bool
 
 
 class RoomClaims(Protocol):
@@ -61,7 +70,7 @@ class RoomClaims(Protocol):
         """A take as the bus has it, live or ended; None where it is not known. Raises BusUnavailable."""
 
     async def unattended(self) -> Collection[Unattended]:
-        """Takes on the bus whose room nobody owns, or that are over. Raises BusUnavailable."""
+        """Takes on the bus that are not the live one of an owned room. Raises BusUnavailable."""
 
     def note(self, key: TakeKey, memo: TakeMemo) -> None:
         """What the bus should know of a take of this ingest; the newest counts."""

@@ -103,7 +103,7 @@ class Ingest:
         ]
 
     async def stop(self) -> None:
-        """Let every speaker go. The takes are not ended: the next process or another ingest goes on with them.
+        """Let every speaker go. The takes are not ended: the next process or another ingest goes on.
 
         The rooms stay claimed until whoever made the claims releases them, when the bus has all of the sound.
         """

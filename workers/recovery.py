@@ -6,7 +6,7 @@ goes on above everything that may have been served. One that cannot go on ends w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,10 +30,12 @@ _BACK_AT_MOST: Final = SAMPLE_RATE
 
 
 def fate(found: Continued, wall_us: int, idle_samples: int, stored: StoredTake | None = None) -> GoOn | Ended:
-    """What becomes of a take that lives on the bus, at `wall_us` (microseconds, UTC).
+    """What becomes of a take whose end the bus has not, at `wall_us` (microseconds, UTC).
 
     `stored` is what the disk has of it.
     """
+    if found.memo.ended is not None:
+        return Ended(max(found.top, found.memo.ended), "it was ended before")
     if stored is not None and stored.reservation.ended:
         return Ended(max(found.top, stored.reservation.heartbeat), "it was ended before")
     now = sample_at(found.memo.header.epoch_us, wall_us)
@@ -98,29 +100,31 @@ class Recovery:
             found = await self._claims.recall(take.key)
             if found is None:
                 going = await self._from_disk(claim, take, going) or going
-            elif going is None or found.memo.ended is not None or take.reservation.ended:
+            elif going is None or found.over or take.reservation.ended:
                 going = await self._from_bus(claim, found, take) or going
             else:
                 self._keeper.abandon(take.key)  # another take of the room lives
         return going
 
     def tell(self, found: Continued) -> None:
-        """Keep a take that is over until its story is told; the bus has its end already."""
-        memo = found.memo
-        before = Before(memo.named, memo.orders, found.events, memo.loudness)
-        self._keep(_Past(found.key, memo.header, memo.generation, before), found.events)
-        if memo.ended is not None:
-            self._keeper.ended(found.key, memo.ended)
-            self._keeper.forget(found.key)
+        """Keep a take that is closed until its story is told."""
+        self._keep(_past(found, found.memo.generation))
+        self._keeper.ended(found.key, found.top)
+        self._keeper.forget(found.key)
+
+    def close(self, found: Continued, generation: int) -> None:
+        """End a take of a room that is held here, where the bus has it, and tell its story."""
+        past = _past(found, generation)
+        self._keep(past)
+        self._end(past, Ended(max(found.top, found.memo.ended or 0), "nobody attended to it"))
 
     async def _from_bus(self, claim: Claim, found: Continued, stored: StoredTake | None) -> TakeOwner | None:
-        memo, events = found.memo, _together(stored, found)
-        if memo.ended is not None:
-            self.tell(replace(found, events=events))
+        found = replace(found, events=_together(stored, found))
+        if found.closed:
+            self.tell(found)
             return None
-        before = Before(memo.named, memo.orders, events, memo.loudness)
-        past = _Past(found.key, memo.header, claim.generation, before)
-        self._keep(past, events)
+        past = _past(found, claim.generation)
+        self._keep(past)
         decided = fate(found, self._clocks.wall_us(), self._idle_samples, stored)
         if isinstance(decided, Ended):
             self._end(past, decided)
@@ -141,10 +145,10 @@ class Recovery:
             return None
         return await self._go_on(past, decided)
 
-    def _keep(self, past: _Past, events: Collection[TakeEvent]) -> None:
+    def _keep(self, past: _Past) -> None:
         if not self._keeper.keeps(past.key):
             self._keeper.keep(past.key, past.header)
-        self._keeper.tell(past.key, events, past.before.orders)
+        self._keeper.tell(past.key, past.before.events, past.before.orders)
         self._keeper.measured(past.key, tuple(past.before.loudness))
 
     def _end(self, past: _Past, end: Ended) -> None:
@@ -167,6 +171,12 @@ class Recovery:
         bus.append_silence(bus.top, -bus.top % self._clocks.block)
         log.info("take goes on", room=key.room, take=key.take, first=decided.first)
         return TakeOwner(bus, clock, now_ns, past.before)
+
+
+def _past(found: Continued, generation: int) -> _Past:
+    memo = found.memo
+    before = Before(memo.named, memo.orders, found.events, memo.loudness)
+    return _Past(found.key, memo.header, generation, before)
 
 
 def _together(stored: StoredTake | None, found: Continued) -> tuple[TakeEvent, ...]:

@@ -6,7 +6,7 @@
 -- Gives 1, or 0 where another node owns the room or the generation is not a new one.
 local owner = redis.call('HMGET', KEYS[1], 'node', 'url', 'gen')
 -- The same URL under another name is what the node was before it started anew.
-if owner[1] and owner[1] ~= ARGV[1] and owner[2] ~= ARGV[2] then
+if owner[1] and owner[1] ~= ARGV[1] and (owner[2] ~= ARGV[2] or ARGV[2] == '') then
   return 0
 end
 local live = redis.call('GET', KEYS[2])

@@ -1,0 +1,156 @@
+"""Who owns which room, as one Redis knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from contracts.errors import LongwaveError
+from contracts.take import TakeKey
+from pipeline.mix.loudness import LoudnessMeter
+from storage.event_log import parse_event
+from workers.claims import Continued
+from workers.redis_bus import keys
+from workers.redis_bus.links import RedisLink
+from workers.redis_bus.memo import TakeMemo
+from workers.redis_bus.scripts import CLAIM, LOOK, RELEASE, RENEW, Script
+
+log = structlog.get_logger()
+
+_KIND: Final = "coordinate"
+_GENERATION_STAYS_MS: Final = keys.EXPIRES_SECONDS * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a Redis says of a room; `generation` is the highest that it knows of. Empty: there is none."""
+
+    node: str
+    url: str
+    generation: int
+    live: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A take that a Redis lists. `owned`: its room is; `live`: it is its room's live one."""
+
+    owned: bool
+    live: bool
+    closed: bool
+
+
+class OwnerKeys:
+    """One Redis, asked by the ingest `node` at `url`. Everything here raises BusUnavailable.
+
+    A claim holds `ttl_ms` milliseconds, unless it is renewed.
+    """
+
+    def __init__(self, link: RedisLink, node: str, url: str, ttl_ms: int) -> None:
+        self.link = link
+        self._node = node
+        self._url = url
+        self._ttl_ms = ttl_ms
+
+    async def uptime(self) -> float:
+        """For how many seconds this server has been running."""
+        info = await self.link.call(_KIND, self.link.client.info("server"))
+        return float(info["uptime_in_seconds"])
+
+    async def look(self, room: str) -> Look:
+        """Who owns `room`."""
+        node, url, generation, live = await self._eval(LOOK, room, _hashes(room))
+        return Look(node.decode(), url.decode(), int(generation), live.decode())
+
+    async def claim(self, room: str, generation: int) -> bool:
+        """Own `room`; False where somebody was faster."""
+        return bool(await self._eval(CLAIM, room, *self._terms(room, generation)))
+
+    async def renew(self, rooms: Mapping[str, int]) -> dict[str, int]:
+        """Say again that `rooms` are owned, with their generations; those that are not, and by which one."""
+        answers = await self._each(RENEW, {room: self._terms(room, n) for room, n in rooms.items()})
+        return {room: int(answer) for room, answer in zip(rooms, answers, strict=True) if int(answer)}
+
+    async def release(self, rooms: Mapping[str, int]) -> None:
+        """Give up `rooms` that were owned with these generations, or older ones."""
+        terms = {room: (self._node, generation, _GENERATION_STAYS_MS) for room, generation in rooms.items()}
+        await self._each(RELEASE, terms)
+
+    async def read(self, key: TakeKey) -> Continued | None:
+        """A take as this Redis has it; None where it does not know it."""
+        pipe = self.link.client.pipeline(transaction=False)
+        pipe.hgetall(keys.take(key))
+        pipe.lrange(keys.events(key), 0, -1)
+        fields, events = await self.link.call(_KIND, pipe.execute())
+        try:
+            memo = TakeMemo.from_fields(fields)
+            LoudnessMeter(memo.header.settings.channels).resume(memo.loudness)
+            told = tuple(parse_event(event) for event in events)
+            top = max(0, int(fields.get(b"top", 0)))
+        except (LongwaveError, KeyError, TypeError, ValueError, RecursionError) as error:
+            if fields:
+                log.warning(
+                    "a take in redis cannot be read", room=key.room, take=key.take, reason=repr(error)
+                )
+            return None
+        return Continued(key, memo, top, told, closed=b"closed" in fields)
+
+    async def listed(self) -> dict[TakeKey, Listed]:
+        """Takes that are live, or not delivered yet. Whatever lost its hash is taken from the list."""
+        members: set[Any] = await self.link.call(_KIND, self.link.client.smembers(keys.TAKES))
+        if not members:
+            return {}
+        found = {key: member for member in members if (key := _key(member)) is not None}
+        pipe = self.link.client.pipeline(transaction=False)
+        for key in found:
+            pipe.hexists(keys.owner(key.room), "node")
+            pipe.get(keys.live(key.room))
+            pipe.hmget(keys.take(key), "gen", "closed")
+        answers = iter(await self.link.call(_KIND, pipe.execute()))
+        listed, gone = {}, set(members) - set(found.values())
+        for (key, member), owned, live, (known, closed) in zip(
+            found.items(), answers, answers, answers, strict=True
+        ):
+            if known is None:
+                gone.add(member)
+            else:
+                listed[key] = Listed(bool(owned), live == key.take.encode(), closed is not None)
+        await self._unlist(gone)
+        return listed
+
+    async def _unlist(self, members: Collection[bytes]) -> None:
+        if members:
+            await self.link.call(_KIND, self.link.client.srem(keys.TAKES, *members))
+
+    def _terms(self, room: str, generation: int) -> tuple[str | int | bytes, ...]:
+        return self._node, self._url, generation, self._ttl_ms, _hashes(room)
+
+    async def _eval(self, script: Script, room: str, *words: str | int | bytes) -> Any:  # noqa: ANN401 - a script may give anything
+        (answer,) = await self._each(script, {room: words})
+        return answer
+
+    async def _each(self, script: Script, rooms: Mapping[str, tuple[str | int | bytes, ...]]) -> list[Any]:
+        """Run `script` for each of `rooms`, in one round trip, also where nobody ever ran it."""
+        if not rooms:
+            return []
+        pipe = self.link.client.pipeline(transaction=False)
+        pipe.script_load(script.text)
+        for room, words in rooms.items():
+            pipe.evalsha(script.sha, 2, keys.owner(room), keys.live(room), *words)
+        _, *answers = await self.link.call(_KIND, pipe.execute())
+        return answers
+
+
+def _hashes(room: str) -> bytes:
+    """What the keys of hashes of the room's takes begin with."""
+    return keys.take(TakeKey(room, ""))
+
+
+def _key(member: bytes) -> TakeKey | None:
+    try:
+        return keys.parse_member(member)
+    except (LongwaveError, ValueError):
+        return None
