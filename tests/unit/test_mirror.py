@@ -304,12 +304,12 @@ async def test_who_waits_for_more_without_reading_gets_it() -> None:
 
 def test_the_edge_is_where_a_link_has_brought_all_that_it_has() -> None:
     links = Links("a", "b")
-    assert not links.mirror.at_edge
+    told = [links.mirror.at_edge]
     links.mirror.brought("a", all_of_it=False)
     links.mirror.brought("b", all_of_it=True)
-    assert links.mirror.at_edge
+    told.append(links.mirror.at_edge)
     links.mirror.forget("b")
-    assert not links.mirror.at_edge
+    assert [*told, links.mirror.at_edge] == [False, True, False]
 
 
 # ---------------------------------------------------------------- all that are carried
@@ -325,7 +325,7 @@ async def test_what_is_carried_is_news() -> None:
     mirrors.drop(KEY)
     mirrors.drop(KEY)
     mirrors.close(OTHER)
-    assert len(mirrors.live()) == 0
+    assert [*mirrors.live()] == []
     assert await mirrors.changed(seen) == seen + 4
     assert mirrors.delivered == {OTHER}
     assert mirrors.follow(KEY, HEADER, 0) is not one
