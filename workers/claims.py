@@ -16,7 +16,7 @@ from workers.redis_bus.memo import TakeMemo
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """A take as the bus has it, up to sample `top`; `events` are all that happened, in order.
+    """A take as the bus has it, up to sample `top`; `events` are all that happened, as they were told.
 
     `closed`: the bus has its end. An owner that dies may have said `memo.ended` before the bus had it all.
     """

@@ -6,7 +6,7 @@ goes on above everything that may have been served. One that cannot go on ends w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -48,12 +48,16 @@ def fate(found: Continued, wall_us: int, idle_samples: int, stored: StoredTake |
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """A take that does not begin here. `generation` is that of this ingest's claim to its room."""
+    """A take that does not begin here. `generation` is that of this ingest's claim to its room.
+
+    `told` is what was said on the bus, or should have been: a Redis that has less of it gets it again.
+    """
 
     key: TakeKey
     header: TakeHeader
     generation: int
     before: Before
+    told: Collection[TakeEvent] = ()
 
     def memo(self, ended: int) -> TakeMemo:
         """What is known of it when it is over."""
@@ -169,6 +173,8 @@ class Recovery:
         clock = TakeClock.resumed(epoch_us, self._clocks.wall_us(), now_ns, self._clocks.block)
         bus = self._hub.open(key, past.header, decided.first)
         bus.append_silence(bus.top, -bus.top % self._clocks.block)
+        for event in past.told:
+            bus.append_event(event)
         log.info("take goes on", room=key.room, take=key.take, first=decided.first)
         return TakeOwner(bus, clock, now_ns, past.before)
 
@@ -176,11 +182,13 @@ class Recovery:
 def _past(found: Continued, generation: int) -> _Past:
     memo = found.memo
     before = Before(memo.named, memo.orders, found.events, memo.loudness)
-    return _Past(found.key, memo.header, generation, before)
+    return _Past(found.key, memo.header, generation, before, found.events)
 
 
 def _together(stored: StoredTake | None, found: Continued) -> tuple[TakeEvent, ...]:
-    """What happened, as disk and bus know it, in order."""
-    events = (() if stored is None else stored.events) + found.events
-    unique = {(event.sample, event.n): event for event in events}
-    return tuple(unique[place] for place in sorted(unique))
+    """What happened, as the bus was told, and what only the disk knows of it."""
+    unique = {(event.sample, event.n): event for event in found.events}
+    for event in () if stored is None else stored.events:
+        if event.sample <= found.top:
+            unique.setdefault((event.sample, event.n), event)
+    return tuple(unique.values())

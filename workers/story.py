@@ -106,9 +106,9 @@ class Story:
 
 
 def connected(events: Iterable[TakeEvent]) -> list[str]:
-    """The names that have joined and not left, after all of `events`."""
+    """The names that have joined and not left, after all of `events`, which may be told in any order."""
     names: dict[str, None] = {}
-    for event in events:
+    for event in sorted(events, key=lambda event: (event.sample, event.n)):
         if event.kind == "join":
             names.update(dict.fromkeys(event.speakers))
         elif event.kind == "leave":

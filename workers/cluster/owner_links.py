@@ -122,12 +122,14 @@ def _freshness(take: Continued) -> tuple[int, int]:
 def _merged(known: Sequence[Continued]) -> Continued:
     """One take as several Redis know it, the freshest last."""
     newest = known[-1]
-    events = {(event.sample, event.n): event for take in known for event in take.events}
+    # The longest list as it is, then what others know beyond: a writer counts what each has.
+    lists = sorted((take.events for take in known), key=len, reverse=True)
+    events = {(event.sample, event.n): event for told in lists for event in told}
     ended = [take.memo.ended for take in known if take.memo.ended is not None]
     return replace(
         newest,
         memo=replace(newest.memo, ended=max(ended, default=None)),
         top=max(take.top for take in known),
-        events=tuple(events[place] for place in sorted(events)),
+        events=tuple(events.values()),
         closed=any(take.closed for take in known),
     )

@@ -1,7 +1,7 @@
 """One owner a room: an ingest claims rooms in Redis, says every second that it is there, and gives them up.
 
 A claim lives in every Redis that answers (`owner_links`). It has a higher generation than all before, and
-whatever is written says its generation: an owner that was frozen, or cut off, does no harm when it comes back.
+whatever is written says its generation: an owner that was frozen or cut off does no harm when it is back.
 """
 
 from __future__ import annotations
