@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 import signal
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from aiohttp import web
 
-from contracts.errors import DependencyError, DiskUnavailable, LongwaveError, UsageError
+from contracts.errors import DependencyError, DiskUnavailable, LongwaveError
+from longwave.door import Door, cannot_listen, door
 from origin.connection import OriginRunner
 
 if TYPE_CHECKING:
@@ -34,11 +34,12 @@ _BACKLOG: Final = 4096
 _SHUTDOWN_SECONDS: Final = 2.0
 # What threads get to finish when everything else is done.
 _HUNG_SECONDS: Final = 1.0
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 @asynccontextmanager
-async def listening(app: web.Application, settings: HttpSettings, metrics: Metrics) -> AsyncIterator[str]:
+async def listening(
+    app: web.Application, settings: HttpSettings, metrics: Metrics, through: Door | None = None
+) -> AsyncIterator[str]:
     """Serve `app` and give its base URL. Raises UsageError (TLS) and DependencyError (the port)."""
     tls = settings.ssl_context()
     runner = OriginRunner(
@@ -53,51 +54,16 @@ async def listening(app: web.Application, settings: HttpSettings, metrics: Metri
     )
     await runner.setup()
     try:
-        try:
-            site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=_BACKLOG)
-            await site.start()
-        except OSError as error:
-            raise DependencyError(_cannot_listen(settings, error)) from None
-        yield f"{'https' if tls else 'http'}://{_shown(settings.host)}:{_port(runner)}"
+        with ExitStack() as stack:
+            place = through or stack.enter_context(door(settings))
+            for bound in place.sockets:
+                try:
+                    await web.SockSite(runner, bound, ssl_context=tls, backlog=_BACKLOG).start()
+                except OSError as error:
+                    raise DependencyError(cannot_listen(settings, error)) from None
+            yield place.url
     finally:
         await runner.cleanup()
-
-
-def reached_at(settings: HttpSettings, advertise: object) -> str:
-    """The URL at which others reach a server that is about to listen; "" while its port is not known.
-
-    Raises UsageError where it listens on every address, and nobody could know by which to call it.
-    """
-    if advertise is not None:
-        return str(advertise).rstrip("/")
-    if settings.host in _EVERYWHERE:
-        raise UsageError(
-            f"{settings.host} is no address that others could reach: give --advertise http://HOST:PORT"
-        )
-    if not settings.port:
-        return ""
-    scheme = "http" if settings.tls_cert is None else "https"
-    return f"{scheme}://{_shown(settings.host)}:{settings.port}"
-
-
-def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        place = f"port {settings.port} on {settings.host}"
-        return f"{place} is taken: end what listens there or give another --port"
-    if error.errno == errno.EACCES:
-        return f"port {settings.port} needs more rights: choose one above 1023"
-    return f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
-
-
-def _shown(host: str) -> str:
-    """`host` as one would type it into a browser on this machine."""
-    if host in _EVERYWHERE:
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
-
-
-def _port(runner: web.AppRunner) -> int:
-    return int(runner.addresses[0][1])
 
 
 @contextmanager
