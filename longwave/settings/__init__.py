@@ -1,4 +1,4 @@
-"""Settings: typed, validated, from flags, `LONGWAVE_…` variables and defaults, in this order."""
+"""Settings: typed, validated, from flags, `LONGWAVE_…` variables, a file and defaults, in this order."""
 
 from longwave.settings.groups import (
     BusSettings,
@@ -6,8 +6,9 @@ from longwave.settings.groups import (
     SecretSettings,
     StorageSettings,
 )
-from longwave.settings.load import load_settings
+from longwave.settings.load import Loaded, load_settings, loaded
 from longwave.settings.roles import (
+    ROLES,
     EncodingSettings,
     IngestRoleSettings,
     OriginSettings,
@@ -16,14 +17,17 @@ from longwave.settings.roles import (
 )
 
 __all__ = [
+    "ROLES",
     "BusSettings",
     "EncodingSettings",
     "HttpSettings",
     "IngestRoleSettings",
+    "Loaded",
     "OriginSettings",
     "SecretSettings",
     "ServeSettings",
     "StorageSettings",
     "WorkerSettings",
     "load_settings",
+    "loaded",
 ]

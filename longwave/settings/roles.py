@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 from pydantic import AnyHttpUrl, Field, field_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import BaseSettings, NoDecode
 
 from contracts.errors import UsageError
 from longwave.settings.groups import (
@@ -70,6 +71,15 @@ class ServeSettings(OriginSettings, IngestRoleSettings, EncodingSettings):  # ty
     """`longwave serve`: every role in one process. Without a bus it needs no other server."""
 
     demo: bool = Field(default=False, description="keep a room called 'demo' that speaks")
+
+
+ROLES: Final[Mapping[str, type[BaseSettings]]] = {
+    "serve": ServeSettings,
+    "ingest": IngestRoleSettings,
+    "worker": WorkerSettings,
+    "origin": OriginSettings,
+}
+"""The roles by the commands that run them."""
 
 
 def _check_bus(settings: BusSettings, role: str) -> None:
