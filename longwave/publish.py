@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
-import ssl
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from rich.console import Console
-from yarl import URL
 
-from contracts.errors import BadRequest, DependencyError, LongwaveError, UsageError
-from contracts.ids import check_room, check_speaker
+from contracts.errors import DependencyError, LongwaveError, UsageError
 from longwave.file_source import FileSource
+from longwave.publish_options import PublishOptions
+from longwave.publish_places import Places
 from longwave.publish_view import QuietView, printable, view_for
 from pipeline.decode import duration_samples
 from pipeline.grid import SAMPLE_RATE
@@ -29,9 +28,10 @@ from workers.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from longwave.publish_view import View
+
+__all__ = ["PublishOptions", "Sender", "publish", "run_publish"]
 
 CHUNK: Final = SAMPLE_RATE // 10
 # Sent ahead of the clock: more than the 200 ms that the server buffers before it starts.
@@ -47,45 +47,11 @@ ADMITTED_SECONDS: Final = 1.0
 # How long a server may go on believing in a connection of ours that broke.
 REPLACED_SECONDS: Final = 40.0
 _RETRIED: Final = frozenset({408, 425, 429})
-
-
-@dataclass(frozen=True, slots=True)
-class PublishOptions:
-    """What to play and where. `ca` is a file of certificates (PEM) to check an https server against."""
-
-    file: Path
-    room: str
-    url: str = "http://127.0.0.1:8080"
-    token: str | None = None
-    speaker: str | None = None
-    channels: int = 1
-    loop: bool = False
-    ca: Path | None = None
-
-    def endpoint(self) -> URL:
-        """`PUT` goes here. Raises UsageError."""
-        try:
-            check_room(self.room)
-            if self.speaker is not None:
-                check_speaker(self.speaker)
-            base = URL(self.url)
-        except (BadRequest, ValueError) as error:
-            raise UsageError(str(error)) from None
-        if base.scheme not in {"http", "https"} or not base.host:
-            raise UsageError(f"--url: {printable(self.url)} is not like http://127.0.0.1:8080")
-        if self.channels not in {1, 2}:
-            raise UsageError("--channels: 1 or 2")
-        query = {"channels": str(self.channels)} | ({"speaker": self.speaker} if self.speaker else {})
-        return base / "pcm" / self.room % query
-
-    def tls(self) -> ssl.SSLContext | bool:
-        """How an https server is checked. Raises UsageError."""
-        if self.ca is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise UsageError(f"--ca: cannot use {self.ca}: {error}") from None
+_REDIRECTS: Final = frozenset({307, 308})
+_CONNECT_SECONDS: Final = 5.0
+# Where another server is there, one that does not answer soon is none.
+_CONNECT_ELSE_SECONDS: Final = 1.0
+_GO_ON_SECONDS: Final = 0.1
 
 
 def run_publish(options: PublishOptions) -> None:
@@ -123,7 +89,7 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
-        self._endpoint = options.endpoint()
+        self._places = Places(options.endpoints())
         self._tls = options.tls()
         self._view = view
         self._stop = stop
@@ -135,6 +101,8 @@ class Sender:
         self._live_at: float | None = None
         self._finished = False
         self._broken: LongwaveError | None = None
+        # What the newest connection was given before it was sure to be let in.
+        self._early: list[bytes] = []
 
     async def run(self) -> None:
         """See `publish`."""
@@ -144,7 +112,8 @@ class Sender:
         name = printable(options.file.name)
         self._view.begin(f"{name} → {options.room}", None if options.loop else duration)
         headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
+        patience = _CONNECT_ELSE_SECONDS if self._places.several else _CONNECT_SECONDS
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience)
         connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True)
         began, backoff = self._clock(), Backoff(first=0.2, longest=2.0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
@@ -154,35 +123,49 @@ class Sender:
                 if trouble is None:
                     return
                 if self._live_at is None and self._clock() - began > PATIENCE_SECONDS:
-                    raise DependencyError(f"{self._endpoint.origin()}: {trouble}")
+                    raise DependencyError(f"{self._places.here.origin()}: {trouble}")
                 if self._finished:
                     raise DependencyError(f"the end of the file may not have been heard: {trouble}")
                 if self._live_at is not None and self._live_at >= self._connected_at:
                     backoff.reset()
-                self._view.state(f"{trouble}; trying again")
-                await self._pause(backoff.next())
+                    self._places.let_in()
+                elsewhere = self._places.leave()
+                self._view.state(f"{trouble}; trying {self._again()}")
+                await self._pause(_GO_ON_SECONDS if elsewhere else backoff.next())
+
+    def _again(self) -> str:
+        return str(self._places.here.origin()) if self._places.several else "again"
 
     # ------------------------------------------------------------ one connection
 
     async def _connection(self, session: aiohttp.ClientSession) -> str | None:
         """Send until it ends: `None` when there is nothing more to do, else what went wrong."""
+        self._early = []
         sending = asyncio.create_task(self._put(session))
+        # Who has only one server waits for it.
+        signs = self._places.silent(session) if self._places.several else asyncio.sleep(math.inf)
+        silent = asyncio.create_task(signs)
         try:
-            while not (await asyncio.wait({sending}, timeout=0.5))[0]:
-                if self._clock() - self._progress_at > STALL_SECONDS:
-                    return "the server takes nothing any more"
+            while not sending.done():
+                both: set[asyncio.Future[Any]] = {sending, silent}
+                await asyncio.wait(both, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
                 if self._stop.is_set() and self._clock() - self._progress_at > 1.0:
                     return None
+                if not sending.done() and silent.done():
+                    return "the server gives no sign of life"
+                if not sending.done() and self._clock() - self._progress_at > STALL_SECONDS:
+                    return "the server takes nothing any more"
             return sending.result()
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            for task in (sending, silent):
+                task.cancel()
+            await asyncio.gather(sending, silent, return_exceptions=True)
 
     async def _put(self, session: aiohttp.ClientSession) -> str | None:
         try:
-            async with session.put(self._endpoint, data=self._body(), allow_redirects=False) as response:
-                answer = await response.text(errors="replace")
-                status = response.status
+            status, answer, location = await self._exchange(session)
+            while status in _REDIRECTS and self._places.follow(location):
+                status, answer, location = await self._exchange(session)
         except (aiohttp.ClientError, OSError, LongwaveError) as error:  # TimeoutError is an OSError
             if self._broken is not None:
                 raise self._broken from None
@@ -192,6 +175,11 @@ class Sender:
                 self._view.state("the server wants no more")
             return None
         return self._refused(status, answer)
+
+    async def _exchange(self, session: aiohttp.ClientSession) -> tuple[int, str, str | None]:
+        """Status, body and Location of what a server answers."""
+        async with session.put(self._places.here, data=self._body(), allow_redirects=False) as response:
+            return response.status, await response.text(errors="replace"), response.headers.get("Location")
 
     def _refused(self, status: int, answer: str) -> str:
         """What to try again after. Raises UsageError where that is no use, LongwaveError at a take's end."""
@@ -210,6 +198,10 @@ class Sender:
         """PCM by the clock, a little ahead of it."""
         if self._started is None:
             self._started = self._clock()
+        self._finished = False
+        # A server that sends us on has taken nothing of this.
+        for pcm in self._early:
+            yield pcm
         await self._catch_up()
         while not self._stop.is_set():
             ahead = self._source.position - LEAD - self._due()
@@ -223,6 +215,8 @@ class Sender:
                 self._finished = True
                 self._view.state("finished")
                 return
+            if self._clock() - self._connected_at <= ADMITTED_SECONDS:
+                self._early.append(pcm)
             yield pcm
 
     async def _read(self) -> bytes:

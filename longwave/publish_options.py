@@ -1,0 +1,66 @@
+"""What `longwave publish` is to play, and where to."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from contracts.errors import BadRequest, UsageError
+from contracts.ids import check_room, check_speaker
+from longwave.publish_view import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOptions:
+    """What to play and where: `url` is a server, or several with commas between, the first preferred.
+
+    `ca` is a file of certificates (PEM) to check https servers against.
+    """
+
+    file: Path
+    room: str
+    url: str = "http://127.0.0.1:8080"
+    token: str | None = None
+    speaker: str | None = None
+    channels: int = 1
+    loop: bool = False
+    ca: Path | None = None
+
+    def endpoints(self) -> list[URL]:
+        """`PUT` goes to one of these. Raises UsageError."""
+        try:
+            check_room(self.room)
+            if self.speaker is not None:
+                check_speaker(self.speaker)
+        except BadRequest as error:
+            raise UsageError(str(error)) from None
+        if self.channels not in {1, 2}:
+            raise UsageError("--channels: 1 or 2")
+        query = {"channels": str(self.channels)} | ({"speaker": self.speaker} if self.speaker else {})
+        return [_server(text.strip()) / "pcm" / self.room % query for text in self.url.split(",")]
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """How an https server is checked. Raises UsageError."""
+        if self.ca is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except OSError as error:
+            raise UsageError(f"--ca: cannot use {self.ca}: {error}") from None
+
+
+def _server(text: str) -> URL:
+    """The address of one server. Raises UsageError."""
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(f"--url: {printable(text)} is not like http://127.0.0.1:8080")
+    return url
