@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -39,6 +39,36 @@ Storage = Annotated[
 ]
 
 
+Bus = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="redis://HOST:PORT or redis+sentinel://HOST:PORT,…/MASTER; twice: both at once [LONGWAVE_BUS].",
+    ),
+]
+Advertise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Where others reach this server [LONGWAVE_ADVERTISE, default where it listens]."
+    ),
+]
+Origins = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="An origin to publish to; may be repeated [LONGWAVE_ORIGIN]."),
+]
+Redundancy = Annotated[
+    int | None, typer.Option(help="Workers that encode each take, 1 or 2 [LONGWAVE_REDUNDANCY].")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings in TOML, behind flags and variables [LONGWAVE_CONFIG]."),
+]
+Sisters = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help="An origin to fill the window from; may be repeated [LONGWAVE_SISTER]."),
+]
+
+
 @app.command()
 def serve(
     host: Host = None,
@@ -47,53 +77,95 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     storage: Storage = None,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(help="A further origin to publish to; may be repeated [LONGWAVE_ORIGIN]."),
-    ] = None,
+    bus: Bus = None,
+    advertise: Advertise = None,
+    origin: Origins = None,
+    redundancy: Redundancy = None,
+    sister: Sisters = None,
     demo: Annotated[
         bool | None, typer.Option("--demo", help="Keep a room called 'demo' that speaks [LONGWAVE_DEMO].")
     ] = None,
+    config: Config = None,
 ) -> None:
-    """Run every role in one process: voices in by WHIP or as PCM, LL-HLS out. Needs no other server."""
+    """Run every role in one process: voices in by WHIP or as PCM, LL-HLS out. Needs no other server.
+
+    With a bus it is one of many.
+    """
+    given = _given(locals())
     from longwave.serve import run_serve
     from longwave.settings import ServeSettings, load_settings
 
-    given = {
-        "host": host,
-        "port": port,
-        "data_dir": data_dir,
-        "tls_cert": tls_cert,
-        "tls_key": tls_key,
-        "storage": storage,
-        "origin": tuple(origin) if origin else None,
-        "demo": demo,
-    }
     run_serve(load_settings(ServeSettings, given))
+
+
+@app.command()
+def ingest(
+    host: Host = None,
+    port: Port = None,
+    bus: Bus = None,
+    data_dir: DataDir = None,
+    advertise: Advertise = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Run an ingest: speakers and hosts, by WHIP, PCM and HTTP; mixes takes and writes them to the bus."""
+    given = _given(locals())
+    from longwave.ingest_role import run_ingest
+    from longwave.settings import IngestRoleSettings, load_settings
+
+    run_ingest(load_settings(IngestRoleSettings, given))
+
+
+@app.command()
+def worker(
+    bus: Bus = None,
+    origin: Origins = None,
+    data_dir: DataDir = None,
+    redundancy: Redundancy = None,
+    storage: Storage = None,
+    host: Host = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for /healthz, /readyz, /metrics [LONGWAVE_PORT, default none].")
+    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    config: Config = None,
+) -> None:
+    """Run a worker: encodes takes from the bus, publishes them to origins, archives them."""
+    given = _given(locals())
+    from longwave.settings import WorkerSettings, load_settings
+    from longwave.worker_role import run_worker
+
+    run_worker(load_settings(WorkerSettings, given))
 
 
 @app.command()
 def origin(
     host: Host = None,
     port: Port = None,
+    bus: Bus = None,
     data_dir: DataDir = None,
+    advertise: Advertise = None,
+    sister: Sisters = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     storage: Storage = None,
+    config: Config = None,
 ) -> None:
-    """Run an origin alone: what CDNs and players talk to, fed over HTTP by `longwave serve --origin URL`."""
+    """Run an origin: what CDNs and players talk to, fed by workers over HTTP."""
+    given = _given(locals())
     from longwave.serve_origin import run_origin
     from longwave.settings import OriginSettings, load_settings
 
-    given = {
-        "host": host,
-        "port": port,
-        "data_dir": data_dir,
-        "tls_cert": tls_cert,
-        "tls_key": tls_key,
-        "storage": storage,
-    }
     run_origin(load_settings(OriginSettings, given))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """What was given on the command line, by its settings' names; what may be repeated is a tuple to them."""
+    # What may be repeated and is not given at all may also be an empty list.
+    return {name: (tuple(v) or None) if isinstance(v, list | tuple) else v for name, v in options.items()}
 
 
 @app.command()
@@ -102,7 +174,13 @@ def publish(
         Path, typer.Argument(metavar="FILE", help="Any audio file that FFmpeg's libraries can decode.")
     ],
     room: Annotated[str, typer.Option(help="The room to play it into.")],
-    url: Annotated[str, typer.Option(help="The server.", envvar="LONGWAVE_URL")] = "http://127.0.0.1:8080",
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The server [default http://127.0.0.1:8080]; may be repeated: the next where one is gone.",
+            envvar="LONGWAVE_URL",
+        ),
+    ] = None,
     token: Annotated[
         str | None, typer.Option(help="Token, where the server wants one.", envvar="LONGWAVE_TOKEN")
     ] = None,
@@ -118,9 +196,11 @@ def publish(
     ] = None,
 ) -> None:
     """Play an audio file into a room, in real time; reconnects when the server restarts."""
-    from longwave.publish import PublishOptions, run_publish
+    from longwave.publish import run_publish
+    from longwave.publish_options import HERE, PublishOptions
 
-    run_publish(PublishOptions(file, room, url, token, speaker, channels, loop, ca))
+    servers = ",".join(url) if url else HERE
+    run_publish(PublishOptions(file, room, servers, token, speaker, channels, loop, ca))
 
 
 @app.command()
@@ -227,6 +307,28 @@ def _storage_settings(data_dir: Path | None, storage: str | None) -> StorageSett
     from longwave.settings import StorageSettings, load_settings
 
     return load_settings(StorageSettings, {"data_dir": data_dir, "storage": storage})
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": True,
+    }
+)
+def settings(
+    context: typer.Context,
+    role: Annotated[
+        str, typer.Argument(help="serve, ingest, worker or origin, and any of its options.")
+    ] = "serve",
+    as_json: Json = False,
+) -> None:
+    """Show what a role would run with, and where each value comes from; secrets are masked."""
+    from longwave.settings_view import run_settings
+
+    command = typer.main.get_group(app).commands.get(role)
+    options = {} if command is None else command.make_context(role, [*context.args]).params
+    run_settings(role, _given(options), as_json=as_json)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def read_settings_file(path: Path, known: Collection[str]) -> dict[str, Any]:
         raise UsageError(f"{path}: not TOML: {error}") from None
     for name in found:
         if name not in known:
-            near = get_close_matches(name, known, 1)
+            near = get_close_matches(name, known, 1, cutoff=0.75)
             hint = f"did you mean {near[0]}?" if near else "`longwave settings` shows what there is"
             raise UsageError(f"{path}: {name!r:.80} is no setting; {hint}")
     return found
