@@ -177,7 +177,7 @@ def publish(
     url: Annotated[
         list[str] | None,
         typer.Option(
-            help="The server [default http://127.0.0.1:8080]; may be repeated: the next where one is gone.",
+            help="The server; several times: the next where one is gone. Default: http://127.0.0.1:8080.",
             envvar="LONGWAVE_URL",
         ),
     ] = None,

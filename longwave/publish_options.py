@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
@@ -14,6 +14,9 @@ from longwave.publish_view import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+HERE: Final = "http://127.0.0.1:8080"
+"""Where `longwave serve` listens if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class PublishOptions:
 
     file: Path
     room: str
-    url: str = "http://127.0.0.1:8080"
+    url: str = HERE
     token: str | None = None
     speaker: str | None = None
     channels: int = 1
