@@ -353,7 +353,7 @@ async def test_a_bad_sister_costs_a_limited_time_and_the_next_one_is_asked(
     async with running() as longer:
         play(longer.origin, (0, 0), (20, 0))  # so that she is asked first
         async with bad_sister(bad, longer.origin) as url:
-            await fill(fresh, url, sister.url, patience=0.2, total=30)
+            await fill(fresh, url, sister.url, patience=1.0, total=30)
     assert served(fresh.origin) == served(sister.origin)
 
 

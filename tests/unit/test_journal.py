@@ -198,3 +198,54 @@ def test_live_media_goes_on_when_the_disk_takes_no_more(tmp_path: Path) -> None:
     bench.put(part(GROUP, 300))  # another file, which would have room
     assert bench.journal.flush()
     assert bench.on_disk() == [*range(8), GROUP]
+
+
+# ---- takes that are written anew -------------------------------------------------------------------------
+
+
+def test_a_take_that_is_written_anew_has_nothing_of_what_was_there(bench: Bench) -> None:
+    bench.put(HEADER, part(5), part(40))
+    bench.journal.flush()
+    bench.put(part(41))  # waits, and is one of those that are told
+    bench.journal.rewrite(KEY, [HEADER, part(3), part(4), part(5)])
+    bench.put(part(6))
+    bench.journal.flush()
+    assert bench.on_disk() == [3, 4, 5, 6]
+
+
+def test_what_comes_after_a_rewrite_waits_for_it_while_the_disk_is_full(bench: Bench) -> None:
+    bench.store.error = OSError(errno.ENOSPC, "No space left on device")
+    bench.journal.rewrite(KEY, [HEADER, part(3), part(4)])
+    bench.put(part(5))
+    assert not bench.journal.flush()
+    bench.now += 10
+    assert bench.journal.degraded(bench.now) is not None
+    bench.store.error = None
+    assert bench.journal.flush()
+    assert bench.on_disk() == [3, 4, 5]
+    assert bench.journal.degraded(bench.now) is None
+
+
+def test_the_media_of_a_rewrite_is_the_windows_own_and_is_never_dropped(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, queue_bytes=1_000)
+    bench.journal.rewrite(KEY, [HEADER, *(part(msn, 500) for msn in range(10))])
+    bench.journal.flush()
+    assert bench.on_disk() == [*range(10)]
+    assert bench.dropped == 0
+
+
+def test_a_take_that_leaves_and_comes_back_at_once_stays(bench: Bench) -> None:
+    bench.put(HEADER, part(5))
+    bench.journal.flush()
+    bench.journal.remove(KEY)
+    bench.journal.rewrite(KEY, [HEADER, part(6)])
+    bench.journal.flush()
+    bench.journal.flush()
+    assert bench.on_disk() == [6]
+
+
+def test_a_take_that_leaves_before_it_was_written_anew_is_not_written(bench: Bench) -> None:
+    bench.journal.rewrite(KEY, [HEADER, part(6)])
+    bench.journal.remove(KEY)
+    bench.journal.flush()
+    assert not (bench.directory / KEY.room).exists()

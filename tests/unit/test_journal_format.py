@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from origin.journal_format import MAGIC, Record, RecordKind, pack, scan
+from origin.journal_format import MAGIC, Record, RecordKind, Unpacker, pack, scan
 
 RECORDS = [
     Record(RecordKind.HEADER, b"{}"),
@@ -68,3 +68,29 @@ def test_damage_costs_the_record_that_it_lies_in(at: int) -> None:
 @given(st.binary(max_size=300))
 def test_garbage_is_no_record(data: bytes) -> None:
     assert scan(data).records == ()
+
+
+@given(st.lists(record, max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_what_comes_over_a_line_in_pieces_is_read(records: list[Record], sizes: list[int]) -> None:
+    unpacker = Unpacker(64)
+    data, came, at, turn = pack(records), [], 0, 0
+    while at < len(data):
+        size = sizes[turn % len(sizes)]
+        came += unpacker.push(data[at : at + size])
+        at, turn = at + size, turn + 1
+    assert came == records
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<html>" * 10,
+        pack([Record(RecordKind.PART, b"x" * 65)])[:30],
+        pack(RECORDS).replace(b"moof", b"foom", 1),
+        pack(RECORDS)[:24] + b"?" + pack(RECORDS)[24:],
+    ],
+    ids=["something else", "a record without end", "damage", "a byte between"],
+)
+def test_nothing_that_comes_over_a_line_is_stepped_over(data: bytes) -> None:
+    with pytest.raises(ValueError, match="record"):
+        Unpacker(64).push(data)
