@@ -228,6 +228,16 @@ async def test_of_what_it_does_not_know_nothing_can_be_had(client: OriginClient)
     assert await client.parts_of(KEY, "96k", 0) == ()
 
 
+async def test_a_take_that_is_forgotten_is_gone_and_forgetting_it_twice_is_fine(client: OriginClient) -> None:
+    await begin(client)
+    await put(client, 0, 0)
+    for _ in range(2):
+        await client.forget(KEY)
+    with pytest.raises(UnknownTake):
+        await client.state(KEY)
+    assert await client.parts_of(KEY, "64k", 0) == ()
+
+
 async def test_the_short_last_segment_can_be_had(client: OriginClient) -> None:
     await begin(client)
     await put(client, 0, 0)
@@ -244,6 +254,38 @@ async def test_an_origin_out_of_reach_is_not_one_that_has_nothing(server: Origin
     with pytest.raises(OriginUnavailable):
         await client.parts_of(KEY, "64k", 0)
     await client.close()
+
+
+async def test_an_origin_that_is_being_filled_does_not_say_what_it_has_yet(server: OriginServer) -> None:
+    """Whoever asked would begin too early, or take for lost what is on its way."""
+    assert server.origin is not None
+    client = HttpOrigin(server.url)
+    await begin(client)
+    await put(client, 0, 0)
+    server.origin.being_filled = True
+    with pytest.raises(OverLimit, match="being filled"):
+        await client.state(KEY)
+    with pytest.raises(OverLimit, match="being filled"):
+        await client.parts_of(KEY, "64k", 0)
+    server.origin.being_filled = False
+    assert await client.parts_of(KEY, "64k", 0) == (takes.part(GRID, 0, 0),)
+    await client.close()
+
+
+async def test_a_segment_of_nonsense_is_an_error_of_the_origins() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=b"<html>")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client = HttpOrigin(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    with pytest.raises(OriginUnavailable, match="nonsense as segment 3"):
+        await client.parts_of(KEY, "64k", 3)
+    await client.close()
+    await runner.cleanup()
 
 
 async def test_a_full_origin_says_so() -> None:
