@@ -77,7 +77,7 @@ class TakeCursor:
         """The highest generation that refused us."""
         self._grid = Grid(bus.header.settings.parts)
         self._sample: int | None = None
-        self._reached = bus.first
+        self._reached = self._due_at = bus.first
         self._empty = True
         self._closed = False
         # Of the owner's events those that Redis has, and how many it lists: another owner may have told more.
@@ -107,10 +107,7 @@ class TakeCursor:
     @property
     def due_at(self) -> int:
         """The sample with which it is time to write: a part can leave, or enough has come together."""
-        if self._sample is None:
-            return self.bus.top
-        position = self._grid.position_of_sample(max(0, self._sample - _LOOKAHEAD))
-        return min(self._grid.stop_sample(position) + _LOOKAHEAD, self._sample + _WAIT_AT_MOST)
+        return self.bus.top if self._sample is None else self._due_at
 
     @property
     def due(self) -> bool:
@@ -166,6 +163,9 @@ class TakeCursor:
         self._empty = answer.top < 0
         self._sample = max(self.bus.first, self.bus.top - HELD) if self._empty else answer.top
         self._reached = self._sample
+        position = self._grid.position_of_sample(max(0, self._sample - _LOOKAHEAD))
+        part_leaves = self._grid.stop_sample(position) + _LOOKAHEAD
+        self._due_at = min(part_leaves, self._sample + _WAIT_AT_MOST)
         if answer.events != self._listed:
             # At first, Redis may list events that were told before this process had the take.
             known, most = (0, self._told) if self._listed is None else (self._told, self.bus.event_count)
