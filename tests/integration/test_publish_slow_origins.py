@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from contracts.metrics import Metrics
 from contracts.position import Position
-from contracts.take import TakeKey
+from contracts.take import TakeEvent, TakeKey
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from tests import takes
@@ -92,6 +92,23 @@ async def test_an_origin_that_takes_a_byte_a_second_costs_the_others_nothing_and
             link.heal()
             await until(lambda: room.origin.state(KEY).renditions["64k"].next == Position(SEGMENTS, 0))
             await publisher.stop(grace=0)
+
+
+async def test_an_origin_that_is_filled_when_a_take_comes_gets_all_of_it_afterwards() -> None:
+    async with running() as room:
+        room.origin.being_filled = True
+        client = Watched(room.url)
+        publisher = Publisher([client], Metrics(CollectorRegistry()))
+        log = publisher.open(KEY, HEADER, 0)
+        log.add_events([TakeEvent(0, 0, "chapter", title="One")])
+        log.append(encoded(Position(0, 0), Position(2, 0)))
+        requests = room.origin.metrics.http_requests.labels("publish", 503)
+        await until(lambda: requests._value.get() > 2)
+        room.origin.being_filled = False
+        await until(lambda: room.origin.takes.find(KEY) is not None)
+        await until(lambda: room.origin.state(KEY).renditions["64k"].next == Position(2, 0))
+        assert [event.title for event in room.origin.takes.known(KEY).window.events] == ["One"]
+        await publisher.stop(grace=0)
 
 
 async def test_a_conflict_is_said_once_for_each_segment_and_counted_for_each_part() -> None:
