@@ -31,8 +31,9 @@ DEV = $(VENV)/.longwave-dev
 # npm writes this file last. Where there is no lock file there is nothing to install.
 PAGES = $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard origin/web/package-lock.json))
 ORACLE = tests/oracle/node_modules/.package-lock.json
+LINT = infra/lint/node_modules/.package-lock.json
 
-.PHONY: help install dev run check test test-faults soak bench lock clean distclean programs
+.PHONY: help install dev run check lint test test-faults soak bench lock clean distclean programs
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,11 +45,14 @@ dev: install $(DEV) ## the same, with the tools for `make check` and `make test`
 run: install ## start Longwave with a demo room that speaks (PORT, HOST, DATA_DIR)
 	@exec $(BIN)/longwave serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(OPTIONS)
 
-check: $(DEV) ## ruff, strict mypy, import direction
+check: $(DEV) lint ## ruff, strict mypy, import direction, Dockerfile and infra/compose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports --no-cache
+
+lint: $(DEV) $(LINT) ## Dockerfile and infra/compose alone, without a container engine
+	@infra/lint.sh $(BIN)
 
 test: dev programs $(ORACLE) ## every test; installs test programs where it may (Debian, root)
 	@$(BIN)/pytest -m 'not soak' $(SIDE_BY_SIDE) $(PYTEST)
@@ -73,7 +77,7 @@ clean: ## remove what tools left behind
 	find . -name __pycache__ -not -path './$(VENV)/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 distclean: clean ## and the environment and npm packages with it; what Longwave recorded stays
-	rm -rf $(VENV) origin/web/node_modules tests/oracle/node_modules
+	rm -rf $(VENV) origin/web/node_modules tests/oracle/node_modules infra/lint/node_modules
 
 $(RUNTIME): requirements.lock pyproject.toml infra/venv.sh
 	@infra/venv.sh $(VENV) $(PYTHON)

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Redis with its password from REDIS_PASSWORD, which no list of processes shows. With REDIS_NAME and REDIS_MASTER it is a
+# replica; with REDIS_NAME alone one that others may replace and know by that name.
+set -eu
+here=$(dirname "$0")
+exec redis-server "$here/redis.conf" - <<CONF
+requirepass $REDIS_PASSWORD
+masterauth $REDIS_PASSWORD
+${REDIS_NAME:+replica-announce-ip $REDIS_NAME}
+${REDIS_MASTER:+replicaof $REDIS_MASTER 6379}
+CONF

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Check the Dockerfile (hadolint) and infra/compose (against the Compose specification's schema, and dclint's rules), which
+# needs no container engine: infra/lint.sh BIN
+# Where one of them could not be installed this only says so; with CI=true it fails.
+set -eu
+bin=$1
+cd "$(dirname "$0")/.."
+
+missing() {
+    echo "$1: not installed here, so $2 is not checked" >&2
+    [ "${CI:-}" != true ] || exit 1
+}
+
+if [ -x "$bin/hadolint" ]; then
+    "$bin/hadolint" --failure-threshold style Dockerfile
+    echo "Dockerfile: no complaints"
+else
+    missing hadolint Dockerfile
+fi
+
+dclint=infra/lint/node_modules/.bin/dclint
+if [ -x "$dclint" ] && command -v node >/dev/null 2>&1; then
+    "$dclint" --config infra/lint/.dclintrc.json --max-warnings 0 infra/compose/*.yaml
+    echo "infra/compose: no complaints"
+else
+    missing dclint infra/compose
+fi
