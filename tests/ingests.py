@@ -76,9 +76,18 @@ class OwnedIngest(Ingest):
 
 
 class IngestServer:
-    """One of them: `seen` holds the requests that reached it."""
+    """One of them: `seen` holds the requests that reached it. `also` adds to its app."""
 
-    def __init__(self, data: Path, owners: Owners, token: str | None = None, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        data: Path,
+        owners: Owners,
+        token: str | None = None,
+        *,
+        whip: WhipSettings | None = None,
+        also: Callable[[web.Application], None] = lambda _: None,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
         metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
         rooms = RoomStore(DiskObjects(data))
@@ -97,7 +106,8 @@ class IngestServer:
 
         self.relay = Relay(elsewhere, watch_seconds=LOOK_SECONDS)
         add_routes(app, self.ingest, rooms, relay=self.relay)
-        add_whip_routes(app, self.ingest, WhipSettings(), metrics, self.relay)
+        add_whip_routes(app, self.ingest, whip or WhipSettings(), metrics, self.relay)
+        also(app)
         self.runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1, auto_decompress=False)
         self.port = 0
         self.http: aiohttp.ClientSession

@@ -8,6 +8,10 @@ import { authorization } from "./token.js";
 const GATHER_MS = 600;
 const GATHER_FAR_MS = 2500;
 const ANSWER_MS = 10_000;
+// A room may live on another server than the page's own, and that one is asked by ours (RFC 7240): a redirect would
+// lead to another origin, on the way to which browsers drop the token (Fetch, 4.4) and where a page may not ask (CSP).
+// Sound goes there straight: the answer holds that server's addresses.
+const PREFERENCE = { Prefer: "relay" };
 const DELETE_MS = 3000;
 // A hole in the radio network closes again, or it does not.
 const HOLE_MS = 2500;
@@ -106,7 +110,7 @@ async function post(url, sdp, token, get, signal) {
   const patience = AbortSignal.timeout(ANSWER_MS);
   const response = await get(url, {
     method: "POST",
-    headers: { "Content-Type": "application/sdp", ...authorization(token) },
+    headers: { "Content-Type": "application/sdp", ...PREFERENCE, ...authorization(token) },
     body: sdp,
     signal: AbortSignal.any?.([signal, patience]) ?? patience,
   });
