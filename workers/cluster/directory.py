@@ -113,7 +113,7 @@ class Directory(News):
     async def _refresh(self, listing: Listing) -> None:
         with suppress(BusUnavailable):
             # Also of what only another Redis lists: this one may know that it is delivered.
-            known = frozenset[TakeKey]().union(self._takes, *(other.members for other in self._listings))
+            known = set(self._takes).union(*(other.members for other in self._listings))
             await listing.look(known - self._delivered.keys(), self._clock())
             self._merge()
             self._first_look.set()

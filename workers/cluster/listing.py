@@ -52,7 +52,7 @@ class Listing:
         self._complaints: set[object] = set()
 
     async def look(self, known: Iterable[TakeKey], now: float) -> None:
-        """Ask what is listed, and about takes: about new ones at once, about all of them every few seconds.
+        """Ask what is listed, and about takes: about those that come or go at once, about all every few s.
 
         `known` are takes that are of interest whether this Redis lists them or not.
         """
@@ -61,8 +61,9 @@ class Listing:
             del self._asked[key], self.facts[key]
         due = [key for key, asked in self._asked.items() if now - asked >= _ASK_AGAIN]
         members = await self._ask(due, now, with_members=True)
-        self.members = frozenset(self._parsed(members))
-        await self._ask([key for key in known | self.members if key not in self._asked], now)
+        before, self.members = self.members, frozenset(self._parsed(members))
+        news = {key for key in known | self.members if key not in self._asked} | (before - self.members)
+        await self._ask([*news], now)
 
     async def held(self, key: TakeKey) -> Held | None:
         """What it has of the sound of a take; None where that is nothing."""
