@@ -52,8 +52,9 @@ class ReplayEditor(Protocol):
 class ReplayHandlers:
     """What hosts do with replays.
 
-    `is_live` says whether a take is live here; `forget` lets go of what an origin's window still has of one
-    that is to be deleted; `changed` is told of each whose replay is another now, or none.
+    `is_live` says whether a take is live, on any ingest (BusUnavailable where nobody can say); `forget` lets
+    go of what origins' windows still have of one that is to be deleted; `changed` is told of each whose
+    replay is another now, or none.
     """
 
     def __init__(
