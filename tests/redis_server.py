@@ -48,14 +48,15 @@ def poll(condition: Callable[[], object], what: str, seconds: float = _START_SEC
 class RedisServer:
     """A redis-server without persistence that refuses writes when it is full.
 
-    `options`: more of its command line. `kill` and `restart` keep the port; what was in it is gone. `freeze`
-    stops the process without closing its connections.
+    `options`: more of its command line; `password`: what it asks for. `kill` and `restart` keep the port; what
+    was in it is gone. `freeze` stops the process without closing its connections.
     """
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
+    def __init__(self, *options: str, port: int | None = None, password: str | None = None) -> None:
         self.port = port or free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._options = options
+        self.url = f"redis://{'' if password is None else f':{password}@'}127.0.0.1:{self.port}/0"
+        self._password = password
+        self._options = options if password is None else (*options, "--requirepass", password)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -67,13 +68,11 @@ class RedisServer:
         self._process = subprocess.Popen(
             [str(program), *base, *self._options], stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir()
         )
-        with self.client() as client:
-            poll(partial(_answers, client), f"redis-server answers on port {self.port}")
-        return self
+        return self._started()
 
     def client(self) -> redis.Redis:
         """A plain client of this server, for looking and meddling."""
-        return redis.Redis(port=self.port, socket_timeout=5, protocol=2)
+        return redis.Redis(port=self.port, password=self._password, socket_timeout=5, protocol=2)
 
     def command(self, *words: str | bytes | float) -> Any:  # noqa: ANN401 - whatever Redis answers
         """One command over a connection of its own."""
@@ -99,6 +98,15 @@ class RedisServer:
         """Kill it and start it again on the same port, empty."""
         self.kill()
         self.start()
+
+    def _started(self) -> Self:
+        try:
+            with self.client() as client:
+                poll(partial(_answers, client), f"it answers on port {self.port}")
+        except BaseException:
+            self.kill()
+            raise
+        return self
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "it does not run"
@@ -185,9 +193,7 @@ class _Sentinel(RedisServer):
         self._process = subprocess.Popen(
             [str(program), str(self._configuration), "--sentinel"], stdout=subprocess.DEVNULL
         )
-        with self.client() as client:
-            poll(partial(_answers, client), f"Sentinel answers on port {self.port}")
-        return self
+        return self._started()
 
     def knows(self, name: str, sentinels: int) -> bool:
         """It has found the replica and the other Sentinels."""
