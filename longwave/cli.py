@@ -331,6 +331,70 @@ def settings(
     run_settings(role, _given(options), as_json=as_json)
 
 
+rooms = typer.Typer(help="Rooms of a running server: list, show, end.", no_args_is_help=True)
+app.add_typer(rooms, name="rooms")
+
+Url = Annotated[str, typer.Option(help="An ingest, or several with commas between.", envvar="LONGWAVE_URL")]
+Token = Annotated[
+    str | None, typer.Option(help="Token, where the server wants one.", envvar="LONGWAVE_TOKEN")
+]
+Ca = Annotated[
+    Path | None, typer.Option(help="Certificates to check the server by, PEM.", envvar="LONGWAVE_CA")
+]
+Room = Annotated[str, typer.Argument(metavar="ROOM", help="Its id.")]
+_HERE: Final = "http://127.0.0.1:8080"
+
+
+@rooms.command("list")
+def rooms_list(as_json: Json = False, url: Url = _HERE, token: Token = None, ca: Ca = None) -> None:
+    """List rooms: those that are live, and those that somebody made."""
+    from longwave.asking import ServerOptions
+    from longwave.rooms import run_list
+
+    run_list(ServerOptions(url, token, ca), as_json=as_json)
+
+
+@rooms.command("show")
+def rooms_show(
+    room: Room, as_json: Json = False, url: Url = _HERE, token: Token = None, ca: Ca = None
+) -> None:
+    """Show a room, and who is in it."""
+    from longwave.asking import ServerOptions
+    from longwave.rooms import run_show
+
+    run_show(ServerOptions(url, token, ca), room, as_json=as_json)
+
+
+@rooms.command("end")
+def rooms_end(
+    room: Room,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    url: Url = _HERE,
+    token: Token = None,
+    ca: Ca = None,
+) -> None:
+    """End a room's take; its speakers are disconnected."""
+    from longwave.asking import ServerOptions
+    from longwave.rooms import run_end
+
+    run_end(ServerOptions(url, token, ca), room, yes=yes)
+
+
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print it once.")] = False,
+    as_json: Json = False,
+    url: Url = _HERE,
+    token: Token = None,
+    ca: Ca = None,
+) -> None:
+    """Watch all nodes, takes and buses, as an ingest sees them; Ctrl-C ends it."""
+    from longwave.asking import ServerOptions
+    from longwave.top import run_top
+
+    run_top(ServerOptions(url, token, ca), once=once, as_json=as_json)
+
+
 def main() -> None:
     """Run a command: an error is one line on stderr. Exit codes: 2 for a wrong use, 1 for a failure."""
     try:

@@ -47,6 +47,11 @@ class SelfReport:
         self._looked = (self._born, time.process_time())
 
     @property
+    def encoder(self) -> str:
+        """The encoder's fingerprint, "" where nothing is encoded."""
+        return self._encoder
+
+    @property
     def id(self) -> str:
         """The node's id."""
         return self._id

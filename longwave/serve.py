@@ -11,53 +11,61 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-import origin.app
 import workers.http_app
 from contracts.access import Grant
 from contracts.errors import DependencyError, LongwaveError
-from contracts.tokens import OwnToken, TokenGate
+from contracts.tokens import TokenGate
+from longwave.among import Among, add_speakers_and_hosts
+from longwave.carrying import carried_takes
+from longwave.cluster import KnownOrigins, joined
+from longwave.door import door, reached_at
+from longwave.encoding import Work, encoding
 from longwave.heap import share_one_arena
+from longwave.hosts import Forgetting, host_handlers, live_here
+from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
+from longwave.own_token import own_token
+from longwave.owning import owning
 from longwave.publish import PublishOptions, publish
-from longwave.rooms_kept import opened_rooms
-from longwave.serve_archive import archive_of, host_handlers, sweeping
-from longwave.serve_origin import make_app, make_metrics, opened_origin, say
-from longwave.serve_replays import feeds_of, opened_storage, replays_of
+from longwave.self_report import SelfReport, node_id
+from longwave.serve_origin import (
+    add_origin_routes,
+    counted,
+    filled,
+    make_app,
+    make_metrics,
+    opened_origin,
+    say,
+)
+from longwave.speaking import speaking_of
 from pipeline.fingerprint import encoder_fingerprint
-from pipeline.grid import BLOCK, SAMPLE_RATE
+from pipeline.grid import SAMPLE_RATE
 from samples import DEMO
 from storage.rooms import RoomRecord, RoomStore
-from storage.stories import Stories
-from workers.http_origin import HttpOrigin
-from workers.ingest import Ingest, IngestSettings
+from workers.cluster.quarantine import Quarantine, survey_crashes
+from workers.cluster.view import ROLES, LocalView
+from workers.http_cluster import ClusterHandlers
 from workers.memory_bus import MemoryHub
-from workers.publisher import Publisher
-from workers.storyteller import Storyteller
-from workers.take_clock import Clocks
-from workers.take_keeper import TakeKeeper
-from workers.take_store import TakeStore
-from workers.transcoder_pool import TranscoderPool
 from workers.whip.http_whip import add_whip_routes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from aiohttp import web
 
     from contracts.metrics import Metrics
     from contracts.tokens import Keys
-    from longwave.serve_archive import Archive
-    from longwave.serve_replays import Kept
+    from longwave.door import Door
     from longwave.settings import ServeSettings
     from origin.service import Origin
-    from workers.origin_client import OriginClient
+    from workers.ingest import Ingest
 
 log = structlog.get_logger()
 
 _DEMO_ROOM = "demo"
 _YEARS = 10 * 365 * 86_400
-# 5 ms: a part leaves with the block that completes it, which 20 ms ones keep waiting (docs/decisions/0006).
-_BLOCK = BLOCK // 4
 # The transcoder is in the same process: it is never further behind than a failed segment and its retries.
 _SOUND_HELD = 6 * SAMPLE_RATE
 
@@ -73,115 +81,125 @@ def run_serve(settings: ServeSettings) -> None:
 
 
 async def _run(settings: ServeSettings) -> None:
-    metrics, keys = make_metrics(), settings.token_keys()
+    metrics = make_metrics()
+    me = SelfReport(node_id(settings.data_dir), ROLES, metrics, encoder=await _fingerprint())
     async with AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(opened_storage(settings))
-        rooms = await stack.enter_async_context(opened_rooms(settings, kept))
-        here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
-        parties = _Parties(settings, metrics, rooms, kept, here, keys)
-        ingest, archive, background = await stack.enter_async_context(_working(parties))
-        app = make_app(metrics, TokenGate(settings.token_text, keys))
-        replays = replays_of(kept, here, settings)
-        hosts = host_handlers(archive, kept, ingest, here, replays)
-        workers.http_app.add_routes(app, ingest, rooms, listeners_of=here.listeners, replays=hosts)
-        add_whip_routes(app, ingest, settings.whip(), metrics)
-        origin.app.add_routes(
-            app,
-            here,
-            title_of=_titles(rooms),
-            degraded=lambda: [each for each in (ingest.degraded, archive.archiver.degraded) if each],
-            replays=replays,
-        )
-        feeds_of(here, replays, settings, room_of=rooms.known).add_routes(app)
-        url = await stack.enter_async_context(listening(app, settings, metrics))
+        place = stack.enter_context(door(settings))
+        app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
+        compose = _among_others if settings.bus else _alone
+        served = await compose(stack, settings, app, _Self(me, metrics, place))
+        url = await stack.enter_async_context(listening(app, settings, metrics, place))
         if settings.demo:
-            await stack.enter_async_context(_demo(url, rooms, settings, keys))
+            demo = _demo(url, served.rooms, settings, settings.token_keys())
+            await stack.enter_async_context(demo)
             say(f"Longwave plays a demo room: {url}/listen/{_DEMO_ROOM}")
             say(f"Speak in a room of your own: {url}/speak/my-room")
         else:
             say(f"Longwave listens on {url}/")
-        await stopped([sweeper, *background])
-        here.drain()
-        await ingest.stop()
+        await stopped(served.background)
+        me.draining = True
+        await served.hand_over()
+        served.origin.drain()
+        await served.ingest.stop()
+
+
+async def _fingerprint() -> str:
+    return await asyncio.to_thread(encoder_fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
-class _Parties:
-    """What the workers of this process stand on."""
+class _Self:
+    """This process: what it says of itself, its metrics, and the port that it has."""
 
-    settings: ServeSettings
+    me: SelfReport
     metrics: Metrics
+    place: Door
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The roles in this process; `hand_over` leaves its takes to others, where there are any."""
+
+    origin: Origin
+    ingest: Ingest
     rooms: RoomStore
-    kept: Kept
-    here: Origin
-    keys: Keys | None
+    background: list[asyncio.Task[None]]
+    hand_over: Callable[[], Awaitable[None]]
 
 
-@asynccontextmanager
-async def _working(parties: _Parties) -> AsyncIterator[tuple[Ingest, Archive, list[asyncio.Task[None]]]]:
-    """The workers: from connections to parts and to the archive. Live takes of the last process go on."""
-    settings, metrics, here = parties.settings, parties.metrics, parties.here
+async def _alone(
+    stack: AsyncExitStack, settings: ServeSettings, app: web.Application, this: _Self
+) -> _Served:
+    """Every role, with a bus in memory: no other server is needed."""
+    me, metrics = this.me, this.metrics
+    house = await stack.enter_async_context(opened_house(settings, metrics))
+    here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+    await stack.enter_async_context(filled(settings, here, None))
+    crashes = await asyncio.to_thread(survey_crashes, settings.data_dir, time.monotonic())
+    quarantine = Quarantine(metrics, time.monotonic, counted=crashes.counted)
     hub = MemoryHub(sound_held=_SOUND_HELD)
-    token = None if parties.keys is None else OwnToken(parties.keys, Grant("publish"))
-    others = [HttpOrigin(str(url), token=token) for url in settings.origin]
-    origins: list[OriginClient] = [LocalOrigin(here), *others]
-    publisher = Publisher(origins, metrics, window_segments=here.limits.window_segments)
-    keeper = _keeper(parties)
-    archive = archive_of(settings, parties.kept, metrics, origins, keeper.keeps)
-    archiver = archive.archiver
-    pool = TranscoderPool(hub, publisher, metrics, threads=settings.encoder_threads, archiver=archiver)
-    ingest = Ingest(
-        hub,
-        parties.rooms,
-        keeper,
-        await _ingest_settings(settings),
-        metrics,
-        Clocks(block=_BLOCK),
+    speaking = speaking_of(settings, house, hub, lambda: me.encoder, remembered=lambda: not here.degraded())
+    origins = KnownOrigins(
+        [str(url) for url in settings.origin], own_token(settings.token_keys()), local=LocalOrigin(here)
     )
+    work = Work(hub, quarantine, house.kept, metrics, speaking.keeper.keeps)
+    ingest = speaking.ingest
+    # From the source on, so that what was said last is still encoded, published and kept in the end.
     await ingest.start()
-    archiver.start(lambda: {bus.key for bus in hub.live()})
-    pool.start()
-    try:
-        async with sweeping(archive, parties.kept, hub, shared=settings.shares_storage) as orphans:
-            yield ingest, archive, [*ingest.background, *pool.background, orphans]
-    finally:
-        # From the source on, so that what was said is still encoded, published and kept.
-        await ingest.stop()
-        await pool.stop()
-        await archiver.stop()
-        await publisher.stop()
+    encoder = await stack.enter_async_context(encoding(settings, work, origins.clients))
+    stack.push_async_callback(ingest.stop)
 
+    def degraded() -> list[str]:
+        troubles = (ingest.degraded, encoder.archive.archiver.degraded, quarantine.degraded)
+        return [each for each in troubles if each]
 
-def _keeper(parties: _Parties) -> TakeKeeper:
-    store = TakeStore(parties.settings.data_dir / "takes")
-    return TakeKeeper(
-        store,
-        Storyteller(store, Stories(parties.kept.objects), parties.rooms),
-        parties.metrics,
-        remembered=lambda: not parties.here.degraded(),
+    replays = add_origin_routes(app, settings, house, here, degraded=degraded)
+    hosts = host_handlers(
+        house,
+        encoder.archive.finisher,
+        is_live=live_here(ingest),
+        forget=Forgetting(lambda: origins.clients),
+        changed=replays.forget,
     )
+    workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=here.listeners, replays=hosts)
+    add_whip_routes(app, ingest, settings.whip(), metrics)
+    ClusterHandlers(LocalView(me, hub.live, quarantine.holds), house.rooms).add_routes(app)
+    me.carrying = lambda: frozenset(f"{bus.key.room}/{bus.key.take}" for bus in hub.live())
+    me.listeners = lambda: sum(here.listeners_by_room().values())
+    background = [sweeper, *ingest.background, *encoder.background]
+    return _Served(here, ingest, house.rooms, background, _nobody_to_hand_over_to)
 
 
-async def _ingest_settings(settings: ServeSettings) -> IngestSettings:
-    return IngestSettings(
-        encoder=await asyncio.to_thread(encoder_fingerprint),
-        idle_timeout=settings.idle_timeout,
-        sender_timeout=settings.sender_timeout,
-        max_rooms=settings.max_rooms,
-        max_speakers=settings.max_speakers,
+async def _nobody_to_hand_over_to() -> None:
+    """The next process goes on."""
+
+
+async def _among_others(
+    stack: AsyncExitStack, settings: ServeSettings, app: web.Application, this: _Self
+) -> _Served:
+    """Every role, each as one of many."""
+    me, metrics = this.me, this.metrics
+    me.url = reached_at(this.place, settings, settings.advertise)
+    cluster = await stack.enter_async_context(joined(settings, me, metrics))
+    house = await stack.enter_async_context(opened_house(settings, metrics, cluster))
+    here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+    await stack.enter_async_context(filled(settings, here, cluster))
+    counting = await stack.enter_async_context(counted(cluster, here))
+    origins = KnownOrigins(
+        [str(url) for url in settings.origin], own_token(settings.token_keys()), local=LocalOrigin(here)
     )
+    carried = await stack.enter_async_context(carried_takes(settings, cluster, house.kept, metrics, origins))
+    owned = await stack.enter_async_context(owning(settings, house, cluster, me.encoder))
 
+    def degraded() -> list[str]:
+        return carried.degraded() + [each for each in (owned.ingest.degraded,) if each]
 
-def _titles(rooms: RoomStore) -> Callable[[str], str | None]:
-    """A room's title for the lobby, from memory; None for one that is not to be listed."""
-
-    def title_of(room: str) -> str | None:
-        record = rooms.known(room)
-        if record is None:
-            return ""
-        return record.title if record.visibility == "public" else None
-
-    return title_of
+    replays = add_origin_routes(app, settings, house, here, cluster, degraded)
+    finisher = carried.encoding.archive.finisher
+    among = Among(cluster, carried.directory, owned, finisher, lambda: origins.clients)
+    add_speakers_and_hosts(app, settings, house, among, replays.forget)
+    background = [sweeper, *counting, *cluster.background, *carried.background, *owned.background]
+    return _Served(here, owned.ingest, house.rooms, background, carried.hand_over)
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from storage.pooled import Pooled
 from workers.archive.archiver import Archiver
 from workers.archive.finish import Finisher
 from workers.archive.orphans import Orphans
-from workers.http_replays import ReplayHandlers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
     from longwave.serve_replays import Kept
-    from longwave.settings import ServeSettings
-    from origin.replays import Replays
-    from origin.service import Origin
-    from workers.bus import BusHub
-    from workers.ingest import Ingest
+    from longwave.settings import EncodingSettings
+    from workers.bus import BusTakes
     from workers.origin_client import OriginClient
 
 _SWEEP_SECONDS: Final = 60.0
@@ -39,7 +35,7 @@ class Archive:
 
 
 def archive_of(
-    settings: ServeSettings,
+    settings: EncodingSettings,
     kept: Kept,
     metrics: Metrics,
     origins: Sequence[OriginClient],
@@ -64,12 +60,12 @@ def archive_of(
 
 @asynccontextmanager
 async def sweeping(
-    archive: Archive, kept: Kept, hub: BusHub, *, shared: bool
+    archive: Archive, kept: Kept, takes: BusTakes, *, shared: bool
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Look after takes that somebody left unfinished, from now on and every minute. Gives the task."""
 
     def kept_here(key: TakeKey) -> bool:
-        return key in archive.archiver.working or any(bus.key == key for bus in hub.live())
+        return key in archive.archiver.working or any(bus.key == key for bus in takes.live())
 
     orphans = Orphans(kept.objects, archive.finisher, kept_here, shared=shared)
     pooled = Pooled(threads=1)
@@ -88,22 +84,3 @@ async def _sweep(archiver: Archiver, orphans: Orphans, pooled: Pooled) -> None:
     while True:
         await pooled.call(orphans.sweep, time.time())
         await asyncio.sleep(_SWEEP_SECONDS)
-
-
-def host_handlers(
-    archive: Archive, kept: Kept, ingest: Ingest, here: Origin, replays: Replays
-) -> ReplayHandlers:
-    """What hosts may do with the replays of their rooms."""
-
-    def is_live(key: TakeKey) -> bool:
-        live = ingest.live(key.room)
-        return live is not None and live.key == key
-
-    return ReplayHandlers(
-        kept.objects,
-        kept.hosts,
-        archive.finisher,
-        is_live=is_live,
-        forget=here.forget,
-        changed=replays.forget,
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvloop
@@ -19,22 +19,36 @@ from contracts.errors import DiskUnavailable
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
+from longwave.cluster import joined
+from longwave.door import door, reached_at
+from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
-from longwave.serve_replays import feeds_of, opened_storage, replays_of
+from longwave.own_token import own_token
+from longwave.self_report import SelfReport, node_id
+from longwave.serve_replays import feeds_of, replays_of
 from origin.app import add_routes, sweep_for_ever
 from origin.cache_policy import error_cache_control
+from origin.fill import start_filling
 from origin.journal import Journal
 from origin.journal_store import JournalStore
 from origin.reload import reload
 from origin.service import Origin, OriginLimits
+from origin.sisters import Sister
+from workers.cluster.listeners import ListenerCounts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from longwave.cluster import Cluster
+    from longwave.house import House
     from longwave.settings import OriginSettings
+    from origin.replays import Replays
 
 log = structlog.get_logger()
+
+# What Redis gets to say who else is there, before an origin starts without being filled by them.
+_OTHERS_SECONDS: Final = 2.0
 
 
 def run_origin(settings: OriginSettings) -> None:
@@ -48,16 +62,88 @@ def run_origin(settings: OriginSettings) -> None:
 
 async def _run(settings: OriginSettings) -> None:
     metrics = make_metrics()
-    async with opened_storage(settings) as kept, opened_origin(settings, metrics) as (origin, sweeper):
+    async with AsyncExitStack() as stack:
+        place = stack.enter_context(door(settings))
+        cluster = None
+        if settings.bus:
+            me = SelfReport(node_id(settings.data_dir), {"origin"}, metrics)
+            me.url = reached_at(place, settings, settings.advertise)
+            cluster = await stack.enter_async_context(joined(settings, me, metrics))
+        house = await stack.enter_async_context(opened_house(settings, metrics, cluster, hosts=False))
+        origin, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+        background = [sweeper]
+        if cluster is not None:
+            background += [*cluster.background, *await stack.enter_async_context(counted(cluster, origin))]
+        await stack.enter_async_context(filled(settings, origin, cluster))
         app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
-        replays = replays_of(kept, origin, settings)
-        # Which rooms are to be listed is known where their records are, not here.
-        add_routes(app, origin, title_of=lambda _room: None, replays=replays)
-        feeds_of(origin, replays, settings).add_routes(app)
-        async with listening(app, settings, metrics) as url:
-            say(f"Longwave's origin listens on {url}/")
-            await stopped([sweeper])
-            origin.drain()
+        add_origin_routes(app, settings, house, origin, cluster)
+        url = await stack.enter_async_context(listening(app, settings, metrics, place))
+        say(f"Longwave's origin listens on {url}/")
+        await stopped(background)
+        if cluster is not None:
+            cluster.me.draining = True
+        origin.drain()
+
+
+def add_origin_routes(
+    app: web.Application,
+    settings: OriginSettings,
+    house: House,
+    origin: Origin,
+    cluster: Cluster | None = None,
+    degraded: Callable[[], list[str]] = list,
+) -> Replays:
+    """Everything that CDNs and players ask; `degraded` says what else of this process does not work."""
+
+    def troubles() -> list[str]:
+        bus = None if cluster is None else cluster.links.degraded
+        return degraded() + ([] if bus is None else [bus])
+
+    replays = replays_of(house.kept, origin, settings)
+    add_routes(
+        app,
+        origin,
+        title_of=house.title_of,
+        degraded=troubles,
+        replays=replays,
+    )
+    feeds_of(origin, replays, settings, room_of=house.record_of).add_routes(app)
+    return replays
+
+
+@asynccontextmanager
+async def counted(cluster: Cluster, origin: Origin) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tell others how many listen here. Gives the task that does."""
+    cluster.me.listeners = lambda: sum(origin.listeners_by_room().values())
+    counts = ListenerCounts(cluster.links, list)
+    saying = counts.say_for_ever(cluster.me.id, origin.listeners_by_room)
+    task = asyncio.create_task(saying, name="listeners")
+    try:
+        yield [task]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def filled(settings: OriginSettings, origin: Origin, cluster: Cluster | None) -> AsyncIterator[None]:
+    """Fill the windows of `origin` from its sisters, meanwhile: it lets nobody in before they are filled."""
+    urls = {str(url).rstrip("/") for url in settings.sister}
+    if cluster is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OTHERS_SECONDS):
+                await cluster.nodes.observed()
+        urls |= {url.rstrip("/") for url in cluster.origins()}
+    if not urls:
+        yield
+        return
+    token = own_token(settings.token_keys())
+    task = start_filling(origin, [Sister(url, token=token) for url in sorted(urls)])
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def make_metrics() -> Metrics:

@@ -14,7 +14,7 @@ from storage.pooled import Pooled
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from longwave.settings import OriginSettings
+    from longwave.settings import OriginSettings, StorageSettings
     from origin.service import Origin
     from storage.objects import Objects
 
@@ -33,7 +33,7 @@ class Kept:
 
 
 @asynccontextmanager
-async def opened_storage(settings: OriginSettings) -> AsyncIterator[Kept]:
+async def opened_storage(settings: StorageSettings) -> AsyncIterator[Kept]:
     """The storage of the settings, closed in the end. Raises UsageError, StorageUnavailable."""
     objects = await asyncio.to_thread(settings.objects)
     kept = Kept(objects, Pooled(), Pooled(threads=4))

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -63,7 +63,7 @@ class ListenerCounts:
         names = [keys.listeners(node_id) for node_id in self._alive()]
         for link in self._links if names else ():
             with suppress(BusUnavailable):
-                said = await link.call("coordinate", link.client.mget(names))
+                said: Any = await link.call("coordinate", link.client.mget(names))
                 self._counts = [_counts(text) for text in said if text is not None]
                 return
 

@@ -1,0 +1,137 @@
+"""The encoding side of a process among others: which takes it encodes, and where their sound comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from longwave.cluster import follow_origins
+from longwave.encoding import Work, encoding
+from workers.cluster.carrying import Carrying
+from workers.cluster.directory import Directory
+from workers.cluster.failure_reports import FailureReports
+from workers.cluster.quarantine import Quarantine, survey_crashes
+from workers.redis_bus.mirrors import Mirrors
+from workers.redis_bus.reader import BusReader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+
+    from contracts.metrics import Metrics
+    from contracts.take import TakeKey
+    from longwave.cluster import Cluster, KnownOrigins
+    from longwave.encoding import Encoding
+    from longwave.serve_replays import Kept
+    from longwave.settings import EncodingSettings
+
+# Supervisors give half a minute, a spot instance two; what is left of that is for the archive.
+_HAND_OVER_SECONDS: Final = 20.0
+
+
+class _Running(Protocol):
+    """What runs from `start` to `stop`."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Awaitable[None]: ...
+
+    @property
+    def background(self) -> tuple[asyncio.Task[None], ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The takes that this process encodes among others, and its tasks that never return."""
+
+    encoding: Encoding
+    directory: Directory
+    quarantine: Quarantine
+    background: tuple[asyncio.Task[None], ...]
+    _carrying: Carrying
+
+    async def hand_over(self) -> None:
+        """Leave every take to other workers; returns when they have them, or 20 s later."""
+        await self._carrying.drain(_HAND_OVER_SECONDS)
+
+    def degraded(self) -> list[str]:
+        """What does not work although live audio does."""
+        return [each for each in (self.encoding.archive.archiver.degraded, self.quarantine.degraded) if each]
+
+
+@asynccontextmanager
+async def carried_takes(
+    settings: EncodingSettings, cluster: Cluster, kept: Kept, metrics: Metrics, origins: KnownOrigins
+) -> AsyncIterator[Carried]:
+    """Encode this process' share of all takes, from now on."""
+    links, mirrors = cluster.links, Mirrors()
+    directory, reports = Directory(links), FailureReports(links, time.monotonic)
+    readers = [BusReader(link, mirrors, metrics) for link in links]
+    quarantine = await _quarantine(settings, metrics, directory, reports)
+    async with AsyncExitStack() as stack:
+        tasks = [*await _run(stack, reports), *await _run(stack, directory)]
+        for reader in readers:
+            tasks += await _run(stack, reader)
+        work = Work(mirrors, quarantine, kept, metrics)
+        encoder = await stack.enter_async_context(encoding(settings, work, origins.clients))
+        carrying = Carrying(
+            cluster.me.id,
+            cluster.nodes,
+            directory,
+            mirrors,
+            encoder.publisher,
+            metrics,
+            redundancy=settings.redundancy,
+        )
+        cluster.me.carrying = lambda: carrying.carrying
+        tasks += [*encoder.background, *await _run(stack, carrying)]
+        tasks += await _follow(stack, "origins", follow_origins(cluster, origins, encoder.set_origins))
+        for reader in readers:
+            tasks += await _follow(stack, "changes", _wake(reader, directory))
+        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying)
+
+
+async def _quarantine(
+    settings: EncodingSettings, metrics: Metrics, directory: Directory, reports: FailureReports
+) -> Quarantine:
+    """What is dangerous to encode, as all nodes know; they are told what the last process died of."""
+    crashes = await asyncio.to_thread(survey_crashes, settings.data_dir, time.monotonic())
+    for key in crashes.takes:
+        reports.add(key)
+
+    def elsewhere(key: TakeKey) -> int:
+        take = directory.takes.get(key)
+        return 0 if take is None else take.failures
+
+    return Quarantine(
+        metrics, time.monotonic, counted=crashes.counted, elsewhere=elsewhere, report=reports.add
+    )
+
+
+async def _wake(reader: BusReader, directory: Directory) -> None:
+    """Look at what lives as soon as Redis says that it changed. Runs until it is cancelled."""
+    seen = reader.changes.version
+    while True:
+        seen = await reader.changes.changed(seen)
+        directory.wake()
+
+
+async def _run(stack: AsyncExitStack, running: _Running) -> Iterator[asyncio.Task[None]]:
+    running.start()
+    stack.push_async_callback(running.stop)
+    return iter(running.background)
+
+
+async def _follow(stack: AsyncExitStack, name: str, work: Awaitable[None]) -> Iterator[asyncio.Task[None]]:
+    """A task that ends with the stack."""
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    task = asyncio.ensure_future(work)
+    task.set_name(name)
+    stack.push_async_callback(end)
+    return iter([task])

@@ -1,0 +1,110 @@
+"""A process among others: its links to the bus, its heartbeats, and the origins that it knows of."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from workers.cluster.nodes import Nodes
+from workers.http_origin import HttpOrigin
+from workers.redis_bus.links import open_links
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from contracts.metrics import Metrics
+    from longwave.self_report import SelfReport
+    from longwave.settings import BusSettings
+    from workers.origin_client import OriginClient
+    from workers.redis_bus.links import BusLinks
+
+# How long an origin that gives no sign of life is still published to: a restart costs it no connection.
+_REMEMBERED_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The bus, who else is there, and what this process says of itself."""
+
+    links: BusLinks
+    nodes: Nodes
+    me: SelfReport
+
+    @property
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """Tasks that never return by themselves."""
+        return self.nodes.background
+
+    def origins(self) -> list[str]:
+        """The URLs of all other origins that are alive."""
+        return [node.url for node in self.nodes.alive("origin") if node.id != self.me.id and node.url]
+
+
+@asynccontextmanager
+async def joined(settings: BusSettings, me: SelfReport, metrics: Metrics) -> AsyncIterator[Cluster]:
+    """Links to every bus of the settings, and heartbeats from now on. In the end this node leaves."""
+    links = open_links(settings.bus_urls, metrics)
+    nodes = Nodes(links, me)
+    nodes.start()
+    try:
+        yield Cluster(links, nodes, me)
+    finally:
+        await nodes.stop()
+        await links.close()
+
+
+class KnownOrigins:
+    """The origins that this process deals with: `fixed` URLs, and those that gave signs of life lately.
+
+    `token` gives what they are shown; `local` is an origin in this process. `clock` is monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        fixed: Sequence[str],
+        token: Callable[[], str] | None,
+        *,
+        local: OriginClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._local = () if local is None else (local,)
+        self._token = token
+        self._clock = clock
+        self._fixed = tuple(_plain(url) for url in fixed)
+        self._clients = {url: HttpOrigin(url, token=token) for url in self._fixed}
+        self._seen: dict[str, float] = {}
+
+    @property
+    def clients(self) -> tuple[OriginClient, ...]:
+        """All of them."""
+        return (*self._local, *self._clients.values())
+
+    def look(self, alive: Sequence[str]) -> bool:
+        """Origins at these URLs are `alive`; whether `clients` are others than before."""
+        now = self._clock()
+        self._seen |= dict.fromkeys(map(_plain, alive), now)
+        self._seen = {url: at for url, at in self._seen.items() if now - at < _REMEMBERED_SECONDS}
+        wanted = dict.fromkeys((*self._fixed, *self._seen))
+        if wanted.keys() == self._clients.keys():
+            return False
+        before = self._clients
+        self._clients = {url: before.get(url) or HttpOrigin(url, token=self._token) for url in wanted}
+        return True
+
+
+async def follow_origins(
+    cluster: Cluster, known: KnownOrigins, use: Callable[[Sequence[OriginClient]], Awaitable[None]]
+) -> None:
+    """Have every origin that is known used, from now on. Runs until it is cancelled."""
+    seen = -1
+    while True:
+        if known.look(cluster.origins()):
+            await use(known.clients)
+        seen = await cluster.nodes.changed(seen)
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/")
