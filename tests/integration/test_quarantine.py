@@ -154,13 +154,14 @@ def test_a_crash_is_logged_with_its_cause_and_its_stack(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_written_to_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = survey(tmp_path / "file" / "crashes")
+    found = survey(tmp_path / "file")
     assert found.takes == ()
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"a/b": [1, 2]}', b'{"room": 3}', b"\xff"])
 def test_a_count_that_cannot_be_read_stops_nobody(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "failures.json").write_bytes(damage)
+    (tmp_path / "crashes").mkdir()
+    (tmp_path / "crashes" / "failures.json").write_bytes(damage)
     assert survey(tmp_path).counted == {}
 
 

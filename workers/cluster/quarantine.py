@@ -115,12 +115,13 @@ class Crashes:
     counted: dict[TakeKey, Failures]
 
 
-def survey_crashes(directory: Path, now: float) -> Crashes:
-    """Count what the last process died of, and write down what this one may die of, in `directory`. Blocks.
+def survey_crashes(data_dir: Path, now: float) -> Crashes:
+    """Count what the last process died of, and write down what this one may die of, in `data_dir`. Blocks.
 
     To be called once a process, before anything is encoded. On a disk that does not work, crashes before the
     last one are not counted.
     """
+    directory = data_dir / "crashes"
     crash = last_crash(directory)
     takes = () if crash is None else crash.takes
     counted = _load(directory / _FILE)
