@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from longwave.room_moving import move_rooms
 from longwave.serve_replays import opened_storage
+from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
 from workers.redis_bus.room_cache import RedisRoomCache
 
@@ -61,8 +63,11 @@ async def opened_house(
     async with opened_storage(settings) as kept:
         cache = None if cluster is None else RedisRoomCache(cluster.links)
         rooms = RoomStore(kept.objects, cache, shared=shared)
+        before = DiskObjects(settings.data_dir)
         if not shared:
             await asyncio.to_thread(rooms.load)
+        elif before.name != kept.objects.name:
+            await asyncio.to_thread(move_rooms, before, rooms)
         try:
             yield House(rooms, kept, metrics, shared, knows_rooms=shared or hosts)
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import EditConflict, ObjectDamaged, PreconditionFailed, StorageUnavailable
-from longwave.rooms_kept import move_rooms
+from longwave.room_moving import move_rooms
 from storage.disk_objects import DiskObjects
 from storage.objects import Objects
 from storage.room_record import etag_of
