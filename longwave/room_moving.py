@@ -17,22 +17,29 @@ log = structlog.get_logger()
 
 
 def move_rooms(before: Objects, rooms: RoomStore) -> None:
-    """Put the records that a data directory holds into the storage, which it was once; others' stay.
+    """Put the records that a data directory holds into the storage, and remove them there.
 
-    What cannot be moved stays where it is, for the next start.
+    What cannot be moved stays, for the next start; also where the storage has the room already, for that may
+    be the same file under another name.
     """
     old = RoomStore(before)
-    for room in old.names():
-        try:
-            record = old.get(room)
-            if record is not None:
-                with suppress(PreconditionFailed):
-                    rooms.put(room, record, only_if=lambda etag: etag is None)
-                    log.info("a room is in the storage now", room=room)
-                old.delete(room)
-        except ObjectDamaged as error:
-            log.warning("a room cannot be read", room=room, reason=error.message)
-        except StorageUnavailable as error:
-            log.warning("rooms stay in the data directory for now", reason=error.message)
-            break
-    old.close()
+    try:
+        for room in old.names():
+            with suppress(PreconditionFailed):
+                _move(room, old, rooms)
+    except StorageUnavailable as error:
+        log.warning("rooms stay in the data directory for now", reason=error.message)
+    finally:
+        old.close()
+
+
+def _move(room: str, old: RoomStore, rooms: RoomStore) -> None:
+    try:
+        record = old.get(room)
+    except ObjectDamaged as error:
+        log.warning("a room cannot be read", room=room, reason=error.message)
+        return
+    if record is not None:
+        rooms.put(room, record, only_if=lambda etag: etag is None)
+        old.delete(room)
+        log.info("a room is in the storage now", room=room)

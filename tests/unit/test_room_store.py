@@ -411,10 +411,19 @@ def test_rooms_of_a_data_directory_move_into_the_storage_once(tmp_path: Path) ->
     rooms.put("sports", NEW)
     move_rooms(before, rooms)
     assert (rooms.get("news"), rooms.get("sports")) == (OLD, NEW)
-    assert RoomStore(before).names() == ["broken"]
+    assert RoomStore(before).names() == ["broken", "sports"]
     rooms.delete("news")
     move_rooms(before, rooms)
     assert rooms.get("news") is None
+
+
+def test_a_storage_that_is_the_data_directory_itself_keeps_its_rooms(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    before, storage = DiskObjects(tmp_path / "data"), DiskObjects(tmp_path / "link")
+    RoomStore(before).put("news", OLD)
+    move_rooms(before, RoomStore(storage, shared=True))
+    assert RoomStore(storage).get("news") == OLD
 
 
 def test_rooms_stay_where_they_are_while_the_storage_is_away(tmp_path: Path) -> None:
