@@ -128,8 +128,9 @@ async def test_a_fresh_origin_serves_its_sisters_whole_window(
             there.body,
             there.headers.get("ETag"),
         )
-    # And goes on from there.
-    assert (await fresh.put("64k/9.2.m4s", takes.part(GRID, 9, 2))).status == 201
+    # And goes on from there, at once.
+    assert (await fresh.put("64k/9.m4s", takes.segment(GRID, 9))).status == 201
+    assert segments(await fresh.playlist())[-1] == "9.m4s"
 
 
 async def test_a_worker_that_starts_in_the_middle_does_not_cut_the_window_short(
@@ -202,9 +203,14 @@ async def test_what_is_here_keeps_its_bytes_and_a_conflict_is_shown(fresh: Runni
 async def test_a_sister_with_another_header_is_not_believed(fresh: RunningOrigin) -> None:
     async with running() as sister:
         sister.origin.put_take(KEY, takes.header(parts=4))
-        play(fresh.origin, (0, 0), (2, 0))
+        sister.origin.put_init(KEY, "64k", INIT)
+        for msn in range(5):
+            sister.origin.put_segment(KEY, "64k", msn, takes.segment(Grid(4), msn))
+        play(fresh.origin, (1, 0), (2, 1))
+        play(fresh.origin, (1, 0), (2, 1), key=TakeKey("other", TAKE))
         await fill(fresh, sister.url)
-    assert fresh.origin.takes.known(KEY).header == HEADER
+    assert served(fresh.origin) == served(fresh.origin, TakeKey("other", TAKE))
+    assert fresh.origin.conflicts.count == 1
 
 
 async def test_a_full_origin_takes_no_more_takes_from_sisters(sister: RunningOrigin) -> None:
@@ -241,8 +247,10 @@ async def test_a_restarted_origin_asks_only_for_what_follows(sister: RunningOrig
         return web.Response(body=pack(contents(take.window, int(request.query["from"]))))
 
     async with restarted(tmp_path) as room, bad_sister(window, sister.origin) as url:
+        take = room.origin.takes.find(KEY)
         await fill(room, url)
         assert asked == ["from=7"]
+        assert room.origin.takes.find(KEY) is take  # and what is on disk stays there
         assert served(room.origin) == served(sister.origin)
     # And all of it is in the journal.
     async with restarted(tmp_path) as room:
@@ -279,16 +287,17 @@ async def test_an_old_window_before_a_hole_gives_way(sister: RunningOrigin, tmp_
 
 
 async def test_while_it_is_filled_it_shows_no_playlist_takes_nothing_and_says_so(
-    sister: RunningOrigin, fresh: RunningOrigin
+    sister: RunningOrigin,
 ) -> None:
-    play(fresh.origin, (0, 0), (2, 1))
     release = asyncio.Event()
 
     async def window(request: web.Request) -> web.Response:
         await release.wait()
         return web.Response(body=pack(contents(sister.origin.takes.known(KEY).window)))
 
-    async with bad_sister(window, sister.origin) as url:
+    limits = OriginLimits(block_seconds=3_600)
+    async with bad_sister(window, sister.origin) as url, running(limits=limits) as fresh:
+        play(fresh.origin, (0, 0), (2, 1))
         filling = start_filling(fresh.origin, [Sister(url)], patience=60, total=60)
         for path in (
             f"{fresh.line()}/index.m3u8",
@@ -310,9 +319,21 @@ async def test_while_it_is_filled_it_shows_no_playlist_takes_nothing_and_says_so
         assert json.loads((await fresh.get("/publish")).body)["takes"][0]["take"] == TAKE
         release.set()
         await filling
-    assert (await fresh.get("/readyz")).status == 200
-    assert (await fresh.get("8.m4s")).status == 200
+        assert (await fresh.get("/readyz")).status == 200
+        assert (await fresh.get("8.m4s")).status == 200
+        assert (await fresh.get("1.m4s")).body == takes.segment(GRID, 1)
+
+
+async def test_what_was_answered_from_a_window_that_was_replaced_ends_with_the_take(
+    sister: RunningOrigin, fresh: RunningOrigin
+) -> None:
+    play(fresh.origin, (1, 0), (2, 1))
+    for _ in range(3):  # connections remember it
+        assert (await fresh.get("1.m4s")).status == 200
+    await fill(fresh, sister.url)
     assert (await fresh.get("1.m4s")).body == takes.segment(GRID, 1)
+    fresh.origin.forget(KEY)
+    assert (await fresh.get("1.m4s")).status == 404
 
 
 async def test_without_an_answer_it_goes_on_alone(fresh: RunningOrigin, unused_tcp_port: int) -> None:
@@ -334,7 +355,7 @@ async def trickles(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     for byte in pack([header_record(HEADER)] * 100):
         await response.write(bytes([byte]))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.25)
     return response
 
 
@@ -346,15 +367,20 @@ async def refuses(_: web.Request) -> web.StreamResponse:
     return web.Response(status=500)
 
 
-@pytest.mark.parametrize("bad", [hangs, trickles, lies, refuses])
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [(hangs, "sends nothing"), (trickles, "too slow"), (lies, "no records"), (refuses, "answers 500")],
+)
 async def test_a_bad_sister_costs_a_limited_time_and_the_next_one_is_asked(
-    sister: RunningOrigin, fresh: RunningOrigin, bad: Handler
+    sister: RunningOrigin, fresh: RunningOrigin, bad: Handler, reason: str
 ) -> None:
     async with running() as longer:
         play(longer.origin, (0, 0), (20, 0))  # so that she is asked first
         async with bad_sister(bad, longer.origin) as url:
-            await fill(fresh, url, sister.url, patience=1.0, total=30)
+            with capture_logs() as logs:
+                await fill(fresh, url, sister.url, patience=1.0, total=30)
     assert served(fresh.origin) == served(sister.origin)
+    assert [reason in log["reason"] for log in logs if "reason" in log] == [True]
 
 
 async def test_time_is_up_also_for_a_sister_who_goes_on_and_on(fresh: RunningOrigin) -> None:
