@@ -48,8 +48,8 @@ def poll(condition: Callable[[], object], what: str, seconds: float = _START_SEC
 class RedisServer:
     """A redis-server without persistence that refuses writes when it is full.
 
-    `options`: more of its command line; `password`: what it asks for. `kill` and `restart` keep the port; what
-    was in it is gone. `freeze` stops the process without closing its connections.
+    `options`: more of its command line; `password`: what it asks for. `kill` and `restart` keep the port;
+    what was in it is gone. `freeze` stops the process without closing its connections.
     """
 
     def __init__(self, *options: str, port: int | None = None, password: str | None = None) -> None:

@@ -85,6 +85,24 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(server: RedisServer
         assert _up(link)
 
 
+async def test_a_cancellation_that_the_client_library_swallows_holds_all_the_same(
+    server: RedisServer,
+) -> None:
+    async def swallowing() -> str:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            return "an answer that came in the same moment"
+        return "never"
+
+    async with _link(server.url) as link:
+        calling = asyncio.create_task(link.call("read", swallowing()))
+        await asyncio.sleep(0.01)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+
+
 async def test_calls_before_which_others_stand_in_line_are_answered_all(server: RedisServer) -> None:
     async with _link(server.url) as link:
         calls = (link.call("read", link.client.echo(str(n))) for n in range(300))

@@ -90,6 +90,7 @@ class RedisLink:
         `kind` is for the metrics. Raises BusUnavailable, after 2.5 s at the latest. Cancelling it is safe: a
         connection in the middle of an answer is dropped.
         """
+        before, trouble = _cancellations(), None
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 if kind == _BLOCKING:
@@ -98,11 +99,17 @@ class RedisLink:
                     async with self._turns:
                         answer = await self._count(kind, work)
         except (RedisError, OSError) as error:
-            raise self.failed(kind, error) from None  # what a server repeats in its errors may be secret
+            trouble = self.failed(kind, error)
+        else:
+            self._answered(kind)
         finally:
             if isinstance(work, Coroutine):
                 work.close()  # one whose turn never came
-        self._answered(kind)
+        if _cancellations() > before:
+            # The client library sends inside asyncio.wait_for, which up to Python 3.11 may swallow this.
+            raise asyncio.CancelledError
+        if trouble is not None:
+            raise trouble  # without its cause: what a server repeats in its errors may be secret
         return answer
 
     def failed(self, kind: str, error: Exception) -> BusUnavailable:
@@ -200,6 +207,11 @@ class BusLinks(Sequence[RedisLink]):
 def open_links(urls: Sequence[str], metrics: Metrics) -> BusLinks:
     """A link to each Redis; nothing is sent yet. Raises UsageError for a URL that is none."""
     return BusLinks([RedisLink(parse_bus(url), metrics) for url in urls])
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _code(error: Exception) -> str:
