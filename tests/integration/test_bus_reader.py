@@ -261,7 +261,7 @@ async def test_a_redis_that_comes_back_empty_is_read_on(own: tuple[RedisServer, 
 async def test_after_a_failover_that_lost_writes_nothing_is_missed(own: tuple[RedisServer, Worker]) -> None:
     server, worker = own
     mirror = worker.take()
-    events = [TakeEvent(3 * SECOND - RUN * back, 0, "chapter", title=str(back)) for back in (2, 1, 0)]
+    events = [TakeEvent(3 * SECOND - RUN * back, 0, "chapter", title=str(back)) for back in (2, 1, 3)]
     write(server, mirror.key, 0, 3 * SECOND)
     for number, event in enumerate(events[:2], 1):
         add(server, mirror.key, f"{3 * SECOND}-{number}", kind="event", event=event_json(event))
@@ -273,14 +273,16 @@ async def test_after_a_failover_that_lost_writes_nothing_is_missed(own: tuple[Re
     write(server, mirror.key, 0, 2 * SECOND)
     await until(lambda: worker.links[0].up)
     await until(lambda: mirror.at_edge)
-    write(server, mirror.key, 2 * SECOND, 3 * SECOND, run=9600)
-    # The same events and a new one, which now is where the first one was.
-    for number, event in enumerate((events[2], events[0], events[1]), 1):
-        add(server, mirror.key, f"{3 * SECOND}-{number}", kind="event", event=event_json(event))
-    write(server, mirror.key, 3 * SECOND, 4 * SECOND)
+    # The same again, cut otherwise, and something new in the midst of it.
+    new_at = 3 * SECOND - 2 * RUN
+    write(server, mirror.key, 2 * SECOND, new_at, run=9600)
+    for number, event in enumerate((events[2], events[0]), 1):
+        add(server, mirror.key, f"{new_at}-{number}", kind="event", event=event_json(event))
+    write(server, mirror.key, new_at, 4 * SECOND, run=9600)
+    add(server, mirror.key, f"{4 * SECOND}-1", kind="event", event=event_json(events[1]))
     await until(lambda: mirror.top == 4 * SECOND)
     assert right(mirror, 0, 4 * SECOND)
-    assert set(mirror.events_from(0)) == set(events)
+    assert {*mirror.events_from(0)} == {*events}
     assert len(mirror.events_from(0)) == 3
 
 
@@ -322,6 +324,16 @@ async def test_what_one_redis_lost_the_other_one_brings(servers: Sequence[RedisS
         assert right(mirror, 0, 3 * SECOND)
     finally:
         await made.stop()
+
+
+async def test_a_reader_stops_at_whatever_moment_it_is_told_to(servers: Sequence[RedisServer]) -> None:
+    for turns in range(60):
+        made = Worker()
+        made.start(servers[0])
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await made.stop()
 
 
 async def test_stopping_leaves_no_task_behind_and_costs_no_hole(servers: Sequence[RedisServer]) -> None:

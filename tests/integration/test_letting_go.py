@@ -16,7 +16,7 @@ from contracts.take import TakeHeader, TakeSettings
 from pipeline.grid import FRAME, PREROLL_FRAMES, Grid, first_sample
 from storage.names import fragment_name
 from tests import takes
-from tests.archiving import Node, Storage
+from tests.archiving import Node, Storage, archived, log_of, play
 from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
 from workers.archive.fragment_file import scan
 from workers.origin_client import OriginClient
@@ -107,6 +107,8 @@ async def test_a_take_that_comes_back_goes_on_from_where_others_brought_it(
     await until(lambda: here.mirrors.delivered == {KEY})
     assert origin.ended() == 3 * SEGMENT
     assert origin.gaps == []
+    errors = here.metrics.registry.get_sample_value
+    assert not errors("longwave_unexpected_errors_total", {"where": "transcoder"})
     # It is finished where it ended, and once.
     await until(lambda: [key for key, _ in here.node.finished] == [KEY])
 
@@ -136,6 +138,19 @@ async def test_what_was_encoded_of_a_take_that_left_is_stored_and_others_finish_
     assert len(stored) == 2
     assert {*parts} == {*takes.positions(Grid(5), Position(15, 0), Position(18, 0))}
     assert origin.ended() == 18 * SEGMENT
+
+
+async def test_what_was_not_encoded_here_of_a_take_that_left_is_not_called_lost(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "storage")
+    node, log = Node(tmp_path / "node", storage), log_of(HEADER, 4)
+    node.archiver.start(lambda: [KEY])
+    play(node.archiver.open(log), log, encoded((4, 0), (14, 2)))
+    node.archiver.release(KEY)
+    await until(lambda: node.archiver.working == frozenset())
+    stored = [*takes.positions(Grid(5), Position(4, 0), Position(14, 2))]
+    assert archived(storage, Grid(5), "64k", 0) == stored
+    assert node.value("archive_lost_seconds_total") == 0
+    await node.archiver.stop()
 
 
 async def test_a_worker_stops_while_a_take_leaves(worker: Callable[..., Worker]) -> None:

@@ -285,7 +285,7 @@ def test_a_full_mirror_is_no_sign_that_nobody_brings_anything() -> None:
     for start in range(0, AHEAD, SECOND):
         links.brings("b", sound(start, start + SECOND))
     links.brings("a", sound(AHEAD + SECOND, AHEAD + 2 * SECOND))
-    links.later(8, "a", "b")
+    links.later(12, "a", "b")
     links.mirror.read(0, AHEAD)
     links.later(1, "a", "b")
     assert links.brings("b", sound(AHEAD, AHEAD + SECOND)) == [True]
