@@ -89,6 +89,17 @@ async def test_more_rooms_than_fit_into_an_answer_are_listed(
     assert [row["room"] for row in rows] == ["news", "sports", "weather"]
 
 
+async def test_a_list_that_may_lack_rooms_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [{"rooms": [], "next": "a", "incomplete": "the storage is gone"}, {"rooms": [], "next": None}]
+
+    async def ask(*_: object, **__: object) -> dict[str, Any]:
+        return answers.pop(0)
+
+    monkeypatch.setattr("longwave.asking.Asking.ask", ask)
+    run = await site.run("rooms", "list")
+    assert run.output.splitlines() == ["no rooms", "only those that are live: the storage is gone"]
+
+
 async def test_a_room_is_shown_with_who_is_in_it(site: Site) -> None:
     run = await site.run("rooms", "show", "news")
     assert run.exit_code == 0, run.output

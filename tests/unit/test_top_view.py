@@ -176,6 +176,7 @@ async def test_a_server_that_goes_away_is_asked_again_until_it_is_back() -> None
     await watch(Server(ServerOptions("http://s")), first, console, stop, clock=lambda: next(now), every=0.001)
     said = out.getvalue()
     assert said.index("first") < said.index("gives no answer") < said.index("second")
+    assert said.count("gives no answer") == 2
     # The terminal is left as it was: the other screen is gone, the cursor is back.
     assert said.index("\x1b[?1049h") < said.index("second") < said.index("\x1b[?1049l")
     assert "\x1b[?25h" in said[said.index("second") :]
