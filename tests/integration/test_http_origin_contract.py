@@ -238,6 +238,21 @@ async def test_a_take_that_is_forgotten_is_gone_and_forgetting_it_twice_is_fine(
     assert await client.parts_of(KEY, "64k", 0) == ()
 
 
+async def test_an_origin_that_is_being_filled_takes_nothing_and_does_not_say_what_it_has(
+    client: OriginClient, server: OriginServer
+) -> None:
+    """Whoever asked would begin too early, or take for lost what is on its way."""
+    assert server.origin is not None
+    await begin(client)
+    await put(client, 0, 0)
+    server.origin.being_filled = True
+    for request in (client.state(KEY), client.parts_of(KEY, "64k", 0), put(client, 0, 1), client.forget(KEY)):
+        with pytest.raises(OverLimit, match="being filled"):
+            await request
+    server.origin.being_filled = False
+    assert await client.parts_of(KEY, "64k", 0) == (takes.part(GRID, 0, 0),)
+
+
 async def test_the_short_last_segment_can_be_had(client: OriginClient) -> None:
     await begin(client)
     await put(client, 0, 0)
@@ -253,22 +268,6 @@ async def test_an_origin_out_of_reach_is_not_one_that_has_nothing(server: Origin
     await server.stop()
     with pytest.raises(OriginUnavailable):
         await client.parts_of(KEY, "64k", 0)
-    await client.close()
-
-
-async def test_an_origin_that_is_being_filled_does_not_say_what_it_has_yet(server: OriginServer) -> None:
-    """Whoever asked would begin too early, or take for lost what is on its way."""
-    assert server.origin is not None
-    client = HttpOrigin(server.url)
-    await begin(client)
-    await put(client, 0, 0)
-    server.origin.being_filled = True
-    with pytest.raises(OverLimit, match="being filled"):
-        await client.state(KEY)
-    with pytest.raises(OverLimit, match="being filled"):
-        await client.parts_of(KEY, "64k", 0)
-    server.origin.being_filled = False
-    assert await client.parts_of(KEY, "64k", 0) == (takes.part(GRID, 0, 0),)
     await client.close()
 
 
