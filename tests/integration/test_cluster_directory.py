@@ -63,6 +63,7 @@ async def test_a_take_is_listed_with_what_any_redis_knows_of_it(world: World) ->
     await world.directory.refresh()
     assert world.listed() == {"room", "other"}
     assert world.directory.takes[KEY].memo.header == HEADER
+    await world.pass_time(1)
     put_take(world.servers[1], KEY, generation=2, ended=96_000)
     world.servers[1].command("SET", keys.failures(KEY), 2)
     seen = world.directory.version
@@ -105,6 +106,19 @@ async def test_a_take_that_comes_back_in_time_stays(world: World) -> None:
     world.servers[0].restart()
     await world.pass_time(500, step=5)
     assert world.listed() == {"room"}
+
+
+async def test_a_redis_that_is_just_back_is_not_believed_that_a_take_is_gone(world: World) -> None:
+    put_take(world.servers[0], KEY)
+    await world.pass_time(5)
+    world.servers[0].restart()
+    await world.pass_time(5)
+    for server in world.servers:
+        server.kill()
+    await world.pass_time(700, step=50)
+    world.servers[0].start()
+    await world.pass_time(1)
+    assert world.listed() == {"room"}, "its owner has had no time to say it again"
 
 
 async def test_a_take_that_is_delivered_leaves_every_list(world: World) -> None:

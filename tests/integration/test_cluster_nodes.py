@@ -116,6 +116,18 @@ async def test_a_changed_list_of_takes_comes_with_the_next_heartbeat(
         assert cluster.nodes["a"].version == seen + 3
 
 
+async def test_a_list_that_redis_lost_is_there_again_two_seconds_later(
+    servers: Sequence[RedisServer],
+) -> None:
+    async with stage("a", "b", servers=servers[:1]) as cluster:
+        cluster.says["b"] = replace(cluster.says["b"], carrying=frozenset({"r/1"}))
+        await cluster.pass_time(1, "b")
+        servers[0].command("FLUSHALL")
+        await cluster.pass_time(2 + BEAT_EVERY, "b")
+        await cluster.nodes["a"].beat()
+        assert cluster.nodes["a"].alive("worker")[1].carrying == {"r/1"}
+
+
 async def test_load_and_latency_are_no_news(servers: Sequence[RedisServer]) -> None:
     async with stage("a", "b", servers=servers) as cluster:
         await cluster.pass_time(1, "b", "a")
@@ -141,7 +153,7 @@ async def test_a_node_that_falls_silent_is_dead_within_two_seconds_and_alive_wit
 
 async def test_a_node_that_stood_still_itself_takes_nobody_for_dead(servers: Sequence[RedisServer]) -> None:
     async with stage("a", "b", servers=servers) as cluster:
-        await cluster.pass_time(4, "a", "b")
+        await cluster.pass_time(4, "b", "a")
         cluster.clock.now += 30
         await cluster.nodes["a"].beat()
         await cluster.pass_time(DEAD_AFTER - BEAT_EVERY, "a")
