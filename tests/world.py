@@ -15,6 +15,7 @@ from contracts.metrics import Metrics
 from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
 from storage.stories import Stories
+from workers.claims import RoomClaims
 from workers.ingest import Ingest, IngestSettings
 from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryHub, MemoryTakeBus
@@ -40,9 +41,11 @@ class World:
         remembered: Callable[[], bool] = lambda: True,
         *,
         block: int = BLOCK,
+        claims: RoomClaims | None = None,
         **settings: float,
     ) -> None:
         self.now = 10 * SECOND
+        self.wall_us = WALL_US
         self.tick_ns = TICK * block // BLOCK
         self.data = data
         self.registry = CollectorRegistry()
@@ -53,9 +56,9 @@ class World:
         self.stories = Stories(DiskObjects(data))
         storyteller = Storyteller(self.store, self.stories, self.rooms)
         self.keeper = TakeKeeper(self.store, storyteller, metrics, linger=0.02, remembered=remembered)
-        clocks = Clocks(lambda: self.now, lambda: WALL_US + self.now // 1000, block)
+        clocks = Clocks(lambda: self.now, lambda: self.wall_us + self.now // 1000, block)
         options = IngestSettings("f", **settings)  # type: ignore[arg-type]
-        self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks)
+        self.ingest = Ingest(self.hub, self.rooms, self.keeper, options, metrics, clocks, claims=claims)
 
     async def resume(self) -> None:
         """Start, with a ticker that never ticks by itself: the clock stands still."""

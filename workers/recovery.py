@@ -97,11 +97,12 @@ class Recovery:
         Raises BusUnavailable.
         """
         mine = {take.key: take for take in stored}
+        known = {key: await self._claims.recall(key) for key in mine}
         going = None
         if claim.take is not None:
             going = await self._from_bus(claim, claim.take, mine.pop(claim.take.key, None))
         for take in mine.values():
-            found = await self._claims.recall(take.key)
+            found = known[take.key]
             if found is None:
                 going = await self._from_disk(claim, take, going) or going
             elif going is None or found.over or take.reservation.ended:
@@ -174,7 +175,8 @@ class Recovery:
         bus = self._hub.open(key, past.header, decided.first)
         bus.append_silence(bus.top, -bus.top % self._clocks.block)
         for event in past.told:
-            bus.append_event(event)
+            if event.sample <= bus.top:
+                bus.append_event(event)
         log.info("take goes on", room=key.room, take=key.take, first=decided.first)
         return TakeOwner(bus, clock, now_ns, past.before)
 
