@@ -55,10 +55,13 @@ lint: $(DEV) $(LINT) ## Dockerfile and infra/compose alone, without a container 
 	@infra/lint.sh $(BIN)
 
 test: dev programs $(ORACLE) ## every test; installs test programs where it may (Debian, root)
-	@$(BIN)/pytest -m 'not soak' $(SIDE_BY_SIDE) $(PYTEST)
+	@$(BIN)/pytest -m 'not soak and not cluster' $(SIDE_BY_SIDE) $(PYTEST)
 
-test-faults: dev programs ## only the tests that kill, cut and fill disks
-	@$(BIN)/pytest -m faults $(PYTEST)
+test-faults: dev programs ## kills, cuts, full disks, many machines; each fault at its full length, with figures
+	@LONGWAVE_FAULTS=full $(BIN)/pytest -m 'faults or cluster' $(PYTEST)
+
+test-cluster: dev programs ## the faults between many machines alone, each of a few seconds
+	@$(BIN)/pytest -m cluster $(PYTEST)
 
 soak: dev programs ## the long runs: ten minutes of audio, listened to
 	@$(BIN)/pytest -m soak --timeout 1800 -s $(PYTEST)
