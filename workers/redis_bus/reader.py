@@ -135,7 +135,7 @@ class BusReader:
         more = False
         for feed in self._feeds.values():
             entries = answer.get(feed.stream, ())
-            taken = feed in wanted and self._take_in(feed, entries)
+            taken = feed.stream in streams and self._take_in(feed, entries)
             feed.mirror.brought(self._link.name, all_of_it=taken and len(entries) < count)
             more |= taken and len(entries) == count
         return more
