@@ -90,7 +90,10 @@ async def test_more_rooms_than_fit_into_an_answer_are_listed(
 
 
 async def test_a_list_that_may_lack_rooms_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [{"rooms": [], "next": "a", "incomplete": "the storage is gone"}, {"rooms": [], "next": None}]
+    answers: list[dict[str, Any]] = [
+        {"rooms": [], "next": "a", "incomplete": "the storage is gone"},
+        {"rooms": [], "next": None},
+    ]
 
     async def ask(*_: object, **__: object) -> dict[str, Any]:
         return answers.pop(0)
