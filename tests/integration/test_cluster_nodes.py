@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from contracts.metrics import Metrics
+from tests.on_the_bus import Clock
 from tests.redis_server import RedisServer, redis_servers
 from workers.cluster.liveness import DEAD_AFTER
 from workers.cluster.node import Node
@@ -35,16 +36,6 @@ def servers(two_servers: Sequence[RedisServer]) -> Sequence[RedisServer]:
     for server in two_servers:
         server.command("FLUSHALL")
     return two_servers
-
-
-@dataclass
-class Clock:
-    """Time that a test moves."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 _EVERY: Final = 0.4
+# However much is new: takes that begin together are found together.
+_AT_MOST_EVERY: Final = 0.05
 _SETTLED: Final = keys.OWNER_TTL_MS / 1000
 _FORGOTTEN_AFTER: Final = keys.EXPIRES_SECONDS
 # So many are remembered as delivered: a Redis that was away, and lists them still, is told.
@@ -106,6 +108,7 @@ class Directory(News):
         while True:
             wake.clear()
             await self._refresh(listing)
+            await asyncio.sleep(_AT_MOST_EVERY)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await wake.wait()

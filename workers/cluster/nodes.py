@@ -237,7 +237,8 @@ class Nodes:
         for name in self._others.keys() - before.keys():
             logger.info("a node is there", node=name.decode(), roles=sorted(self._others[name].roles))
         for name in before.keys() - self._others.keys():
-            logger.warning("a node is gone", node=name.decode(), roles=sorted(before[name].roles))
+            tell = logger.info if before[name].draining else logger.warning
+            tell("a node is gone", node=name.decode(), roles=sorted(before[name].roles))
         outline = {_outline(node) for node in (*self._others.values(), *([me] if me else []))}
         if outline != self._outline:
             self._outline = outline
