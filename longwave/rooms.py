@@ -52,7 +52,7 @@ def run_show(options: ServerOptions, room: str, *, as_json: bool) -> None:
         return
     loudness = live["loudness"].get("integrated")
     heard = "" if loudness is None else f", {loudness} LUFS"
-    _say(f"live for {clock_text(live['sample'])} as {live['take']}, {answer['listeners']} listen{heard}")
+    _say(f"live for {clock_text(live['sample'])} as {live['take']}, {answer['listeners']} listeners{heard}")
     if live["speakers"]:
         _print(speakers_table(live["speakers"]))
 
