@@ -15,7 +15,7 @@ from workers.memory_bus import MemoryHub
 from workers.redis_bus.writer import BusWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from longwave.cluster import Cluster
     from longwave.house import House
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SOUND_HELD: Final = 60 * SAMPLE_RATE
 # What writers get to hand over what was said last, when the process is told to stop.
 _FLUSH_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,27 @@ async def owning(
     ownership.start()
     for writer in writers:
         writer.start()
+    closing = asyncio.create_task(_close_delivered(hub, writers), name="delivered takes")
     try:
         async with started(speaking.ingest):
             tasks = [*speaking.ingest.background, *ownership.background]
-            tasks += [task for writer in writers for task in writer.background]
+            tasks += [closing, *(task for writer in writers for task in writer.background)]
             yield Owning(speaking.ingest, ownership, tuple(tasks))
     finally:
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
         await asyncio.gather(*(writer.stop(_FLUSH_SECONDS) for writer in writers))
         await ownership.stop()
+
+
+async def _close_delivered(hub: MemoryHub, writers: Sequence[BusWriter]) -> None:
+    """Let go of takes that origins have to their end, as every Redis in reach was told. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        reached = [writer for writer in writers if writer.link.up]
+        for bus in hub.live():
+            if bus.ended is not None and reached and all(each.delivered(bus.key) for each in reached):
+                hub.close(bus.key)
 
 
 def common_encoder(nodes: Nodes, own: str) -> Callable[[], str]:
