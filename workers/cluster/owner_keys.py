@@ -21,7 +21,7 @@ from workers.redis_bus.scripts import CLAIM, LOOK, RELEASE, RENEW, Script
 log = structlog.get_logger()
 
 _KIND: Final = "coordinate"
-_GENERATION_STAYS_MS: Final = keys.EXPIRES_SECONDS * 1000
+_EXPIRES_MS: Final = keys.EXPIRES_SECONDS * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,19 @@ class OwnerKeys:
         return bool(await self._eval(CLAIM, room, *self._terms(room, generation)))
 
     async def renew(self, rooms: Mapping[str, int]) -> dict[str, int]:
-        """Say again that `rooms` are owned, with their generations; those that are not, and by which one."""
+        """Say again that `rooms` are owned, with their generations; those that are not, and by which one.
+
+        Without rooms it asks all the same, so that the link knows whether this Redis is there.
+        """
+        if not rooms:
+            await self.link.call(_KIND, self.link.client.exists(keys.NODES))
+            return {}
         answers = await self._each(RENEW, {room: self._terms(room, n) for room, n in rooms.items()})
         return {room: int(answer) for room, answer in zip(rooms, answers, strict=True) if int(answer)}
 
     async def release(self, rooms: Mapping[str, int]) -> None:
         """Give up `rooms` that were owned with these generations, or older ones."""
-        terms = {room: (self._node, generation, _GENERATION_STAYS_MS) for room, generation in rooms.items()}
+        terms = {room: (self._node, generation) for room, generation in rooms.items()}
         await self._each(RELEASE, terms)
 
     async def read(self, key: TakeKey) -> Continued | None:
@@ -106,7 +112,7 @@ class OwnerKeys:
         found = {key: member for member in members if (key := _key(member)) is not None}
         pipe = self.link.client.pipeline(transaction=False)
         for key in found:
-            pipe.hexists(keys.owner(key.room), "node")
+            pipe.exists(keys.owner(key.room))
             pipe.get(keys.live(key.room))
             pipe.hmget(keys.take(key), "gen", "closed")
         answers = iter(await self.link.call(_KIND, pipe.execute()))
@@ -126,7 +132,7 @@ class OwnerKeys:
             await self.link.call(_KIND, self.link.client.srem(keys.TAKES, *members))
 
     def _terms(self, room: str, generation: int) -> tuple[str | int | bytes, ...]:
-        return self._node, self._url, generation, self._ttl_ms, _hashes(room)
+        return self._node, self._url, generation, self._ttl_ms, _EXPIRES_MS, _hashes(room)
 
     async def _eval(self, script: Script, room: str, *words: str | int | bytes) -> Any:  # noqa: ANN401 - a script may give anything
         (answer,) = await self._each(script, {room: words})
@@ -139,7 +145,8 @@ class OwnerKeys:
         pipe = self.link.client.pipeline(transaction=False)
         pipe.script_load(script.text)
         for room, words in rooms.items():
-            pipe.evalsha(script.sha, 2, keys.owner(room), keys.live(room), *words)
+            names = keys.owner(room), keys.live(room), keys.generation(room)
+            pipe.evalsha(script.sha, len(names), *names, *words)
         _, *answers = await self.link.call(_KIND, pipe.execute())
         return answers
 

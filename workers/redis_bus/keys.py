@@ -28,11 +28,13 @@ def listeners(node_id: str) -> bytes:
 
 
 def owner(room: str) -> bytes:
-    """Hash `{node, url, gen}`: the one ingest that owns the room. Lives `OWNER_TTL_MS`.
-
-    Once it is released, `gen` alone stays for `EXPIRES_SECONDS`.
-    """
+    """Hash `{node, url, gen}`: the one ingest that owns the room. Lives `OWNER_TTL_MS`."""
     return f"lw:{{{room}}}:owner".encode()
+
+
+def generation(room: str) -> bytes:
+    """Number: how many claims to the room there were. Lives `EXPIRES_SECONDS`, longer than an owner does."""
+    return f"lw:{{{room}}}:gen".encode()
 
 
 def live(room: str) -> bytes:
