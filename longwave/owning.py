@@ -70,7 +70,7 @@ async def owning(
 
 
 async def _close_delivered(hub: MemoryHub, writers: Sequence[BusWriter]) -> None:
-    """Let go of takes that origins have to their end, as every Redis in reach was told. Runs until cancelled."""
+    """Let go of takes that origins have to their end, as every Redis in reach was told; runs for ever."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         reached = [writer for writer in writers if writer.link.up]
