@@ -293,10 +293,10 @@ async def test_a_hundred_rooms_share_their_round_trips(server: RedisServer) -> N
             bus.append_silence(0, number * 960)
         await eventually(lambda: ingest.counted("longwave_bus_round_trips_total", kind="append"))
         trips, began = ingest.counted("longwave_bus_round_trips_total", kind="append"), monotonic()
-        for _ in range(50):
+        for _ in range(200):
             for bus in takes:
-                _play(bus, 960)
-            await asyncio.sleep(0.01)
+                _play(bus, 240)
+            await asyncio.sleep(0.002)
         for bus in takes:
             await _written(server, bus)
         appends = sum(len(stream(server, bus.key).spans) for bus in takes)
@@ -338,7 +338,8 @@ async def test_a_take_is_closed_when_every_redis_knows_that_it_is_delivered(serv
             await eventually(lambda: stream(server, bus.key).ended and stream(other, bus.key).ended)
             server.command("HSET", keys.take(bus.key), "delivered", 1)
             server.command("SREM", keys.TAKES, keys.member(bus.key))
-            await asyncio.sleep(1.2)  # a beat
+            await eventually(lambda: ingest.writers._writers[0].delivered(bus.key))
+            await asyncio.sleep(1.1)  # it has been looked at
             assert ingest.hub.live()
             other.freeze()
             await eventually(lambda: not ingest.hub.live())

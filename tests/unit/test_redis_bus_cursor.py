@@ -6,7 +6,7 @@ from contracts.take import TakeEvent
 from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, Grid
 from tests.bus_writing import blocks, new_key, pcm
 from tests.takes import header
-from workers.memory_bus import MemoryTakeBus
+from workers.memory_bus import EVENTS_HELD, MemoryTakeBus
 from workers.redis_bus.entries import Ended, Gap, Happened, Silence, Sound
 from workers.redis_bus.take_cursor import HELD, Answer, Batch, TakeCursor
 
@@ -113,6 +113,18 @@ def test_a_redis_that_comes_back_empty_gets_every_event() -> None:
     cursor.appended(_batch(cursor), _has(4800, events=1))
     cursor.asserted(_has(-1))
     assert [type(entry) for entry in _batch(cursor).entries] == [Happened, Sound]
+
+
+def test_events_that_nobody_holds_any_more_do_not_hold_up_the_others() -> None:
+    bus = _bus(4800)
+    for n in range(EVENTS_HELD + 100):
+        bus.append_event(TakeEvent(0, n, "join", speakers=("a",)))
+    cursor, told = _cursor(bus), list[int]()
+    while batch := cursor.batch():
+        told += [entry.event.n for entry in batch.entries if isinstance(entry, Happened)]
+        cursor.appended(batch, _has(batch.stop, events=len(told)))
+        assert len(told) <= EVENTS_HELD
+    assert told == list(range(100, EVENTS_HELD + 100))
 
 
 def test_events_that_were_told_before_this_owner_are_not_told_again() -> None:

@@ -183,10 +183,7 @@ class BusWriter:
         """What Redis says of one take."""
         cursor = take.cursor
         if isinstance(answer, BusUnavailable):
-            # It answers, but not to this: the next beat tries again.
-            cursor.lost_touch()
-            take.listed = False
-            return
+            return  # it answers, but not to this: the next beat tries again
         refused_by = cursor.newer
         if batch is None:
             cursor.asserted(answer)
