@@ -29,6 +29,7 @@ class Bench:
         storage: str | None = None,
         env: dict[str, str] | None = None,
     ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._buses = buses
         self._counts = {"origin": 2, "worker": 3, "ingest": 1} | dict(counts or {})

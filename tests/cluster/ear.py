@@ -171,10 +171,11 @@ class Ear:
         newest = heard.newest
         in_parts = {msn for msn, _ in listed.parts}
         for msn in listed.segments:
-            if heard.parts and msn > newest.msn and msn not in in_parts | listed.gaps:
+            if heard.parts and msn >= newest.msn and msn not in in_parts | listed.gaps:
                 body = await self._media(f"{directory}{msn}.m4s")
                 for part, data in enumerate(split_parts(body or b"")):
-                    self._keep(Position(msn, part), data)
+                    if Position(msn, part) > newest:
+                        self._keep(Position(msn, part), data)
         for position in (Position(*each) for each in listed.parts):
             if position not in heard.parts and position.msn not in listed.gaps:
                 body = await self._media(f"{directory}{position.msn}.{position.part}.m4s")

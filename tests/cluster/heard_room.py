@@ -1,0 +1,68 @@
+"""A room that speaks known sound through an ingest, and is heard, while something happens to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from longwave.publish import Sender
+from longwave.publish_options import PublishOptions
+from longwave.publish_view import QuietView
+from tests.cluster.bench import Bench
+from tests.cluster.ear import HOLD_BACK, Ear, Heard
+from tests.cluster.verdict import Verdict, verdict
+from tests.soak.hearing import Pcm, known_sound
+from tests.soak.line import write_wav
+
+
+class HeardRoom:
+    """One take of `name` on a bench. What is `said` is longer than the fault lasts: the rest is left unsaid."""
+
+    def __init__(self, bench: Bench, name: str, ear: Ear, said: Pcm, wav: Path) -> None:
+        self.bench, self.name, self.ear = bench, name, ear
+        self._said = said
+        self._directory = wav.parent
+        self._stop = asyncio.Event()
+        options = PublishOptions(wav, name, bench.ingests[0].url, speaker="Ada")
+        self.sender = asyncio.create_task(Sender(options, QuietView(), self._stop).run())
+        self._conflicts = bench.conflicts()
+
+    @property
+    def heard(self) -> Heard:
+        """What the listener got so far."""
+        return self.ear.heard
+
+    async def end(self) -> None:
+        """Say no more, end the take, and hear it to its end."""
+        self._stop.set()
+        await self.sender
+        answer = await asyncio.to_thread(self.bench.ingests[0].request, "POST", f"/rooms/{self.name}/end")
+        assert answer.status < 300, answer.text
+        await self.ear.to_the_end()
+
+    def judge(self, fault: str, *, whole: bool = True) -> Verdict:
+        """Of a take that is over; sample by sample, if all of it should be there.
+
+        This takes a while: rooms that still speak must not wait for it.
+        """
+        conflicts = self.bench.conflicts() - self._conflicts
+        said = self._said if whole else None
+        return verdict(fault, self.heard, said, self._directory, conflicts=conflicts)
+
+
+@contextlib.asynccontextmanager
+async def heard_room(bench: Bench, name: str, directory: Path, seconds: float) -> AsyncIterator[HeardRoom]:
+    """A room that is heard from its beginning on, and could speak for `seconds`; two segments are heard."""
+    said = await asyncio.to_thread(known_sound, int(seconds))
+    wav = await asyncio.to_thread(write_wav, directory / f"{name}.wav", said)
+    async with Ear([each.url for each in bench.origins], name) as ear:
+        room = HeardRoom(bench, name, ear, said, wav)
+        try:
+            # As far as a player stands behind the newest part, and a bit.
+            await ear.hears(int(HOLD_BACK / 0.4) + 5)
+            yield room
+        finally:
+            room.sender.cancel()
+            await asyncio.gather(room.sender, return_exceptions=True)
