@@ -10,7 +10,7 @@ from contracts.take import TakeKey
 NODES: Final = b"lw:nodes"
 """Hash: node id → its heartbeat (JSON)."""
 CARRYING: Final = b"lw:carrying"
-"""Hash: node id → the takes that it carries, `room/take` each, a space between them. A heartbeat says which list it is."""
+"""Hash: node id → the takes that it carries, `room/take` each. A heartbeat says which list it is."""
 TAKES: Final = b"lw:takes"
 """Set of `room/take`: takes that are live, or ended and not delivered to origins yet."""
 CHANGES: Final = b"lw:changes"

@@ -1,0 +1,118 @@
+"""`longwave serve`, `ingest`, `worker` and `origin`: the servers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from longwave.commands.options import (
+    Advertise,
+    Bus,
+    Config,
+    DataDir,
+    Host,
+    Origins,
+    Port,
+    Redundancy,
+    Sisters,
+    Storage,
+    TlsCert,
+    TlsKey,
+    given_of,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    storage: Storage = None,
+    bus: Bus = None,
+    advertise: Advertise = None,
+    origin: Origins = None,
+    redundancy: Redundancy = None,
+    sister: Sisters = None,
+    demo: Annotated[
+        bool | None, typer.Option("--demo", help="Keep a room called 'demo' that speaks [LONGWAVE_DEMO].")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Run every role in one process: voices in by WHIP or as PCM, LL-HLS out. Needs no other server.
+
+    With a bus it is one of many.
+    """
+    given = given_of(locals())
+    from longwave.serve import run_serve
+    from longwave.settings import ServeSettings, load_settings
+
+    run_serve(load_settings(ServeSettings, given))
+
+
+@app.command()
+def ingest(
+    host: Host = None,
+    port: Port = None,
+    bus: Bus = None,
+    data_dir: DataDir = None,
+    advertise: Advertise = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Run an ingest: speakers and hosts, by WHIP, PCM and HTTP; mixes takes and writes them to the bus."""
+    given = given_of(locals())
+    from longwave.ingest_role import run_ingest
+    from longwave.settings import IngestRoleSettings, load_settings
+
+    run_ingest(load_settings(IngestRoleSettings, given))
+
+
+@app.command()
+def worker(
+    bus: Bus = None,
+    origin: Origins = None,
+    data_dir: DataDir = None,
+    redundancy: Redundancy = None,
+    storage: Storage = None,
+    host: Host = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for /healthz, /readyz, /metrics [LONGWAVE_PORT, default none].")
+    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    config: Config = None,
+) -> None:
+    """Run a worker: encodes takes from the bus, publishes them to origins, archives them."""
+    given = given_of(locals())
+    from longwave.settings import WorkerSettings, load_settings
+    from longwave.worker_role import run_worker
+
+    run_worker(load_settings(WorkerSettings, given))
+
+
+@app.command()
+def origin(
+    host: Host = None,
+    port: Port = None,
+    bus: Bus = None,
+    data_dir: DataDir = None,
+    advertise: Advertise = None,
+    sister: Sisters = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Run an origin: what CDNs and players talk to, fed by workers over HTTP."""
+    given = given_of(locals())
+    from longwave.serve_origin import run_origin
+    from longwave.settings import OriginSettings, load_settings
+
+    run_origin(load_settings(OriginSettings, given))
