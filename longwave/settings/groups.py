@@ -17,6 +17,7 @@ from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
 from storage.objects import Objects
 from storage.open import open_objects
 from storage.s3_options import S3Options
+from workers.redis_bus.address import parse_bus
 from workers.whip.settings import IceServer, parse_address, parse_ice_servers, parse_udp_ports
 
 _MOST_BUSES: Final = 2
@@ -180,6 +181,11 @@ class BusSettings(BaseSettings):
     def _parsed_buses(cls, buses: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if len(buses) > _MOST_BUSES:
             raise ValueError(f"at most {_MOST_BUSES} of them")
+        for url in buses:
+            try:
+                parse_bus(url.get_secret_value())
+            except UsageError as error:
+                raise ValueError(error.message) from None
         return buses
 
     @field_validator("advertise", mode="before")
