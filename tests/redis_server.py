@@ -58,6 +58,7 @@ class RedisServer:
         self._password = password
         self._options = options if password is None else (*options, "--requirepass", password)
         self._process: subprocess.Popen[bytes] | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> Self:
         """Start it, and return when it answers."""
@@ -65,8 +66,10 @@ class RedisServer:
         assert program, "redis-server is not installed"
         base = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
         base += ["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"]
+        # A replica keeps on disk what it gets from its master, and any server loads what it finds there.
+        self._directory = tempfile.TemporaryDirectory(prefix="longwave-redis-")
         self._process = subprocess.Popen(
-            [str(program), *base, *self._options], stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir()
+            [str(program), *base, "--dir", self._directory.name, *self._options], stdout=subprocess.DEVNULL
         )
         return self._started()
 
@@ -85,6 +88,9 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 import pytest
+from redis.exceptions import ResponseError
 
 from contracts.errors import BusUnavailable
 from tests.bus_writing import eventually, new_metrics
@@ -154,6 +155,8 @@ async def test_a_password_is_said_to_the_server_and_to_nobody_else(caplog: pytes
         async with _link(f"redis://:s3cret@{host}/3") as link:
             assert await link.call("read", link.client.ping())
             assert link.name == f"{host}/3"
+            for error in (ResponseError("ERR unknown command, with args: s3cret"), OSError("s3cret")):
+                assert "s3cret" not in str(link.failed("read", error)) + link.trouble
         for url in (f"redis://{host}", f"redis://:wr0ng@{host}"):
             async with _link(url) as link:
                 with pytest.raises(BusUnavailable) as refused:
