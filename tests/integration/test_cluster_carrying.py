@@ -16,11 +16,12 @@ from contracts.take import RenditionState, TakeKey, TakeState
 from pipeline.grid import Grid, first_sample
 from tests.on_the_bus import HEADER, Clock, links_to, put_silence, put_take, take_key
 from tests.redis_server import RedisServer, redis_servers
-from workers.cluster.carrying import Carrying, at_live_edge, first_needed
+from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.listing import Held
 from workers.cluster.node import Node
 from workers.cluster.nodes import BEAT_EVERY, Nodes
+from workers.cluster.progress import at_live_edge, first_needed
 from workers.redis_bus import keys
 from workers.redis_bus.links import BusLinks
 from workers.redis_bus.mirror import Mirror
@@ -205,6 +206,29 @@ async def test_a_take_is_let_go_only_when_its_new_worker_has_its_newest_part(
         assert two["a"].rooms() == rooms, "a has not heard of it"
         await two.pass_time(2)
         assert two["a"].rooms() == rooms - moving
+
+
+@redis
+async def test_a_worker_that_fell_behind_gets_no_take_back_before_it_has_caught_up(
+    servers: Sequence[RedisServer],
+) -> None:
+    rooms = put_takes(servers, 8)
+    async with crew(servers, "a", "b") as two:
+        await settled(two)
+        own = two["a"].rooms()
+        assert own
+        await two.pass_time(3, "b")
+        assert two["b"].rooms() == rooms
+        # Thawed, it finds on the bus what came meanwhile.
+        two["a"].quick = False
+        for mirror in two["a"].mirrors.live():
+            mirror.append_silence(mirror.top, 480_000)
+        await two.pass_time(4)
+        assert two["b"].rooms() == rooms
+        two["a"].quick = True
+        await two.pass_time(3)
+        assert two["a"].rooms() == own
+        assert two["b"].rooms() == rooms - own
 
 
 @redis

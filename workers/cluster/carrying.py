@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from contracts.errors import BusUnavailable
-from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, PREROLL_FRAMES, SEGMENT, Grid, first_sample
+from pipeline.grid import SEGMENT
 from workers.cluster.placement import Placing, place
+from workers.cluster.progress import at_live_edge, far_behind, first_needed
 from workers.redis_bus import keys
-from workers.transcoder import first_to_encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from contracts.metrics import Metrics
     from contracts.position import Position
     from contracts.take import TakeKey, TakeState
     from workers.cluster.directory import Directory, ListedTake
-    from workers.cluster.listing import Held
     from workers.cluster.node import Node
     from workers.cluster.nodes import Nodes
     from workers.redis_bus.mirror import Mirror
@@ -170,9 +169,7 @@ class Carrying:
     def _look_at(self, mirror: Mirror, now: float) -> None:
         """See whether a take that is carried is at the live edge, and whether it is still wanted here."""
         key = mirror.key
-        reached = self._publisher.reached(key)
-        if key not in self._caught_up and reached is not None and at_live_edge(mirror, reached):
-            self._caught_up.add(key)
+        self._look_how_far(mirror)
         if key not in self._placed:
             # One that has ended is being delivered to those origins that have not got all of it.
             elsewhere, after = mirror.ended is None, _GONE_AFTER
@@ -184,6 +181,19 @@ class Carrying:
             del self._others_since[key]
             logger.info("a take is carried elsewhere", room=key.room, take=key.take, by=self._placed.get(key))
             self._mirrors.drop(key)
+
+    def _look_how_far(self, mirror: Mirror) -> None:
+        """Say that a take is carried here once its newest part is made; no more where it falls behind again.
+
+        A worker that was frozen would be taken at its word, and listeners would wait until it has caught up.
+        """
+        reached = self._publisher.reached(mirror.key)
+        if reached is None:
+            return
+        if at_live_edge(mirror, reached):
+            self._caught_up.add(mirror.key)
+        elif far_behind(mirror, reached):
+            self._caught_up.discard(mirror.key)
 
     def _falls_here(self, key: TakeKey) -> bool:
         return self._id in self._placed.get(key, ())
@@ -244,26 +254,3 @@ class Carrying:
             )
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
-
-
-def first_needed(held: Held | None, states: Sequence[TakeState | None]) -> int:
-    """The sample from which a take is read: 4 frames before the segment that origins in `states` wait for.
-
-    Older samples than the bus holds are not to be had. An origin without media takes any segment, and gets
-    older ones from its sisters: nothing is encoded again for it where another one has media.
-    """
-    oldest = 0 if held is None else held.first
-    with_media = [
-        state
-        for state in states
-        if state is not None and any(rendition.first is not None for rendition in state.renditions.values())
-    ]
-    msn = first_to_encode(oldest, with_media or states)
-    return max(oldest, first_sample(msn) - PREROLL_FRAMES * FRAME, 0)
-
-
-def at_live_edge(mirror: Mirror, reached: Position) -> bool:
-    """Whether all of the take is here, and is encoded but for the newest part and the one that grows."""
-    grid = Grid(mirror.header.settings.parts)
-    growing = grid.position_of_sample(max(0, mirror.top - LOOKAHEAD_FRAMES * FRAME))
-    return mirror.at_edge and grid.after(reached) >= growing
