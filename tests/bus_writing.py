@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from uuid import uuid4
@@ -12,12 +13,15 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from contracts.metrics import Metrics
-from contracts.take import TakeHeader, TakeKey
+from contracts.take import TakeEvent, TakeHeader, TakeKey
 from tests.redis_server import RedisServer
 from tests.takes import header
+from workers.memory_bus import MemoryHub, MemoryTakeBus
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Ended, Entry, Gap, Happened, Silence, Sound, decode
+from workers.redis_bus.links import BusLinks, open_links
 from workers.redis_bus.memo import TakeMemo
+from workers.redis_bus.writers import BusWriters
 
 BLOCK = 240
 _numbers = count()
@@ -114,3 +118,52 @@ async def eventually(condition: Callable[[], object], seconds: float = 30.0) -> 
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - tests look from outside
             await asyncio.sleep(0.01)
+
+
+@dataclass
+class Ingest:
+    """An ingest with takes; each sample says where it belongs."""
+
+    links: BusLinks
+    hub: MemoryHub
+    writers: BusWriters
+    owned: Owned
+    metrics: Metrics
+
+    def open(self, key: TakeKey | None = None, first: int = 0) -> MemoryTakeBus:
+        return self.hub.open(key or new_key(), self.owned.header, first)
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, {"bus": self.links[0].name, **labels}) or 0.0
+
+
+@asynccontextmanager
+async def open_ingest(
+    *urls: str, generation: int = 1, sound_held: int = 60 * 48_000
+) -> AsyncIterator[Ingest]:
+    metrics, hub, owned = new_metrics(), MemoryHub(sound_held=sound_held), Owned(generation)
+    links = open_links(urls, metrics)
+    writers = BusWriters(links, hub, owned, metrics)
+    writers.start()
+    try:
+        yield Ingest(links, hub, writers, owned, metrics)
+    finally:
+        await writers.stop(0)
+        await links.close()
+
+
+def play(bus: MemoryTakeBus, samples: int) -> None:
+    for at, sound in blocks(bus.top, bus.top + samples):
+        bus.append(at, sound)
+
+
+async def written(server: RedisServer, bus: MemoryTakeBus) -> Stream:
+    """Everything, once Redis has it but for the last tenth of a second."""
+    await eventually(lambda: stream(server, bus.key).top > bus.top - 4800)
+    return stream(server, bus.key)
+
+
+def joins(bus: MemoryTakeBus, n: int) -> str:
+    event = TakeEvent(bus.top, n, "join", speakers=("a",))
+    bus.append_event(event)
+    return event.id
