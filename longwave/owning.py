@@ -12,10 +12,10 @@ from longwave.speaking import speaking_of, started
 from pipeline.grid import SAMPLE_RATE
 from workers.cluster.ownership import Ownership
 from workers.memory_bus import MemoryHub
-from workers.redis_bus.writer import BusWriter
+from workers.redis_bus.writers import BusWriters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from longwave.cluster import Cluster
     from longwave.house import House
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _SOUND_HELD: Final = 60 * SAMPLE_RATE
 # What writers get to hand over what was said last, when the process is told to stop.
 _FLUSH_SECONDS: Final = 2.0
-_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +51,16 @@ async def owning(
     hub = MemoryHub(sound_held=_SOUND_HELD)
     ownership = Ownership(links, cluster.me.id, cluster.me.url)
     speaking = speaking_of(settings, house, hub, common_encoder(cluster.nodes, encoder), claims=ownership)
-    writers = [BusWriter(link, hub, ownership, house.metrics) for link in links]
+    writers = BusWriters(links, hub, ownership, house.metrics)
     ownership.start()
-    for writer in writers:
-        writer.start()
-    closing = asyncio.create_task(_close_delivered(hub, writers), name="delivered takes")
+    writers.start()
     try:
         async with started(speaking.ingest):
-            tasks = [*speaking.ingest.background, *ownership.background]
-            tasks += [closing, *(task for writer in writers for task in writer.background)]
+            tasks = [*speaking.ingest.background, *ownership.background, *writers.background]
             yield Owning(speaking.ingest, ownership, tuple(tasks))
     finally:
-        closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
-        await asyncio.gather(*(writer.stop(_FLUSH_SECONDS) for writer in writers))
+        await writers.stop(_FLUSH_SECONDS)
         await ownership.stop()
-
-
-async def _close_delivered(hub: MemoryHub, writers: Sequence[BusWriter]) -> None:
-    """Let go of takes that origins have to their end, as every Redis in reach was told; runs for ever."""
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        reached = [writer for writer in writers if writer.link.up]
-        for bus in hub.live():
-            if bus.ended is not None and reached and all(each.delivered(bus.key) for each in reached):
-                hub.close(bus.key)
 
 
 def common_encoder(nodes: Nodes, own: str) -> Callable[[], str]:
