@@ -17,6 +17,7 @@ from benchmarks import (
     archiving,
     beside,
     blocked,
+    bus,
     ear,
     encoder,
     latency,
@@ -37,7 +38,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
     module.NAME: (module.TITLE, module.run)
     for module in (
         *(encoder, rooms, latency, throughput, blocked, speakers, ear),
-        *(replay, ranges, beside, archiving),
+        *(replay, ranges, beside, archiving, bus),
     )
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
