@@ -29,7 +29,9 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 
 SOCKET_SECONDS: Final = 0.5
-"""How long one answer, or a connection, may take. A read that blocks must be done before."""
+"""How long one answer, or a connection, may take."""
+BLOCK_SECONDS: Final = 0.1
+"""For how long a read may block, in addition: then a far server is as good as any for it."""
 # One call may have to ask Sentinels, connect, say who it is, and then ask.
 _CALL_SECONDS: Final = 2.5
 # Calls at a time; more of them wait their turn. Reads that block have connections of their own.
@@ -67,13 +69,14 @@ class RedisLink:
         self.trouble = "it has not been asked yet"
         self._address = address
         self._sentinel = _sentinel(address)
-        self.client = _client(address, self._sentinel)
-        self.blocking = _client(address, self._sentinel)
+        self.client = _client(address, self._sentinel, SOCKET_SECONDS)
+        self.blocking = _client(address, self._sentinel, SOCKET_SECONDS + BLOCK_SECONDS)
         self._metrics = metrics
         self._clock = clock
         self._turns = asyncio.Semaphore(_CALLS_AT_ONCE)
         self._refused: tuple[str, float] | None = None
-        # The name of a server may lead to another one by now.
+        # What broke one connection has broken others, where nobody noticed yet; and the name of a server may
+        # lead to another one by now.
         self._reconnect = False
         self._told: bool | None = None
         self._gauge = metrics.bus_up.labels(self.name)
@@ -98,7 +101,8 @@ class RedisLink:
                 else:
                     async with self._turns:
                         answer = await self._count(kind, work)
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # RuntimeError is what uvloop says where a connection was reset before something is sent.
             trouble = self.failed(kind, error)
         else:
             self._answered(kind)
@@ -120,11 +124,11 @@ class RedisLink:
         if word in _USELESS:
             self.trouble = _USELESS[word]
             self._refused = (kind, self._clock())
-            self._reconnect = True
         elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
             self.trouble = "no answer in time"
         else:
             self.trouble = self._address.conceal(str(error))[:200] or type(error).__name__
+        self._reconnect = True
         self._became(up=False)
         return BusUnavailable(f"redis {self.name}: {self.trouble}")
 
@@ -239,13 +243,16 @@ def _sentinel(address: BusAddress) -> Sentinel | None:
     return Sentinel(address.hosts, sentinel_kwargs=how)  # type: ignore[no-untyped-call]
 
 
-def _client(address: BusAddress, sentinel: Sentinel | None) -> Redis:
-    """A pool of connections that never wait long. RESP2: nothing arrives that nobody asked for."""
+def _client(address: BusAddress, sentinel: Sentinel | None, timeout: float) -> Redis:
+    """A pool of connections on which no answer takes longer than `timeout` seconds.
+
+    RESP2: nothing arrives that nobody asked for.
+    """
     how: dict[str, Any] = {
         "db": address.db,
         "username": address.login.username,
         "password": address.login.password,
-        "socket_timeout": SOCKET_SECONDS,
+        "socket_timeout": timeout,
         "socket_connect_timeout": SOCKET_SECONDS,
         "max_connections": _CONNECTIONS,
         "protocol": 2,

@@ -34,7 +34,7 @@ from workers.backoff import Backoff
 from workers.news import News
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Sound, decode
-from workers.redis_bus.links import RedisLink
+from workers.redis_bus.links import BLOCK_SECONDS, RedisLink
 from workers.redis_bus.mirror import Mirror
 from workers.redis_bus.mirrors import Mirrors
 
@@ -44,7 +44,7 @@ _Entries: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 _EVERY_SECONDS: Final = 0.01
 """Between two round trips: a hundredth of what lies between a speaker and a listener."""
-_BLOCK_MS: Final = 100
+_BLOCK_MS: Final = int(1000 * BLOCK_SECONDS)
 # While a mirror is full, or waits for another Redis, nobody wakes a read that blocks.
 _SHORT_BLOCK_MS: Final = 20
 # A round trip brings so many entries of one take at most, and about so many of all together: of 100 ms and
