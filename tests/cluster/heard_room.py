@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from statistics import median
 
 from longwave.publish import Sender
 from longwave.publish_options import PublishOptions
 from longwave.publish_view import QuietView
+from pipeline.grid import SAMPLE_RATE, Grid
 from tests.cluster.bench import Bench
 from tests.cluster.ear import HOLD_BACK, Ear, Heard
 from tests.cluster.verdict import Verdict, verdict
@@ -18,7 +20,7 @@ from tests.soak.line import write_wav
 
 
 class HeardRoom:
-    """One take of `name` on a bench. What is `said` is longer than the fault lasts: the rest is left unsaid."""
+    """One take of `name` on a bench. More is to be said than the fault lasts: the rest is left unsaid."""
 
     def __init__(self, bench: Bench, name: str, ear: Ear, said: Pcm, wav: Path) -> None:
         self.bench, self.name, self.ear = bench, name, ear
@@ -33,6 +35,15 @@ class HeardRoom:
     def heard(self) -> Heard:
         """What the listener got so far."""
         return self.ear.heard
+
+    def lateness(self, since: int = 0) -> float:
+        """By how many seconds parts came late, in the median, beside the earliest there was.
+
+        Of those that were heard after the first `since`.
+        """
+        grid = Grid(5)
+        behind = [at - grid.stop_sample(each) / SAMPLE_RATE for each, at in self.heard.arrivals.items()]
+        return median(behind[since:]) - min(behind)
 
     async def end(self) -> None:
         """Say no more, end the take, and hear it to its end."""

@@ -83,7 +83,7 @@ async def test_flushed(two: Two, tmp_path: Path, figures: Callable[[object], Non
         await asyncio.to_thread(two.redis.command, "FLUSHALL")
         await alone.ear.hears(10)
         with two.redis.client() as client:
-            names = {name.decode() for name in client.keys()}
+            names = {name.decode() for name in client.scan_iter()}
             assert {"lw:nodes", "lw:takes", "lw:{flushed}:owner", "lw:{flushed}:live"} <= names
             assert client.hlen("lw:nodes") == 4
             assert client.smembers("lw:takes") == {f"flushed/{alone.heard.take}".encode()}
