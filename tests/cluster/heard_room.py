@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,7 @@ from longwave.publish import Sender
 from longwave.publish_options import PublishOptions
 from longwave.publish_view import QuietView
 from pipeline.grid import SAMPLE_RATE, Grid
-from tests.cluster.bench import Bench
+from tests.cluster.bench import Bench, favour
 from tests.cluster.ear import HOLD_BACK, Ear, Heard
 from tests.cluster.verdict import Verdict, verdict
 from tests.soak.hearing import Pcm, known_sound
@@ -66,6 +67,7 @@ class HeardRoom:
 @contextlib.asynccontextmanager
 async def heard_room(bench: Bench, name: str, directory: Path, seconds: float) -> AsyncIterator[HeardRoom]:
     """A room that is heard from its beginning on, and could speak for `seconds`; two segments are heard."""
+    favour(os.getpid())
     said = await asyncio.to_thread(known_sound, int(seconds))
     wav = await asyncio.to_thread(write_wav, directory / f"{name}.wav", said)
     async with Ear([each.url for each in bench.origins], name) as ear:
