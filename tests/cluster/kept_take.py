@@ -11,15 +11,14 @@ from unittest import mock
 
 from contracts.position import Position
 from contracts.take import TakeKey
-from pipeline.boxes import split_parts
 from pipeline.grid import Grid
+from pipeline.replay.fragment_index import index_fragment
 from storage.commit import TakeCommit
 from storage.objects import Objects
 from storage.open import open_objects
 from storage.s3_options import S3Options
 from tests.cluster.bench import Bench, wait_for
 from tests.cluster.ear import Heard
-from workers.archive.fragment_file import position_of
 from workers.archive.reading import read_commit, read_fragment
 
 _FINISHED_SECONDS = 60.0
@@ -61,12 +60,11 @@ def kept_take(bench: Bench, room: str, heard: Heard, rendition: str = "64k") -> 
 
 def _parts(objects: Objects, key: TakeKey, commit: TakeCommit, rendition: str) -> dict[Position, bytes]:
     grid = Grid(commit.story.header.settings.parts)
-    found = {}
+    found: dict[Position, bytes] = {}
     for record in commit.fragments[rendition]:
-        for part in split_parts(read_fragment(objects, key, rendition, record)):
-            position = position_of(part, grid)
-            assert position is not None
-            found[position] = part
+        data = read_fragment(objects, key, rendition, record)
+        index = index_fragment(data, grid, record.msn)
+        found |= {part.position: data[part.start : part.stop] for part in index.parts}
     return found
 
 
