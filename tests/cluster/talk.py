@@ -1,4 +1,4 @@
-"""Who speaks while things break: by PCM and by WHIP, over and over, with a sound that tells what became of it.
+"""Who speaks while things break: by PCM and by WHIP, with a sound that tells what became of it.
 
 `hum` never pauses and beeps every second, so that `silence` of a recording is what a fault cost, and `drift`
 whether time went on meanwhile.
@@ -28,6 +28,7 @@ _PACKET = 960
 _SILENT = 0.01
 # A voice looks so often whether it is still wanted where it is.
 _LOOK_PACKETS = 5
+_PATIENCE_SECONDS = 2.0
 
 
 def hum(seconds: int) -> Pcm:
@@ -86,6 +87,7 @@ class Voice:
         self._payloads = opus_packets(sound)
         self._room, self._name = room, name
         self._urls = cycle(urls)
+        self._url = next(self._urls)
         self._lost = asyncio.Event()
         self.connections = 0
 
@@ -101,16 +103,17 @@ class Voice:
                 await task
 
     def lose(self) -> None:
-        """Its browser notices that nobody is there any more."""
+        """Its browser notices that nobody is there any more, and the next ingest is its own from now on."""
+        self._url = next(self._urls)
         self._lost.set()
 
     async def _run(self) -> None:
         began = asyncio.get_running_loop().time()
         while True:
             self._lost.clear()
-            client = WhipClient(next(self._urls), self._room, self._name)
+            client = WhipClient(self._url, self._room, self._name)
             try:
-                async with asyncio.timeout(4):
+                async with asyncio.timeout(_PATIENCE_SECONDS):
                     await client.publish()
                     await client.connected()
                 self.connections += 1
