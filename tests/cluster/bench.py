@@ -62,8 +62,7 @@ class Bench:
         with ThreadPoolExecutor(max(1, len(servers))) as pool:
             list(pool.map(Server.start, servers))
         for server in servers:
-            if server in self.ingests:
-                favour(server.pid)
+            favour(server.pid, -10 if server in self.ingests else 0)
 
     def put_room(self, room: str, **record: Any) -> None:  # noqa: ANN401 - as JSON has it
         """Make a room, through any ingest."""
@@ -116,10 +115,10 @@ class Bench:
         return next(each for each in self.ingests if each.process and each.process.poll() is None)
 
 
-def favour(pid: int) -> None:
+def favour(pid: int, nice: int = -10) -> None:
     """Who speaks, and whom they speak to, stand for machines that are not busy with the rest of a bench."""
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, -10)
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
 
 
 def metric(server: Server, name: str) -> float:

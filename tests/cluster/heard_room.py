@@ -16,8 +16,17 @@ from pipeline.grid import SAMPLE_RATE, Grid
 from tests.cluster.bench import Bench, favour
 from tests.cluster.ear import HOLD_BACK, Ear, Heard
 from tests.cluster.verdict import Verdict, verdict
-from tests.soak.hearing import Pcm, known_sound
+from tests.soak.hearing import WINDOW, Pcm, known_sound
 from tests.soak.line import write_wav
+
+
+class _Progress(QuietView):
+    """Knows how far a sender is."""
+
+    samples = 0
+
+    def position(self, samples: int) -> None:
+        self.samples = samples
 
 
 class HeardRoom:
@@ -28,8 +37,9 @@ class HeardRoom:
         self._said = said
         self._directory = wav.parent
         self._stop = asyncio.Event()
+        self._progress = _Progress()
         options = PublishOptions(wav, name, bench.ingests[0].url, speaker="Ada")
-        self.sender = asyncio.create_task(Sender(options, QuietView(), self._stop).run())
+        self.sender = asyncio.create_task(Sender(options, self._progress, self._stop).run())
         self._conflicts = bench.conflicts()
 
     @property
@@ -60,7 +70,8 @@ class HeardRoom:
         This takes a while: rooms that still speak must not wait for it.
         """
         conflicts = self.bench.conflicts() - self._conflicts
-        said = self._said if whole else None
+        # Behind it the take is silent until its end.
+        said = self._said[: self._progress.samples - WINDOW] if whole else None
         return verdict(fault, self.heard, said, self._directory, conflicts=conflicts)
 
 
@@ -79,3 +90,4 @@ async def heard_room(bench: Bench, name: str, directory: Path, seconds: float) -
         finally:
             room.sender.cancel()
             await asyncio.gather(room.sender, return_exceptions=True)
+            favour(os.getpid(), 0)
