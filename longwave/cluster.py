@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,6 @@ from workers.http_origin import HttpOrigin
 from workers.redis_bus.links import open_links
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from contracts.metrics import Metrics
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # How long an origin that gives no sign of life is still published to: a restart costs it no connection.
 _REMEMBERED_SECONDS: Final = 60.0
+# So often it is looked who has given one, however long nothing changes.
+_LOOK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ async def joined(settings: BusSettings, me: SelfReport, metrics: Metrics) -> Asy
 class KnownOrigins:
     """The origins that this process deals with: `fixed` URLs, and those that gave signs of life lately.
 
+    An answer is one: an origin may have lost its Redis, and its listeners hear on.
     `token` gives what they are shown; `local` is an origin in this process. `clock` is monotonic seconds.
     """
 
@@ -74,7 +77,7 @@ class KnownOrigins:
         self._token = token
         self._clock = clock
         self._fixed = tuple(_plain(url) for url in fixed)
-        self._clients = {url: HttpOrigin(url, token=token) for url in self._fixed}
+        self._clients = {url: self._client(url) for url in self._fixed}
         self._seen: dict[str, float] = {}
 
     @property
@@ -85,25 +88,36 @@ class KnownOrigins:
     def look(self, alive: Sequence[str]) -> bool:
         """Origins at these URLs are `alive`; whether `clients` are others than before."""
         now = self._clock()
+        for url in self._seen.keys() & self._clients.keys():
+            self._seen[url] = max(self._seen[url], self._clients[url].answered_at)
         self._seen |= dict.fromkeys(map(_plain, alive), now)
         self._seen = {url: at for url, at in self._seen.items() if now - at < _REMEMBERED_SECONDS}
         wanted = dict.fromkeys((*self._fixed, *self._seen))
         if wanted.keys() == self._clients.keys():
             return False
         before = self._clients
-        self._clients = {url: before.get(url) or HttpOrigin(url, token=self._token) for url in wanted}
+        self._clients = {url: before.get(url) or self._client(url) for url in wanted}
         return True
+
+    def _client(self, url: str) -> HttpOrigin:
+        return HttpOrigin(url, token=self._token, clock=self._clock)
 
 
 async def follow_origins(
-    cluster: Cluster, known: KnownOrigins, use: Callable[[Sequence[OriginClient]], Awaitable[None]]
+    cluster: Cluster,
+    known: KnownOrigins,
+    use: Callable[[Sequence[OriginClient]], Awaitable[None]],
+    *,
+    every: float = _LOOK_SECONDS,
 ) -> None:
     """Have every origin that is known used, from now on. Runs until it is cancelled."""
     seen = -1
     while True:
         if known.look(cluster.origins()):
             await use(known.clients)
-        seen = await cluster.nodes.changed(seen)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(every):
+                seen = await cluster.nodes.changed(seen)
 
 
 def _plain(url: str) -> str:

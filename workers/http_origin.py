@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -62,11 +64,15 @@ class HttpOrigin:
         token: Callable[[], str] | None = None,
         tls: ssl.SSLContext | None = None,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.answered_at = -math.inf
+        """When it answered last, whatever it said; by `clock`, which is monotonic."""
         self._base = URL(url)
         self._tls = tls
         self._timeout = timeout
         self._token = token
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -159,6 +165,7 @@ class HttpOrigin:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             reason = str(error) or type(error).__name__
             raise OriginUnavailable(f"{self.name} does not answer: {reason}") from None
+        self.answered_at = self._clock()
         if 200 <= status < 300:
             return answer
         raise _refusal(status, answer, self.name)
