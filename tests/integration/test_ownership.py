@@ -126,6 +126,16 @@ async def test_of_many_who_claim_at_once_one_gets_the_room(
     assert [owner_of(server, room) for server in both] == [name, name]
 
 
+async def test_a_claim_that_one_redis_refuses_is_undone_in_the_others(
+    both: Sequence[RedisServer], room: str, ingest: Ingests
+) -> None:
+    a, b = await ingest("a", *both), await ingest("b", both[1])
+    looks = await a._links.ask(lambda redis: redis.look(room))
+    await b.claim(room)  # after `a` has looked
+    assert not await a._links.claim(room, 1, [*looks], [*looks])
+    assert [owner_of(server, room) for server in both] == [None, b"b"]
+
+
 async def test_a_claim_that_is_renewed_holds_and_one_that_is_not_ends(
     both: Sequence[RedisServer], room: str, ingest: Ingests
 ) -> None:
@@ -171,12 +181,16 @@ async def test_of_two_redis_the_one_that_has_more_counts(
     assert [generation_of(server, key) for server in both] == [7, 7]
 
 
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("said", [True, False])
 async def test_a_take_that_one_redis_knows_to_be_over_is_not_continued(
-    both: Sequence[RedisServer], room: str, ingest: Ingests
+    both: Sequence[RedisServer], room: str, ingest: Ingests, where: int, said: bool
 ) -> None:
     key = TakeKey(room, "20260131T200000Z-aaaaaa")
-    put_take(both[0], key, TakeMemo(HEADER, 4), 48_000)
-    put_take(both[1], key, TakeMemo(HEADER, 4, ended=96_000), 96_000)
+    put_take(both[where], key, TakeMemo(HEADER, 4), 48_000)
+    put_take(both[not where], key, TakeMemo(HEADER, 4, ended=48_000 if said else None), 48_000)
+    if not said:
+        both[not where].command("HSET", keys.take(key), "closed", 48_000)
     assert (await (await ingest("a", *both)).claim(room)).take is None
 
 
@@ -257,6 +271,7 @@ async def test_what_a_writer_hears_of_a_higher_generation_is_believed(
     await a.claim(room)
     a.deposed(room, 1)  # its own, or one of before
     assert a.owns(room)
+    both[0].command("PERSIST", keys.owner(room))  # what it gives up does not end by itself here
     a.deposed(room, 2)
     assert not a.owns(room)
     assert a.lost() == [room]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contracts.errors import BusUnavailable, Forbidden, LivesElsewhere, OverCapacity
+from contracts.errors import BusUnavailable, Forbidden, LivesElsewhere, OverCapacity, StorageUnavailable
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import SAMPLE_RATE, SEGMENT
 from storage.take_record import SpeakerRecord, TakeRecord
@@ -22,7 +23,7 @@ from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryTakeBus
 from workers.redis_bus.memo import TakeMemo
 from workers.take_keeper import LEAD
-from workers.take_store import Reservation
+from workers.take_store import Reservation, TakeStore
 
 ROOM = "room"
 # World's clocks begin 10 s after this instant.
@@ -251,6 +252,46 @@ async def test_a_room_that_was_taken_over_is_forgotten_without_an_end(
         await world.ingest.connect(ROOM, "Ada", 1)
 
 
+async def test_the_story_of_a_room_that_was_taken_over_is_not_told_late(
+    world: World, others: OtherIngests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(_: TakeRecord) -> bool:
+        raise StorageUnavailable("the storage is gone")
+
+    monkeypatch.setattr(world.stories, "put", hangs)
+    _, bus = await world.live(name="Ada")
+    world.ingest.end(ROOM)
+    await world.ingest.secure_end(bus.key)
+    others.take_over(ROOM)  # and whoever has it may tell another end
+    world.tick()
+    await until(lambda: world.on_disk() == [])
+
+
+async def test_a_take_that_comes_back_waits_until_what_was_there_is_removed(tmp_path: Path) -> None:
+    class SlowToForget(TakeStore):
+        asked, may = threading.Event(), threading.Event()
+
+        def forget(self, key: TakeKey) -> None:
+            self.asked.set()
+            assert self.may.wait(5)
+            super().forget(key)
+
+    store = SlowToForget(tmp_path / "takes")
+    world = World(tmp_path, store)
+    world.keeper.keep(KEY, HEADER)
+    await until(lambda: len(world.on_disk()) == 1)
+    world.keeper.abandon(KEY)
+    assert not world.keeper.keeps(KEY)
+    await until(store.asked.is_set)
+    world.keeper.keep(KEY, HEADER)
+    await asyncio.sleep(0.02)
+    store.may.set()
+    await world.keeper.secure(KEY, 2 * SEGMENT)
+    assert [taken.reserved for taken in world.on_disk()] == [3]
+    assert world.keeper.keeps(KEY)
+    await world.ingest.stop()
+
+
 async def test_nobody_begins_a_take_in_a_room_that_was_taken_over(world: World, others: OtherIngests) -> None:
     speaker = await world.ingest.connect(ROOM, "Ada", 1)
     others.take_over(ROOM)
@@ -314,9 +355,13 @@ async def test_after_a_restart_a_take_goes_on_where_the_bus_ends(
     world = restarted(tmp_path, others)
     (stored,) = await world.keeper.stored()
     top = int(1.5 * SAMPLE_RATE)
-    others.leave(key, stored.header, top, *stored.events)
+    others.leave(key, stored.header, top)
     await world.resume()
     assert bus_of(world, key).first == top
+    # What the bus was not told before the crash it is told now; then, everybody is gone.
+    kinds = [event.kind for event in bus_of(world, key).events_from(0)]
+    assert kinds[: len(stored.events)] == [event.kind for event in stored.events]
+    assert kinds[-1] == "leave"
     assert world.ingest.live(ROOM) is not None
     await world.ingest.stop()
 
@@ -391,6 +436,20 @@ async def test_after_a_restart_a_take_that_had_ended_here_ends_there_too(
     world = restarted(tmp_path, others)
     await world.resume()
     assert bus_of(world, bus.key).ended == bus.top
+    await world.ingest.stop()
+
+
+async def test_after_a_restart_an_end_that_the_bus_was_only_promised_is_written(
+    tmp_path: Path, others: OtherIngests
+) -> None:
+    key = await crashed(tmp_path)
+    world = restarted(tmp_path, others)
+    (stored,) = await world.keeper.stored()
+    others.leave(key, stored.header, SAMPLE_RATE)
+    others.takes[key] = _over(others, SAMPLE_RATE + 4800, key)
+    await world.resume()
+    assert bus_of(world, key).ended == SAMPLE_RATE + 4800
+    assert world.ingest.live(ROOM) is None
     await world.ingest.stop()
 
 
