@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from contracts.errors import BusUnavailable, LivesElsewhere
+from contracts.errors import BusUnavailable, LivesElsewhere, OverCapacity
 from workers.bus import BusHub
 from workers.claims import RoomClaims
 from workers.recovery import Recovery
@@ -68,8 +67,8 @@ class Holding:
     async def hold(self, room: str) -> None:
         """Return when `room` is this ingest's, and its take goes on here if one lives.
 
-        It stays so at least until whoever asked lets the event loop go on. Raises LivesElsewhere or
-        BusUnavailable.
+        It stays so at least until whoever asked lets the event loop go on. Raises LivesElsewhere,
+        BusUnavailable, and OverCapacity where this ingest stops.
         """
         self._coming[room] += 1
         try:
@@ -78,7 +77,10 @@ class Holding:
                     task = asyncio.create_task(self._claim(room), name=f"claim {room}")
                     task.add_done_callback(_seen)
                     self._claiming[room] = task
-                await asyncio.shield(task)
+                await asyncio.wait([task])
+                if task.cancelled():
+                    raise OverCapacity("this server goes down: connect again in a moment")
+                task.result()
         finally:
             self._coming[room] -= 1
             if not self._coming[room]:
@@ -138,6 +140,6 @@ class Holding:
 
 
 def _seen(task: asyncio.Task[None]) -> None:
-    """Whoever waited for it may have left: what went wrong was for them."""
-    with suppress(asyncio.CancelledError):
+    """Whoever waited for it may have left: what went wrong was for them alone."""
+    if not task.cancelled():
         task.exception()

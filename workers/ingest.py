@@ -238,9 +238,10 @@ class Ingest:
         """The room for somebody who wants to come in, if they may, and what its host wants."""
         self._stages.check_place(room)
         record = await wishes(self._rooms, room)
+        if not self._closing:
+            await self._holding.hold(room)
         if self._closing:
             raise OverCapacity("this server goes down: connect again in a moment")
-        await self._holding.hold(room)
         # Nothing is waited for from here on, until the speaker is in: an empty room is not held for long.
         return self._stages.admit(room, record.settings, name, grant), record
 

@@ -19,6 +19,7 @@ from tests.world import SECOND, WALL_US, World, until
 from workers.archive.reading import read_story
 from workers.claims import Continued, Unattended
 from workers.guest_list import HostOrders
+from workers.ingest import IngestSettings
 from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryTakeBus
 from workers.redis_bus.memo import TakeMemo
@@ -86,6 +87,37 @@ async def test_two_who_connect_at_once_claim_their_room_once(world: World, other
     others.gate.set()
     await asyncio.gather(*connects)
     assert others.asked == [ROOM]
+
+
+async def test_who_waits_for_a_room_when_the_ingest_stops_is_told_so(
+    world: World, others: OtherIngests
+) -> None:
+    others.gate.clear()
+    connect = asyncio.create_task(world.ingest.connect(ROOM, "Ada", 1))
+    await until(lambda: others.asked == [ROOM])
+    await world.ingest.stop()
+    with pytest.raises(OverCapacity, match="goes down"):
+        await connect
+
+
+async def test_who_leaves_while_a_room_is_claimed_does_no_harm(world: World, others: OtherIngests) -> None:
+    others.gate.clear()
+    others.owners[ROOM] = OTHER
+    connects = [asyncio.create_task(world.ingest.connect(ROOM, None, 1)) for _ in range(2)]
+    await until(lambda: others.asked == [ROOM])
+    connects[0].cancel()
+    others.gate.set()
+    gone, refused = await asyncio.gather(*connects, return_exceptions=True)
+    assert isinstance(gone, asyncio.CancelledError)
+    assert isinstance(refused, LivesElsewhere)
+
+
+async def test_a_new_take_is_for_the_encoder_that_most_have_at_that_moment(world: World) -> None:
+    names = iter(("old", "new"))
+    world.ingest._stages._settings = IngestSettings(lambda: next(names))
+    for room, encoder in (("one", "old"), ("two", "new")):
+        _, bus = await world.live(room)
+        assert bus.header.encoder == encoder
 
 
 async def test_without_a_bus_only_rooms_that_are_held_take_speakers(
