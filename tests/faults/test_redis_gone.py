@@ -125,7 +125,11 @@ def test_a_player_recovers_and_who_comes_meanwhile_is_let_in(
             playlist = f"/live/{room}/{take}/64k/index.m3u8"
             while time.monotonic() - gone < lasting(100, 8):
                 listener.page.wait_for_timeout(500)
-                for path in (f"/live/{room}/index.m3u8", playlist, playlist.replace("index.m3u8", "init.mp4")):
+                for path in (
+                    f"/live/{room}/index.m3u8",
+                    playlist,
+                    playlist.replace("index.m3u8", "init.mp4"),
+                ):
                     assert origin.get(path).status == 200
             two.redis.start()
             back = time.monotonic()
@@ -137,6 +141,9 @@ def test_a_player_recovers_and_who_comes_meanwhile_is_let_in(
         # Owners have had their time to say that they are there: rooms are to be had again, everywhere.
         wait_for(lambda: late[0].request("PUT", "/pcm/new?channels=1", bytes(96_000)).status == 200)
         wait_for(lambda: origin.get("/live/new/index.m3u8").status == 200)
+        wait_for(lambda: {each.url for each in late} <= {node["url"] for node in bench.state()["nodes"]})
+    for each in late:
+        each.kill()
     figures(f"our player plays again and played 2 s, {recovered:.1f} s after Redis was back, empty")
     assert recovered < 15
 
