@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, overload
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool, SSLConnection
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -23,6 +23,12 @@ from redis.exceptions import RedisError, ResponseError
 from contracts.errors import BusUnavailable
 from contracts.metrics import Metrics
 from workers.redis_bus.address import BusAddress, parse_bus
+from workers.redis_bus.packing import (
+    ManagedConnection,
+    ManagedSecureConnection,
+    PlainConnection,
+    SecureConnection,
+)
 
 logger = structlog.get_logger()
 
@@ -260,9 +266,9 @@ def _client(address: BusAddress, sentinel: Sentinel | None, timeout: float) -> R
         "retry": _no_retries(),
     }
     if sentinel is not None and address.master is not None:
+        how["connection_class"] = ManagedSecureConnection if address.tls else ManagedConnection
         client: Redis = sentinel.master_for(address.master, ssl=address.tls, **how)
         return client
     ((host, port),) = address.hosts
-    if address.tls:
-        how["connection_class"] = SSLConnection
+    how["connection_class"] = SecureConnection if address.tls else PlainConnection
     return Redis.from_pool(ConnectionPool(host=host, port=port, **how))

@@ -104,7 +104,8 @@ class Mirror(MemoryTakeBus):
             if hole is None or hole.sample != needs:
                 self._holes[link] = _Hole(needs, now)
             return False
-        self._holes.pop(link, None)
+        if self._holes:
+            self._holes.pop(link, None)
         if at > self.top:
             if self.full:
                 return False
@@ -151,6 +152,8 @@ class Mirror(MemoryTakeBus):
         """Jump over what nobody can bring any more. `signs`: when each link answered last."""
         if self.full:
             self._grew_at = now  # nobody was asked for more
+        if not self._holes:
+            return
         known_end = self._holes.get(_NOBODY)
         if known_end is not None and known_end.sample <= self.top:
             self._finish()

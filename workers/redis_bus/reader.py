@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -123,21 +122,24 @@ class BusReader:
         """Ask for all that is wanted, and hand it on; whether there is more of it."""
         await self._meet()
         self._mirrors.settle()
-        wanted = [feed for feed in self._feeds.values() if feed.mirror.wants(self._link.name)]
-        idle = len(wanted) == sum(feed.mirror.ended is None for feed in self._feeds.values())
-        streams = {feed.stream: feed.cursor() for feed in wanted}
-        count = max(1, min(_MOST_ENTRIES, _MOST_OF_ALL // max(1, len(wanted))))
-        answer = await self._ask(
-            {keys.CHANGES: self._last_change, **streams}, count, _BLOCK_MS if idle else _SHORT_BLOCK_MS
-        )
-        self._mirrors.answered(self._link.name)
+        name, idle = self._link.name, True
+        streams = {keys.CHANGES: self._last_change}
+        for feed in self._feeds.values():
+            if feed.mirror.wants(name):
+                streams[feed.stream] = feed.cursor()
+            elif feed.mirror.ended is None:
+                idle = False
+        count = max(1, min(_MOST_ENTRIES, _MOST_OF_ALL // len(streams)))
+        answer = await self._ask(streams, count, _BLOCK_MS if idle else _SHORT_BLOCK_MS)
+        self._mirrors.answered(name)
         self._note_changes(answer.get(keys.CHANGES, ()))
         more = False
         for feed in self._feeds.values():
-            entries = answer.get(feed.stream, ())
-            taken = feed.stream in streams and self._take_in(feed, entries)
-            feed.mirror.brought(self._link.name, all_of_it=taken and len(entries) < count)
-            more |= taken and len(entries) == count
+            entries = answer.get(feed.stream)
+            taken = feed.stream in streams and (entries is None or self._take_in(feed, entries))
+            many = entries is not None and len(entries) == count
+            feed.brought(name, all_of_it=taken and not many)
+            more |= taken and many
         return more
 
     async def _ask(self, streams: Mapping[bytes, bytes], count: int, block: int) -> dict[bytes, _Entries]:
@@ -203,23 +205,45 @@ class BusReader:
     def _start_over(self) -> None:
         """What this Redis has is to be found out again."""
         for feed in self._feeds.values():
-            feed.last = _NOWHERE
-            feed.mirror.forget(self._link.name)
+            feed.start_over(self._link.name)
         self._last_change = b"0-0"
 
 
-@dataclass(slots=True, eq=False)
 class _Feed:
-    """One take of one Redis. `last` is the ID of the entry dealt with last, as (sample, n)."""
+    """One take of one Redis. `last` is the ID of the entry dealt with last, as (sample, n).
 
-    mirror: Mirror
-    stream: bytes
-    last: tuple[int, int] = _NOWHERE
+    Of the many takes of a worker few have something new in a round: the others are to cost next to nothing.
+    """
+
+    __slots__ = ("_at_edge", "_cursor", "_cursor_of", "last", "mirror", "stream")
+
+    def __init__(self, mirror: Mirror, stream: bytes) -> None:
+        self.mirror = mirror
+        self.stream = stream
+        self.last = _NOWHERE
+        self._at_edge = False
+        self._cursor_of: tuple[tuple[int, int], int] | None = None
+        self._cursor = b""
 
     def cursor(self) -> bytes:
         """The ID behind which entries are wanted."""
-        sample, n = max(self.last, (max(self.mirror.first, self.mirror.top - _BACK), 0))
-        return b"%d-%d" % (sample, n)
+        mirror = self.mirror
+        if self._cursor_of != (self.last, mirror.top):
+            self._cursor_of = (self.last, mirror.top)
+            sample, n = max(self.last, (max(mirror.first, mirror.top - _BACK), 0))
+            self._cursor = b"%d-%d" % (sample, n)
+        return self._cursor
+
+    def brought(self, link: str, *, all_of_it: bool) -> None:
+        """The mirror is told where that changes something."""
+        if all_of_it != self._at_edge:
+            self._at_edge = all_of_it
+            self.mirror.brought(link, all_of_it=all_of_it)
+
+    def start_over(self, link: str) -> None:
+        """What this Redis has is to be found out again."""
+        self.last, self._at_edge = _NOWHERE, False
+        self.mirror.forget(link)
 
 
 def _parse_id(entry_id: bytes) -> tuple[int, int]:
