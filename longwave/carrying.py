@@ -84,6 +84,8 @@ async def carried_takes(
             encoder.publisher,
             metrics,
             redundancy=settings.redundancy,
+            # What the last process died of may be the next thing that is taken up.
+            ready=reports.told,
         )
         cluster.me.carrying = lambda: carrying.carrying
         tasks += [*encoder.background, *await _run(stack, carrying)]

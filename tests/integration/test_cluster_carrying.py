@@ -393,6 +393,30 @@ async def test_nothing_is_taken_up_before_others_were_seen(servers: Sequence[Red
         await two["b"].carrying.stop()
 
 
+@redis
+async def test_nothing_is_taken_up_before_others_know_what_the_last_process_died_of(
+    servers: Sequence[RedisServer],
+) -> None:
+    put_takes(servers, 1)
+    async with crew(servers, "a") as one:
+        told = asyncio.Event()
+
+        async def ready() -> None:
+            await told.wait()
+
+        worker = one["a"]
+        worker.carrying._ready = ready
+        await worker.nodes.beat()
+        await worker.directory.refresh()
+        worker.carrying.start()
+        await asyncio.sleep(0.5)
+        assert not worker.mirrors.live()
+        told.set()
+        while not worker.mirrors.live():
+            await worker.mirrors.changed(worker.mirrors.version)
+        await worker.carrying.stop()
+
+
 def test_a_worker_is_at_the_live_edge_when_all_is_here_and_encoded_but_the_newest_part() -> None:
     mirror = Mirror(KEY, HEADER, 0, now=0.0)
     mirror.append_silence(0, 96_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -121,3 +122,19 @@ async def test_a_failure_from_long_ago_is_told_to_nobody(
     await ask(links)
     await until(lambda: all(counted(server, new) == 1 for server in servers))
     assert [counted(server, old) for server in servers] == [0, 0]
+
+
+async def test_it_is_known_when_the_first_redis_has_heard_of_all(
+    servers: list[RedisServer], links: BusLinks, reports: tuple[FailureReports, Clock]
+) -> None:
+    key = TakeKey("reports-told", "20260101T000000Z-abc234")
+    await asyncio.wait_for(reports[0].told(), 5)
+    reports[0].add(key)
+    waiting = asyncio.create_task(reports[0].told())
+    # Nobody knows yet which Redis answers.
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    await links[1].call("coordinate", links[1].client.ping())
+    await asyncio.wait_for(waiting, 5)
+    assert counted(servers[1], key) == 1
+    assert counted(servers[0], key) == 0

@@ -19,7 +19,7 @@ from workers.cluster.progress import at_live_edge, far_behind, first_needed
 from workers.redis_bus import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from contracts.metrics import Metrics
     from contracts.position import Position
@@ -55,7 +55,8 @@ class Published(Protocol):
 class Carrying:
     """Keeps `mirrors` to the takes of `directory` that fall to worker `node_id` among the living of `nodes`.
 
-    `redundancy` workers carry each take. `clock` is monotonic seconds.
+    `redundancy` workers carry each take. Nothing is taken up before `ready` returns. `clock` is monotonic
+    seconds.
     """
 
     def __init__(  # noqa: PLR0913 - all that meets here
@@ -68,6 +69,7 @@ class Carrying:
         metrics: Metrics,
         *,
         redundancy: int = 1,
+        ready: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._id = node_id
@@ -77,6 +79,7 @@ class Carrying:
         self._publisher = publisher
         self._metrics = metrics
         self._redundancy = redundancy
+        self._ready = ready
         self._clock = clock
         self._basis: object = None
         self._workers: tuple[Node, ...] = ()
@@ -120,6 +123,8 @@ class Carrying:
         logger.info("this worker has handed over what it carried", not_handed_over=left)
 
     async def _keep(self) -> None:
+        if self._ready is not None:
+            await self._ready()
         await self._nodes.observed()
         await self._directory.looked()
         while True:

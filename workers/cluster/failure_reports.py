@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
 from contracts.errors import BusUnavailable
+from workers.news import News
 from workers.redis_bus import keys
 
 if TYPE_CHECKING:
@@ -17,12 +19,24 @@ if TYPE_CHECKING:
     from contracts.take import TakeKey
     from workers.redis_bus.links import RedisLink
 
-    _Waiting = deque[tuple[TakeKey, float]]
-
 log = structlog.get_logger()
 
 # Until a Redis answers that did not; somebody else asks it all the time.
 _LOOK_AGAIN = 0.2
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one Redis is to be told, and since when; `telling`: the outcome of one is not known yet."""
+
+    link: RedisLink
+    waiting: deque[tuple[TakeKey, float]] = field(default_factory=deque)
+    telling: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """All of it was told."""
+        return not self.waiting and not self.telling
 
 
 class FailureReports:
@@ -34,8 +48,9 @@ class FailureReports:
 
     def __init__(self, links: Sequence[RedisLink], clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._waiting: list[tuple[RedisLink, _Waiting]] = [(link, deque()) for link in links]
+        self._lines = [_Line(link) for link in links]
         self._wake = asyncio.Event()
+        self._told = News()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -55,31 +70,40 @@ class FailureReports:
 
     def add(self, key: TakeKey) -> None:
         """A take failed."""
-        for _, waiting in self._waiting:
-            waiting.append((key, self._clock()))
+        for line in self._lines:
+            line.waiting.append((key, self._clock()))
         self._wake.set()
+
+    async def told(self) -> None:
+        """Return once a Redis knows of all that was added; of what it cannot be told, others know nothing."""
+        seen = self._told.version
+        while self._lines and not any(line.empty for line in self._lines):
+            seen = await self._told.changed(seen)
 
     async def _tell(self) -> None:
         while True:
             await self._wake.wait()
-            await asyncio.gather(*(self._tell_one(*each) for each in self._waiting))
-            if any(waiting for _, waiting in self._waiting):
+            await asyncio.gather(*map(self._tell_one, self._lines))
+            if any(line.waiting for line in self._lines):
                 await asyncio.sleep(_LOOK_AGAIN)
             else:
                 self._wake.clear()
 
-    async def _tell_one(self, link: RedisLink, waiting: _Waiting) -> None:
-        while waiting and link.up:
-            key, since = waiting.popleft()
-            if self._clock() - since >= keys.EXPIRES_SECONDS:
-                continue
-            name = keys.failures(key)
-            pipe = link.client.pipeline(transaction=True)
-            pipe.incr(name)
-            pipe.expire(name, keys.EXPIRES_SECONDS)
-            try:
-                await link.call("coordinate", pipe.execute())
-            except BusUnavailable as error:
-                log.warning(
-                    "a failure is not counted by all", room=key.room, take=key.take, reason=error.message
-                )
+    async def _tell_one(self, line: _Line) -> None:
+        while line.waiting and line.link.up:
+            key, since = line.waiting.popleft()
+            if self._clock() - since < keys.EXPIRES_SECONDS:
+                line.telling = True
+                await self._count(line.link, key)
+                line.telling = False
+        self._told.announce()
+
+    async def _count(self, link: RedisLink, key: TakeKey) -> None:
+        name = keys.failures(key)
+        pipe = link.client.pipeline(transaction=True)
+        pipe.incr(name)
+        pipe.expire(name, keys.EXPIRES_SECONDS)
+        try:
+            await link.call("coordinate", pipe.execute())
+        except BusUnavailable as error:
+            log.warning("a failure is not counted by all", room=key.room, take=key.take, reason=error.message)
