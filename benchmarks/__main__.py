@@ -24,6 +24,7 @@ from benchmarks import (
     ranges,
     replay,
     report,
+    roles,
     rooms,
     speakers,
     throughput,
@@ -38,7 +39,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
     module.NAME: (module.TITLE, module.run)
     for module in (
         *(encoder, rooms, latency, throughput, blocked, speakers, ear),
-        *(replay, ranges, beside, archiving, bus),
+        *(replay, ranges, beside, archiving, bus, roles),
     )
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"

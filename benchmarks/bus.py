@@ -116,8 +116,8 @@ class Run:
 
     @property
     def cores(self) -> float:
-        """Of all processes."""
-        return sum(share.cores for share in self.shares.values())
+        """What all processes take for the sound that came due: where less came out, as much more."""
+        return sum(share.cores for share in self.shares.values()) / self.on_time
 
 
 @dataclass(frozen=True)
@@ -242,12 +242,11 @@ def _mean(values: Iterator[float]) -> float:
 
 def _result(pairs: Sequence[Pair], rounds: int, seconds: float) -> report.Result:
     rows = [row for pair in pairs for row in _rows(pair)]
-    most, fitting = pairs[-1], [pair for pair in pairs if pair.on_time >= _KEPT_UP]
+    most = pairs[-1]
+    # The most rooms that this machine keeps up with.
+    fitting = [pair for pair in pairs if pair.on_time >= _KEPT_UP] or pairs
     trips = max(_mean(run.shares[role].trips for run in most.through) / count for role, count in _PROCESSES)
-    targets = [
-        report.at_most(f"CPU of {pair.rooms} rooms through Redis, × in process", _MOST_RATIO, pair.ratio)
-        for pair in fitting[-1:]
-    ]
+    cpu = f"CPU of {fitting[-1].rooms} rooms through Redis, × the in-process bus"
     what = f"round trips a second of the busiest process, {most.rooms} rooms"
     return report.Result(
         NAME,
@@ -255,7 +254,10 @@ def _result(pairs: Sequence[Pair], rounds: int, seconds: float) -> report.Result
         _COLUMNS,
         tuple(rows),
         notes=(*_notes(most), *_crowded(pairs), f"means of {rounds} runs of {seconds:.0f} s, in turns"),
-        targets=(*targets, report.at_most(what, _MOST_TRIPS, trips, "{:.0f}")),
+        targets=(
+            report.at_most(cpu, _MOST_RATIO, fitting[-1].ratio),
+            report.at_most(what, _MOST_TRIPS, trips, "{:.0f}"),
+        ),
     )
 
 

@@ -43,14 +43,15 @@ def fed_rooms(
         with on_cores(sender_cores):
             senders = Program(argv, directory / "senders.log")
         with senders:
-            _wait_until_live(server, rooms, senders)
+            wait_until_live(server, rooms, senders)
             yield server
             _check_sender(senders)
     finally:
         server.stop()
 
 
-def _wait_until_live(server: Server, rooms: int, senders: Program) -> None:
+def wait_until_live(server: Server, rooms: int, senders: Program) -> None:
+    """Return when all rooms have playlists at `server`. Raises NotLive."""
     deadline = time.monotonic() + _LIVE_SECONDS
     for index in range(rooms):
         while not server.media_playlist(f"room-{index}", "64k"):

@@ -20,7 +20,13 @@ def describe() -> list[tuple[str, str]]:
         ("system", f"{_distribution()}, Linux {platform.release()}"),
         ("Python", ", ".join([platform.python_version(), *map(_package, ("aiohttp", "uvloop", "av"))])),
     ]
-    peers = {"ffmpeg": ["-version"], "nginx": ["-v"], "wrk": ["-v"], "chromium": ["--version"]}
+    peers = {
+        "ffmpeg": ["-version"],
+        "nginx": ["-v"],
+        "wrk": ["-v"],
+        "chromium": ["--version"],
+        "redis-server": ["--version"],
+    }
     facts += [(name, _program(name, options)) for name, options in peers.items()]
     load = os.getloadavg()[0]
     facts.append(
@@ -62,4 +68,4 @@ def _program(name: str, options: list[str]) -> str:
     said = subprocess.run([str(found), *options], capture_output=True, text=True, check=False, timeout=20)
     first_line = (said.stdout or said.stderr).strip().splitlines()[:1]
     # Up to the copyright line and the names of event loops: the version is wanted.
-    return re.split(r" Copyright| \[| built on", first_line[0])[0] if first_line else "here"
+    return re.split(r" Copyright| \[| built on| sha=", first_line[0])[0] if first_line else "here"

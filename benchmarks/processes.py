@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -77,7 +77,14 @@ class Cost:
 
 def cost_over(pids: Sequence[int], seconds: float) -> Cost:
     """Watch `pids` for `seconds`."""
-    began, before = time.monotonic(), sum(map(cpu_seconds, pids))
+    each = cost_over_each({str(pid): pid for pid in pids}, seconds).values()
+    return Cost(sum(cost.cores for cost in each), sum(cost.memory for cost in each))
+
+
+def cost_over_each(pids: Mapping[str, int], seconds: float) -> dict[str, Cost]:
+    """Watch processes for `seconds`, each for itself; by the names that they are given."""
+    began, before = time.monotonic(), {name: cpu_seconds(pid) for name, pid in pids.items()}
     time.sleep(seconds)
-    elapsed, used = time.monotonic() - began, sum(map(cpu_seconds, pids)) - before
-    return Cost(used / elapsed, sum(map(pss_bytes, pids)))
+    elapsed = time.monotonic() - began
+    used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+    return {name: Cost(used[name] / elapsed, pss_bytes(pid)) for name, pid in pids.items()}
