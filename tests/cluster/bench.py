@@ -121,11 +121,12 @@ def favour(pid: int, nice: int = -10) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, nice)
 
 
-def metric(server: Server, name: str) -> float:
-    """The sum of a metric over its labels; 0 while there is none."""
+def metric(server: Server, name: str, **labels: str) -> float:
+    """The sum of a metric over all its labels but these; 0 while there is none."""
     lines = server.get("/metrics").text.splitlines()
     found = (line for line in lines if line.startswith(name) and line[len(name)] in " {")
-    return sum(float(line.rpartition(" ")[2]) for line in found)
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    return sum(float(line.rpartition(" ")[2]) for line in found if all(each in line for each in wanted))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -13,7 +13,7 @@ from longwave.publish import Sender
 from longwave.publish_options import PublishOptions
 from longwave.publish_view import QuietView
 from pipeline.grid import SAMPLE_RATE, Grid
-from tests.cluster.bench import Bench, favour
+from tests.cluster.bench import Bench, favour, metric
 from tests.cluster.ear import HOLD_BACK, Ear, Heard
 from tests.cluster.verdict import Verdict, verdict
 from tests.soak.hearing import WINDOW, Pcm, known_sound
@@ -41,6 +41,7 @@ class HeardRoom:
         options = PublishOptions(wav, name, bench.ingests[0].url, speaker="Ada")
         self.sender = asyncio.create_task(Sender(options, self._progress, self._stop).run())
         self._conflicts = bench.conflicts()
+        self._starved = -_made_up(bench)
 
     @property
     def heard(self) -> Heard:
@@ -58,6 +59,7 @@ class HeardRoom:
 
     async def end(self) -> None:
         """Say no more, end the take, and hear it to its end."""
+        self._starved += await asyncio.to_thread(_made_up, self.bench)
         self._stop.set()
         await self.sender
         answer = await asyncio.to_thread(self.bench.ingests[0].request, "POST", f"/rooms/{self.name}/end")
@@ -72,7 +74,17 @@ class HeardRoom:
         conflicts = self.bench.conflicts() - self._conflicts
         # Behind it the take is silent until its end.
         said = self._said[: self._progress.samples - WINDOW] if whole else None
+        if self._starved > 0:
+            fault += (
+                f" (the ingest made up {self._starved:.0f} samples of silence: a busy machine, or the fault)"
+            )
         return verdict(fault, self.heard, said, self._directory, conflicts=conflicts)
+
+
+def _made_up(bench: Bench) -> float:
+    """Samples of silence that an ingest put where nothing came in time."""
+    running = [each for each in bench.ingests if each.process and each.process.poll() is None]
+    return sum(metric(each, "longwave_samples_total", kind="silence") for each in running)
 
 
 @contextlib.asynccontextmanager
