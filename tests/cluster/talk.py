@@ -78,7 +78,7 @@ async def _send(options: PublishOptions) -> None:
 
 
 class Voice:
-    """A browser that speaks by WHIP, and goes to the next ingest where `lose` says that it lost this one.
+    """A browser that speaks by WHIP, and goes to the next ingest once it has lost this one.
 
     `connections` counts how often it was let in.
     """
@@ -116,15 +116,21 @@ class Voice:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await client.publish()
                     await client.connected()
-                self.connections += 1
-                await self._speak(client, began)
             except (AssertionError, aiohttp.ClientError, OSError):  # TimeoutError is an OSError
                 await asyncio.sleep(0.2)
+            else:
+                self.connections += 1
+                await self._speak(client, began)
             finally:
                 await client.close()
 
     async def _speak(self, client: WhipClient, began: float) -> None:
-        """What is due now, until this connection is lost."""
-        while not self._lost.is_set() and client.peer.connectionState == "connected":
+        """What is due now, until this connection is lost, or the server has ended it."""
+        while not self._lost.is_set():
+            # A server that ends a session closes DTLS; the peer connection itself does not say so.
+            if client.dtls.state in {"closed", "failed"}:
+                self.lose()
+                return
             at = round((asyncio.get_running_loop().time() - began) * RATE / _PACKET) % len(self._payloads)
-            await client.play(self._payloads[at : at + _LOOK_PACKETS])
+            with suppress(ConnectionError):
+                await client.play(self._payloads[at : at + _LOOK_PACKETS])
