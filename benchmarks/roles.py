@@ -31,19 +31,19 @@ _COLUMNS: Final = (
 _ROLES: Final = ("ingest", "worker", "origin")
 _SETTLE_SECONDS: Final = 6.0
 _HELD_SECONDS: Final = 60
-_NOTHING: Final = sockets.Traffic()
 
 
 @dataclass(frozen=True)
 class Measured:
     """All processes with so many rooms; `links` are bytes a second, by role and peer ("redis", "origin").
 
-    `room_bytes` is what a room takes in Redis, with a minute of its sound.
+    `connections` are those to Redis, by role. `room_bytes` is what a room with a minute of sound takes there.
     """
 
     rooms: int
     costs: Mapping[str, Cost]
     links: Mapping[tuple[str, str], sockets.Traffic]
+    connections: Mapping[str, int]
     room_bytes: float
 
 
@@ -74,11 +74,15 @@ def _measure(rooms: int, seconds: float) -> Measured:
             costs = cost_over_each({**pids, "redis": _pid_of(server)}, seconds)
             elapsed, after = time.monotonic() - began, sockets.traffic(pids.values())
             links = {
-                (role, peer): _rate(before.get((pid, port)), after.get((pid, port)), elapsed)
+                (role, peer): _rate(sockets.carried(before, after, pid, port), elapsed)
                 for role, pid in pids.items()
                 for peer, port in ports.items()
             }
-            return Measured(rooms, costs, links, _bytes_a_room(server))
+            connections = {
+                role: sum((each.pid, each.peer) == (pid, server.port) for each in after)
+                for role, pid in pids.items()
+            }
+            return Measured(rooms, costs, links, connections, _bytes_a_room(server))
 
 
 def _pid_of(server: RedisServer) -> int:
@@ -87,10 +91,8 @@ def _pid_of(server: RedisServer) -> int:
     return int(info["process_id"])
 
 
-def _rate(before: sockets.Traffic | None, after: sockets.Traffic | None, elapsed: float) -> sockets.Traffic:
-    old, new = before or _NOTHING, after or _NOTHING
-    sent, received = max(0, new.sent - old.sent), max(0, new.received - old.received)
-    return sockets.Traffic(round(sent / elapsed), round(received / elapsed), new.connections)
+def _rate(carried: sockets.Traffic, seconds: float) -> sockets.Traffic:
+    return sockets.Traffic(round(carried.sent / seconds), round(carried.received / seconds))
 
 
 def _bytes_a_room(server: RedisServer) -> float:
@@ -143,13 +145,13 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
             f"{100 * cost.cores / rooms:.2f} %",
             report.megabytes(cost.memory),
             *(
-                ("–", "–", "–", str(sum(links[each, "redis"].connections for each in _ROLES)))
+                ("–", "–", "–", str(sum(measured.connections.values())))
                 if role == "redis"
                 else (
                     a_room(role, "redis", lambda link: link.sent),
                     a_room(role, "redis", lambda link: link.received),
                     a_room(role, "origin", lambda link: link.sent),
-                    str(links[role, "redis"].connections),
+                    str(measured.connections[role]),
                 )
             ),
         )

@@ -10,31 +10,48 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
+class Connection(NamedTuple):
+    """An established connection of a process, by its two ports."""
+
+    pid: int
+    port: int
+    peer: int
+
+
 class Traffic(NamedTuple):
-    """Of all connections of one process to one port: bytes of TCP's payload, and how many they are."""
+    """Bytes of TCP's payload."""
 
     sent: int = 0
     received: int = 0
-    connections: int = 0
 
 
-def traffic(pids: Collection[int]) -> Mapping[tuple[int, int], Traffic]:
-    """By process and peer's port: what its established connections carried since they began."""
+_LINE = re.compile(r"\s*\d+\s+\d+\s+\S+:(?P<port>\d+)\s+\S+:(?P<peer>\d+)\s.*?pid=(?P<pid>\d+)")
+
+
+def traffic(pids: Collection[int]) -> Mapping[Connection, Traffic]:
+    """What the connections of these processes carried since they began."""
     argv = ["ss", "-tinpOH", "state", "established"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
-    found: dict[tuple[int, int], Traffic] = {}
+    found = {}
     for line in said.splitlines():
-        owner, peer = re.search(r"pid=(\d+)", line), re.match(r"\s*\d+\s+\d+\s+\S+\s+\S+:(\d+)\s", line)
-        if owner is None or peer is None or int(owner[1]) not in pids:
-            continue
-        key = int(owner[1]), int(peer[1])
-        before = found.get(key, Traffic())
-        found[key] = Traffic(
-            before.sent + _count(line, "bytes_sent"),
-            before.received + _count(line, "bytes_received"),
-            before.connections + 1,
-        )
+        parsed = _LINE.match(line)
+        if parsed is not None and int(parsed["pid"]) in pids:
+            connection = Connection(int(parsed["pid"]), int(parsed["port"]), int(parsed["peer"]))
+            found[connection] = Traffic(_count(line, "bytes_sent"), _count(line, "bytes_received"))
     return found
+
+
+def carried(
+    before: Mapping[Connection, Traffic], after: Mapping[Connection, Traffic], pid: int, peer: int
+) -> Traffic:
+    """What went between a process and a port meanwhile. Of connections that closed nothing is known."""
+    sent = received = 0
+    for connection, new in after.items():
+        if (connection.pid, connection.peer) == (pid, peer):
+            old = before.get(connection, Traffic())
+            sent += new.sent - old.sent
+            received += new.received - old.received
+    return Traffic(sent, received)
 
 
 def _count(line: str, name: str) -> int:
