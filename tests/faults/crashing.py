@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.pcm import Pcm
 from pipeline.segmenter import EncodedPart, Segmenter
 
-LOUD = 20_000
+LOUD = 25_000
 
 _push = Segmenter.push
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,12 +59,15 @@ async def test_a_worker_that_is_killed_again_and_again(
 ) -> None:
     times, pause = int(lasting(20, 2)), lasting(15, 4)
     async with heard_room(bench, "killed", tmp_path, 40 + times * (pause + 5)) as room:
-        for _ in range(times):
+        for number in range(times):
             (worker,) = await asyncio.to_thread(bench.carried, "killed")
             # At any moment within a part.
             await room.ear.hears(1)
             await asyncio.sleep(random.uniform(0, 0.4))
             worker.kill()
+            if number % 2 == 0:
+                # Its disk never comes back: what was in its spool, origins have.
+                shutil.rmtree(worker.data_dir)
             back = asyncio.create_task(asyncio.to_thread(bench.start, worker))
             await room.ear.hears(int(pause / 0.4))
             await back

@@ -277,7 +277,8 @@ class Process:
         self.clock, self.metrics = Clock(), Metrics(CollectorRegistry())
         self.reported: list[TakeKey] = []
         self.quarantine = Quarantine(self.metrics, self.clock, report=self.reported.append)
-        self.hub, self.origin = MemoryHub(), MemoryOrigin()
+        # What is said at once is all held, however slow this machine is.
+        self.hub, self.origin = MemoryHub(sound_held=60 * 48_000), MemoryOrigin()
         self.publisher = Publisher([self.origin], self.metrics)
         self.pool = TranscoderPool(
             self.hub, self.publisher, self.metrics, threads=2, quarantine=self.quarantine
