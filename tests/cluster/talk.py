@@ -63,8 +63,11 @@ def drift(recording: Pcm) -> float:
 
 @asynccontextmanager
 async def sender(wav: Path, room: str, urls: Sequence[str], name: str) -> AsyncIterator[asyncio.Task[None]]:
-    """`longwave publish`, which knows several ingests; it goes when this is left, or the take ends."""
-    task = asyncio.create_task(_send(PublishOptions(wav, room, ",".join(urls), speaker=name)))
+    """`longwave publish` with several ingests, over and over; it goes when this is left, or the take ends.
+
+    A `hum` of a multiple of eight seconds has no seam.
+    """
+    task = asyncio.create_task(_send(PublishOptions(wav, room, ",".join(urls), speaker=name, loop=True)))
     try:
         yield task
     finally:

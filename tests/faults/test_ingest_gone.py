@@ -51,7 +51,7 @@ class Rooms:
         self.bench, self.fault, self.directory = bench, fault, directory
         self.names = [f"{fault}-{kind}" for kind in ("pcm", "relayed", "whip")]
         self.ears = [Ear([each.url for each in bench.origins], name) for name in self.names]
-        sound = hum(60)
+        sound = hum(64)
         self._wav = write_wav(directory / "hum.wav", sound)
         # Nobody hears her: she makes the room the first ingest's.
         self._still = write_wav(directory / "still.wav", sound * 0)
@@ -176,7 +176,7 @@ async def test_frozen_and_thawed(bench: Bench, tmp_path: Path, figures: Figures,
 
 async def test_nobody_comes_back(bench: Bench, tmp_path: Path, figures: Figures) -> None:
     owner = bench.ingests[0]
-    wav = write_wav(tmp_path / "hum.wav", hum(30))
+    wav = write_wav(tmp_path / "hum.wav", hum(32))
     async with Ear([bench.origins[0].url], "left") as ear:
         async with sender(wav, "left", [owner.url], "Ada"):
             await ear.hears(15)
