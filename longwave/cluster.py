@@ -41,8 +41,13 @@ class Cluster:
         return self.nodes.background
 
     def origins(self) -> list[str]:
-        """The URLs of all other origins that are alive."""
-        return [node.url for node in self.nodes.alive("origin") if node.id != self.me.id and node.url]
+        """The URLs of all other origins that are alive.
+
+        One with this URL is this one's past: after a start with an empty disk it has another name.
+        """
+        own = {"", self.me.url}
+        others = (node for node in self.nodes.alive("origin") if node.id != self.me.id)
+        return [node.url for node in others if node.url not in own]
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -118,3 +118,11 @@ def test_an_origin_is_known_by_one_name_however_it_is_written() -> None:
     assert isinstance(fixed, HttpOrigin)
     assert not known.look(["http://127.0.0.1:9"])
     assert known.clients == (fixed,)
+
+
+def test_what_an_origin_was_before_its_disk_was_emptied_is_no_other_origin() -> None:
+    urls = {"me": "http://a", "before": "http://a", "sister": "http://b", "nowhere": ""}
+    nodes = SimpleNamespace(alive=lambda _: [SimpleNamespace(id=name, url=url) for name, url in urls.items()])
+    me = cast("Any", SimpleNamespace(id="me", url="http://a"))
+    cluster = Cluster(cast("Any", None), cast("Any", nodes), me)
+    assert cluster.origins() == ["http://b"]
