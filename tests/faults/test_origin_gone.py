@@ -53,7 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 async def _goes_wrong(
     room: HeardRoom, origin: Server, *, emptied: bool, away: float
 ) -> tuple[float, float, int]:
-    """Kill an origin and start it again: seconds to ready, those to fill it, addresses that it had at once."""
+    """Kill an origin and start it again: seconds to ready and to be filled, addresses it had at once."""
     bench = room.bench
     (sister,) = [each for each in bench.origins if each is not origin]
     origin.kill()
