@@ -41,8 +41,8 @@ logger = structlog.get_logger()
 
 _Entries: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
-_EVERY_SECONDS: Final = 0.01
-"""Between two round trips: a hundredth of what lies between a speaker and a listener."""
+_EVERY_SECONDS: Final = 0.015
+"""Between two round trips: little beside what lies between a speaker and a listener."""
 _BLOCK_MS: Final = int(1000 * BLOCK_SECONDS)
 # While a mirror is full, or waits for another Redis, nobody wakes a read that blocks.
 _SHORT_BLOCK_MS: Final = 20
