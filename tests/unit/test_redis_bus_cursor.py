@@ -215,3 +215,20 @@ def test_a_newer_owner_ends_the_writing() -> None:
     cursor.appended(_batch(cursor), Answer(b"generation", 4800, 0, 7))
     assert cursor.newer == 7
     assert cursor.batch() is None
+
+
+def test_sound_is_cut_into_entries_that_pass_through_a_narrow_line() -> None:
+    bus = _bus(48_000)
+    batch = _batch(_cursor(bus))
+    assert [(entry.start, entry.stop) for entry in batch.entries if isinstance(entry, Sound)] == [
+        (at, at + 12_000) for at in range(0, 48_000, 12_000)
+    ]
+    assert batch.size == 2 * 48_000
+
+
+@pytest.mark.parametrize(("most_bytes", "stop"), [(9600, 4800), (9599, 4560), (1, 240), (0, 240)])
+def test_a_batch_carries_no_more_than_there_is_room_for_but_a_block(most_bytes: int, stop: int) -> None:
+    batch = _cursor(_bus(48_000)).batch(most_bytes)
+    assert batch is not None
+    assert batch.stop == stop
+    assert batch.entries == (Sound(0, stop, pcm(0, stop)),)

@@ -36,6 +36,7 @@ from workers.redis_bus.entries import Sound, decode
 from workers.redis_bus.links import BLOCK_SECONDS, RedisLink
 from workers.redis_bus.mirror import Mirror
 from workers.redis_bus.mirrors import Mirrors
+from workers.redis_bus.pace import Pace
 
 logger = structlog.get_logger()
 
@@ -47,7 +48,7 @@ _BLOCK_MS: Final = int(1000 * BLOCK_SECONDS)
 # While a mirror is full, or waits for another Redis, nobody wakes a read that blocks.
 _SHORT_BLOCK_MS: Final = 20
 # A round trip brings so many entries of one take at most, and about so many of all together: of 100 ms and
-# 9.6 kB each where nothing is behind, up to 1 s where an owner catches up.
+# 9.6 kB each where nothing is behind, up to 250 ms where an owner catches up.
 _MOST_ENTRIES: Final = 32
 _MOST_OF_ALL: Final = 256
 _BACK: Final = SAMPLE_RATE
@@ -75,6 +76,9 @@ class BusReader:
         self._bytes = metrics.bus_bytes.labels(link.name, "in")
         self._feeds: dict[Mirror, _Feed] = {}
         self._last_change = b"0-0"
+        self._pace = Pace(1, _MOST_ENTRIES)
+        # As the last round trip was, the one that fails may have been.
+        self._carried = 0
         self._task: asyncio.Task[None] | None = None
         self._senseless: set[str] = set()
         self._logger = logger.bind(bus=link.name)
@@ -129,7 +133,7 @@ class BusReader:
                 streams[feed.stream] = feed.cursor()
             elif feed.mirror.ended is None:
                 idle = False
-        count = max(1, min(_MOST_ENTRIES, _MOST_OF_ALL // len(streams)))
+        count = max(1, min(self._pace.amount, _MOST_OF_ALL // len(streams)))
         answer = await self._ask(streams, count, _BLOCK_MS if idle else _SHORT_BLOCK_MS)
         self._mirrors.answered(name)
         self._note_changes(answer.get(keys.CHANGES, ()))
@@ -140,6 +144,9 @@ class BusReader:
             many = entries is not None and len(entries) == count
             feed.brought(name, all_of_it=taken and not many)
             more |= taken and many
+        if more:
+            self._pace.worked(count)
+        self._carried = count if more else 0
         return more
 
     async def _ask(self, streams: Mapping[bytes, bytes], count: int, block: int) -> dict[bytes, _Entries]:
@@ -204,6 +211,7 @@ class BusReader:
 
     def _start_over(self) -> None:
         """What this Redis has is to be found out again."""
+        self._pace.failed(self._carried)
         for feed in self._feeds.values():
             feed.start_over(self._link.name)
         self._last_change = b"0-0"

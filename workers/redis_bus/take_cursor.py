@@ -32,6 +32,8 @@ _LOOKAHEAD: Final = LOOKAHEAD_FRAMES * FRAME
 _WAIT_AT_MOST: Final = SAMPLE_RATE // 10
 # A take that is behind gets so much at once: others have their turn in between.
 _SOUND_AT_ONCE: Final = SAMPLE_RATE
+# A reader gets whole entries, over a line that may be a narrow one.
+_LONGEST_ENTRY: Final = SAMPLE_RATE // 4
 _EVENTS_AT_ONCE: Final = 512
 
 
@@ -141,8 +143,11 @@ class TakeCursor:
             self._refused(answer)
         return True
 
-    def batch(self) -> Batch | None:
-        """What comes next, as far as it fits into one append; None where nothing is to be written."""
+    def batch(self, most_bytes: int = 1 << 20) -> Batch | None:
+        """What comes next, as far as it fits into one append; None where nothing is to be written.
+
+        Sound of more than `most_bytes` is left for the next one, but for a block.
+        """
         if self._sample is None or self._closed:
             return None
         at = max(self._sample, self.bus.first)
@@ -150,8 +155,9 @@ class TakeCursor:
         # A stream that has nothing begins where it can; one that goes on says what is missing.
         entries: list[Entry] = [] if at == start else [Gap(start, at)]
         events = self.bus.events_from(self._told)[:_EVENTS_AT_ONCE]
-        runs = self.bus.runs(at, _SOUND_AT_ONCE)
-        entries += woven(runs, events, at, 2 * self.bus.header.settings.channels)
+        width = 2 * self.bus.header.settings.channels
+        runs = self.bus.runs(at, min(_SOUND_AT_ONCE, max(1, most_bytes // (width * _BLOCK)) * _BLOCK))
+        entries += woven(runs, events, at, width)
         stop = runs[-1].stop if runs else at
         happened = sum(isinstance(entry, Happened) for entry in entries)
         over = self.bus.ended is not None and stop >= self.bus.ended
@@ -183,6 +189,7 @@ class TakeCursor:
 def woven(runs: Iterable[Run], events: Iterable[TakeEvent], at: int, width: int) -> list[Entry]:
     """Sound from sample `at` on with what happens in it, each event at the first block that begins after it.
 
+    No entry is longer than 250 ms, but silence.
     `width`: bytes of a sample. Events that lie beyond the last run are left out, and all that follow them.
     """
     entries: list[Entry] = []
@@ -196,6 +203,7 @@ def woven(runs: Iterable[Run], events: Iterable[TakeEvent], at: int, width: int)
     for run in runs:
         while at < run.stop:
             stop = min(run.stop, -(-left[0].sample // _BLOCK) * _BLOCK) if left else run.stop
+            stop = stop if run.pcm is None else min(stop, at + _LONGEST_ENTRY)
             if run.pcm is None:
                 entries.append(Silence(at, stop))
             elif stop - at == run.stop - run.start:

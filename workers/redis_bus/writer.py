@@ -23,6 +23,7 @@ from workers.memory_bus import MemoryHub
 from workers.redis_bus.due import DueTakes, WrittenTake
 from workers.redis_bus.links import RedisLink
 from workers.redis_bus.owners import Owners
+from workers.redis_bus.pace import Pace
 from workers.redis_bus.round_trip import RoundTrip
 from workers.redis_bus.take_cursor import DONE, Answer, Batch
 
@@ -34,7 +35,7 @@ BEAT_SECONDS: Final = 1.0
 _PACE_SECONDS: Final = 0.015
 # Sound of one round trip; less after one that failed, because the line may be slow.
 _MOST_BYTES: Final = 4 << 20
-_LEAST_BYTES: Final = 1 << 18
+_LEAST_BYTES: Final = 1 << 14
 
 
 class BusWriter:
@@ -55,7 +56,8 @@ class BusWriter:
         self._clock = clock
         self._work = DueTakes(hub, owners, BEAT_SECONDS, clock=clock)
         self._news: dict[TakeKey, None] = {}
-        self._most_bytes = _MOST_BYTES
+        self._pace = Pace(_LEAST_BYTES, _MOST_BYTES)
+        self._carried = 0
         self._stopping = False
         self._bytes = metrics.bus_bytes.labels(link.name, "out")
         self._lag = metrics.bus_lag.labels(link.name)
@@ -118,14 +120,14 @@ class BusWriter:
                 await asyncio.sleep(backoff.next())
             else:
                 backoff.reset()
-                self._most_bytes = min(2 * self._most_bytes, _MOST_BYTES)
+                self._pace.worked(self._carried)
             if work.due or self._news:
                 work.wake.set()
             await asyncio.sleep(max(0.0, began + _PACE_SECONDS - self._clock()))
 
     def _start_over(self) -> None:
         """Redis may have lost anything: ask it about every take, with less sound at first."""
-        self._most_bytes = max(_LEAST_BYTES, self._most_bytes // 4)
+        self._pace.failed(self._carried)
         for key, take in self._work.takes.items():
             take.cursor.lost_touch()
             take.listed = False
@@ -165,7 +167,7 @@ class BusWriter:
 
     def _append(self, trip: RoundTrip, due: Iterable[TakeKey]) -> None:
         """Add what comes next of each, as long as there is room; the others are due again."""
-        room = self._most_bytes
+        room = self._pace.amount
         for key in due:
             take = self._work.takes[key]
             generation = self._work.generation(take)
@@ -173,11 +175,12 @@ class BusWriter:
                 continue
             if room <= 0:
                 self._work.due[key] = None
-            elif (take.cursor.due or self._stopping) and (batch := take.cursor.batch()):
+            elif (take.cursor.due or self._stopping) and (batch := take.cursor.batch(room)):
                 room -= batch.size
                 trip.append(key, generation, batch)
             else:
                 take.written.set()
+        self._carried = self._pace.amount - room
 
     def _hear(self, take: WrittenTake, batch: Batch | None, answer: Answer | BusUnavailable) -> None:
         """What Redis says of one take."""
