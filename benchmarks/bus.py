@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -243,22 +243,30 @@ def _mean(values: Iterator[float]) -> float:
 def _result(pairs: Sequence[Pair], rounds: int, seconds: float) -> report.Result:
     rows = [row for pair in pairs for row in _rows(pair)]
     most = pairs[-1]
-    # The most rooms that this machine keeps up with.
-    fitting = [pair for pair in pairs if pair.on_time >= _KEPT_UP] or pairs
-    trips = max(_mean(run.shares[role].trips for run in most.through) / count for role, count in _PROCESSES)
-    cpu = f"CPU of {fitting[-1].rooms} rooms through Redis, × the in-process bus"
-    what = f"round trips a second of the busiest process, {most.rooms} rooms"
     return report.Result(
         NAME,
         TITLE,
         _COLUMNS,
         tuple(rows),
         notes=(*_notes(most), *_crowded(pairs), f"means of {rounds} runs of {seconds:.0f} s, in turns"),
-        targets=(
-            report.at_most(cpu, _MOST_RATIO, fitting[-1].ratio),
-            report.at_most(what, _MOST_TRIPS, trips, "{:.0f}"),
+        targets=_targets(pairs),
+    )
+
+
+def _targets(pairs: Sequence[Pair]) -> tuple[report.Target, ...]:
+    """Of the most rooms that this machine keeps up with; a starved process works in larger pieces."""
+    fitting = [pair for pair in pairs if pair.on_time >= _KEPT_UP]
+    pair = (fitting or pairs)[-1]
+    trips = max(_mean(run.shares[role].trips for run in pair.through) / count for role, count in _PROCESSES)
+    targets = (
+        report.at_most(
+            f"CPU of {pair.rooms} rooms through Redis, × the in-process bus", _MOST_RATIO, pair.ratio
+        ),
+        report.at_most(
+            f"round trips a second of the busiest process, {pair.rooms} rooms", _MOST_TRIPS, trips, "{:.0f}"
         ),
     )
+    return targets if fitting else tuple(replace(target, met=None) for target in targets)
 
 
 _PROCESSES: Final = (("owner", 1), ("worker", _WORKERS))
