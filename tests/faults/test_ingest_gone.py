@@ -115,16 +115,23 @@ class Rooms:
             found.append((judged, silence(recording), drift(recording)))
             figures(f"{judged}; silence {found[-1][1]:.2f} s, beeps off by {found[-1][2]:.2f} s")
         for name, each, (judged, silent, off) in zip(self.names, heard, found, strict=True):
-            assert judged.samples_lost == judged.discontinuities == judged.errors_5xx == 0, name
+            assert judged.samples_lost == judged.discontinuities == 0, name
             assert not each.gaps, name
+            _assert_only_waited(each)
             assert silent <= _MOST_SILENCE + _RECONNECT, name
-            assert off < 1, name
+            # What a PUT gave to an ingest that stood still is heard late, and not left out.
+            assert off <= _RECONNECT, name
             assert kept.takes(self.bench, name) == [each.take], name
             assert kept.replay(self.bench, name, each.take)["samples"] > 0, name
             told = kept.story(self.bench, name, each.take)
             assert [chapter["title"] for chapter in told["chapters"]] == ["before", "after"], name
             joined = {each["name"]: len(each["joined"]) for each in told["speakers"]}
             assert joined == dict.fromkeys(_speakers(name), 2), name
+
+
+def _assert_only_waited(heard: Heard) -> None:
+    """Nobody is refused but who waits for media that does not come: after 6 s they are told so."""
+    assert all(each.startswith("503 ") and "?_HLS_msn=" in each for each in heard.refusals), heard.refusals
 
 
 def _speakers(name: str) -> set[str]:
@@ -190,8 +197,7 @@ async def test_nobody_comes_back(bench: Bench, tmp_path: Path, figures: Figures)
     judged = verdict("ingest killed, nobody comes back", heard, None, tmp_path)
     figures(f"{judged}; ended after {waited:.1f} s, with an idle timeout of {_IDLE} s")
     assert judged.samples_lost == judged.discontinuities == 0
-    # Who waits for media that does not come is told so.
-    assert all(each.startswith("503") and "_HLS_msn" in each for each in heard.refusals)
+    _assert_only_waited(heard)
     assert told["samples"] == record["samples"]
     assert [each["name"] for each in told["speakers"]] == ["Ada"]
     assert told["events"]
