@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.sound import loop
 from contracts.take import TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import BLOCK
-from workers.redis_bus.memo import TakeMemo
 from workers.take_clock import TakeClock, block_ns
+from workers.take_memo import TakeMemo
 from workers.ticker import ticks
 
 if TYPE_CHECKING:

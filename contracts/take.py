@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from contracts.errors import BadRequest
-from contracts.ids import MAX_SPEAKER_NAME, MAX_TITLE, check_rendition
+from contracts.ids import MAX_SPEAKER_NAME, MAX_TITLE, check_rendition, check_room, check_take
 from contracts.position import Position
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ class TakeKey(NamedTuple):
 
     room: str
     take: str
+
+
+def take_name(key: TakeKey) -> str:
+    """`room/take`."""
+    return f"{key.room}/{key.take}"
+
+
+def parse_take_name(text: str) -> TakeKey:
+    """The take that `take_name` named. Raises BadRequest."""
+    room, _, take = text.partition("/")
+    return TakeKey(check_room(room), check_take(take))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from longwave.encoding import Work, encoding
 from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.failure_reports import FailureReports
-from workers.cluster.quarantine import Quarantine, survey_crashes
+from workers.quarantine import Quarantine, survey_crashes
 from workers.redis_bus.mirrors import Mirrors
 from workers.redis_bus.reader import BusReader
 

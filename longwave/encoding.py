@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from longwave.serve_replays import Kept
     from longwave.settings import EncodingSettings
     from workers.bus import BusTakes
-    from workers.cluster.quarantine import Quarantine
     from workers.origin_client import OriginClient
+    from workers.quarantine import Quarantine
 
 
 @dataclass(frozen=True, slots=True)

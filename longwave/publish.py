@@ -52,6 +52,9 @@ _CONNECT_SECONDS: Final = 5.0
 # Where another server is there, one that does not answer soon is none.
 _CONNECT_ELSE_SECONDS: Final = 1.0
 _GO_ON_SECONDS: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+# Another one takes the room over three seconds after its owner died, at the first who asks for it then.
+_LONGEST_PAUSE_ELSE: Final = 0.5
 
 
 def run_publish(options: PublishOptions) -> None:
@@ -115,7 +118,8 @@ class Sender:
         patience = _CONNECT_ELSE_SECONDS if self._places.several else _CONNECT_SECONDS
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience)
         connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True)
-        began, backoff = self._clock(), Backoff(first=0.2, longest=2.0)
+        longest = _LONGEST_PAUSE_ELSE if self._places.several else _LONGEST_PAUSE
+        began, backoff = self._clock(), Backoff(first=0.2, longest=longest)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
             while not self._stop.is_set():
                 self._connected_at = self._progress_at = self._clock()

@@ -44,10 +44,10 @@ from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import SAMPLE_RATE
 from samples import DEMO
 from storage.rooms import RoomRecord, RoomStore
-from workers.cluster.quarantine import Quarantine, survey_crashes
 from workers.cluster.view import ROLES, LocalView
 from workers.http_cluster import ClusterHandlers
 from workers.memory_bus import MemoryHub
+from workers.quarantine import Quarantine, survey_crashes
 from workers.whip.http_whip import add_whip_routes
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from workers.memory_bus import MemoryHub, MemoryTakeBus
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Ended, Entry, Gap, Happened, Silence, Sound, decode
 from workers.redis_bus.links import BusLinks, open_links
-from workers.redis_bus.memo import TakeMemo
 from workers.redis_bus.writers import BusWriters
+from workers.take_memo import TakeMemo
 
 BLOCK = 240
 _numbers = count()

@@ -13,7 +13,7 @@ from tests.redis_server import RedisServer
 from workers.redis_bus import keys
 from workers.redis_bus.address import parse_bus
 from workers.redis_bus.links import BusLinks, RedisLink
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 HEADER = TakeHeader(epoch_us=1_769_889_600_000_000, settings=TakeSettings(), encoder="fp")
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contracts.errors import BusUnavailable, LivesElsewhere
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
 from workers.claims import Claim, Continued, Unattended
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 OTHER = "http://other:1"
 

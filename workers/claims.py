@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from contracts.take import TakeEvent, TakeKey
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from pipeline.grid import SAMPLE_RATE, sample_at
 from workers.bus import BusHub
 from workers.claims import Claim, Continued, RoomClaims
 from workers.owner import Before, TakeOwner
-from workers.redis_bus.memo import TakeMemo
 from workers.take_clock import Clocks, TakeClock
 from workers.take_keeper import TakeKeeper
+from workers.take_memo import TakeMemo
 from workers.take_store import Ended, GoOn, StoredTake, after_restart
 
 log = structlog.get_logger()

@@ -21,11 +21,11 @@ from workers.bus import BusHub
 from workers.claims import RoomClaims
 from workers.headcount import Headcount
 from workers.owner import TakeOwner
-from workers.redis_bus.memo import TakeMemo
 from workers.speaker import Speaker
 from workers.stage import Stage
 from workers.take_clock import Clocks, TakeClock, block_ns
 from workers.take_keeper import TakeKeeper
+from workers.take_memo import TakeMemo
 
 log = structlog.get_logger()
 

@@ -31,8 +31,8 @@ from pipeline.grid import (
 )
 from pipeline.segmenter import EncodedPart, Segmenter
 from workers.backoff import Backoff
+from workers.breadcrumbs import crumb_frame
 from workers.bus import SamplesLost
-from workers.cluster.breadcrumbs import crumb_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from workers.archive.archiver import Archiver
     from workers.archive.take_archive import TakeArchive
     from workers.bus import TakeBus
-    from workers.cluster.quarantine import Quarantine
     from workers.parts_log import TakeLog
     from workers.publisher import Publisher
+    from workers.quarantine import Quarantine
 
 logger = structlog.get_logger()
 

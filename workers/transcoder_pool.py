@@ -12,7 +12,7 @@ import structlog
 
 from contracts.cores import available_cores
 from workers.backoff import Backoff
-from workers.cluster.quarantine import Quarantine
+from workers.quarantine import Quarantine
 from workers.transcoder import EncodingThreads, Transcoder
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from tests.takes import header
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Ended, Entry, Happened, Silence, Sound
 from workers.redis_bus.links import RedisLink, open_links
-from workers.redis_bus.memo import TakeMemo
 from workers.redis_bus.round_trip import RoundTrip
 from workers.redis_bus.take_cursor import HELD, Answer, Batch
+from workers.take_memo import TakeMemo
 
 pytestmark = pytest.mark.needs("redis-server")
 

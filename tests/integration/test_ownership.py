@@ -23,7 +23,7 @@ from workers.cluster.ownership import Ownership
 from workers.guest_list import HostOrders
 from workers.redis_bus import keys
 from workers.redis_bus.links import open_links
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 pytestmark = pytest.mark.needs("redis-server")
 

@@ -147,6 +147,25 @@ async def test_a_server_that_refuses_for_now_is_left_for_the_next(
     assert np.array_equal(again, pcm[-len(again) :])
 
 
+@pytest.mark.parametrize(("servers", "longest"), [(1, 2.0), (2, 0.5)])
+async def test_of_several_servers_one_is_asked_again_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: int, longest: float
+) -> None:
+    """A room that lost its ingest is given to the first who asks when its claim has run out."""
+    pauses: list[float] = []
+    stop = asyncio.Event()
+
+    async def no_pause(_: publish_module.Sender, seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 24:
+            stop.set()
+
+    monkeypatch.setattr(publish_module.Sender, "_pause", no_pause)
+    file, _ = written(tmp_path / "a.wav", 4800)
+    await publish(PublishOptions(file, "demo", ",".join([NOBODY] * servers)), stop=stop)
+    assert longest / 2 <= max(pauses) <= longest
+
+
 async def test_a_frozen_server_is_left_where_another_one_is(
     stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,10 +25,10 @@ from tests.publishing import KEY, MemoryOrigin, until
 from tests.takes import EPOCH_US
 from workers import transcoder as transcoder_module
 from workers.backoff import Backoff
-from workers.cluster.breadcrumbs import Crash, crumb_frame, parse_trace
-from workers.cluster.quarantine import FAILURES, Crashes, Failures, Quarantine, survey_crashes
+from workers.breadcrumbs import Crash, crumb_frame, parse_trace
 from workers.memory_bus import MemoryHub
 from workers.publisher import Publisher
+from workers.quarantine import FAILURES, Crashes, Failures, Quarantine, survey_crashes
 from workers.redis_bus import keys
 from workers.transcoder_pool import TranscoderPool
 
@@ -60,8 +60,8 @@ import ctypes, os, resource, signal, sys, threading, time
 from pathlib import Path
 from typing import ClassVar
 from contracts.take import TakeKey
-from workers.cluster.breadcrumbs import crumb_frame
-from workers.cluster.quarantine import survey_crashes
+from workers.breadcrumbs import crumb_frame
+from workers.quarantine import survey_crashes
 
 def encode_well():
     busy.wait()

@@ -22,8 +22,8 @@ from workers.guest_list import HostOrders
 from workers.ingest import IngestSettings
 from workers.intake import START_BUFFER
 from workers.memory_bus import MemoryTakeBus
-from workers.redis_bus.memo import TakeMemo
 from workers.take_keeper import LEAD
+from workers.take_memo import TakeMemo
 from workers.take_store import Reservation, TakeStore
 
 ROOM = "room"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from contracts.take import TakeKey
     from workers.redis_bus.links import RedisLink
-    from workers.redis_bus.memo import TakeMemo
+    from workers.take_memo import TakeMemo
 
 logger = structlog.get_logger()
 

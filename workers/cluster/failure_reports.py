@@ -11,6 +11,7 @@ import structlog
 
 from contracts.errors import BusUnavailable
 from workers.news import News
+from workers.quarantine import FORGOTTEN_SECONDS
 from workers.redis_bus import keys
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class FailureReports:
     async def _tell_one(self, line: _Line) -> None:
         while line.waiting and line.link.up:
             key, since = line.waiting.popleft()
-            if self._clock() - since < keys.EXPIRES_SECONDS:
+            if self._clock() - since < FORGOTTEN_SECONDS:
                 line.telling = True
                 await self._count(line.link, key)
                 line.telling = False
@@ -102,7 +103,7 @@ class FailureReports:
         name = keys.failures(key)
         pipe = link.client.pipeline(transaction=True)
         pipe.incr(name)
-        pipe.expire(name, keys.EXPIRES_SECONDS)
+        pipe.expire(name, FORGOTTEN_SECONDS)
         try:
             await link.call("coordinate", pipe.execute())
         except BusUnavailable as error:

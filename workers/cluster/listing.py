@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from contracts.errors import LongwaveError
 from workers.redis_bus import keys
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence

@@ -15,12 +15,16 @@ from storage.event_log import parse_event
 from workers.claims import Continued
 from workers.redis_bus import keys
 from workers.redis_bus.links import RedisLink
-from workers.redis_bus.memo import TakeMemo
-from workers.redis_bus.scripts import CLAIM, LOOK, RELEASE, RENEW, Script
+from workers.redis_bus.scripts import Script, script_of
+from workers.take_memo import TakeMemo
 
 log = structlog.get_logger()
 
 _KIND: Final = "coordinate"
+_LOOK: Final = script_of(__package__, "look.lua")
+_CLAIM: Final = script_of(__package__, "claim.lua")
+_RENEW: Final = script_of(__package__, "renew.lua")
+_RELEASE: Final = script_of(__package__, "release.lua")
 _EXPIRES_MS: Final = keys.EXPIRES_SECONDS * 1000
 
 
@@ -62,12 +66,12 @@ class OwnerKeys:
 
     async def look(self, room: str) -> Look:
         """Who owns `room`."""
-        node, url, generation, live = await self._eval(LOOK, room, _hashes(room))
+        node, url, generation, live = await self._eval(_LOOK, room, _hashes(room))
         return Look(node.decode(), url.decode(), int(generation), live.decode())
 
     async def claim(self, room: str, generation: int) -> bool:
         """Own `room`; False where somebody was faster."""
-        return bool(await self._eval(CLAIM, room, *self._terms(room, generation)))
+        return bool(await self._eval(_CLAIM, room, *self._terms(room, generation)))
 
     async def renew(self, rooms: Mapping[str, int]) -> dict[str, int]:
         """Say again that `rooms` are owned, with their generations; those that are not, and by which one.
@@ -77,13 +81,13 @@ class OwnerKeys:
         if not rooms:
             await self.link.call(_KIND, self.link.client.exists(keys.NODES))
             return {}
-        answers = await self._each(RENEW, {room: self._terms(room, n) for room, n in rooms.items()})
+        answers = await self._each(_RENEW, {room: self._terms(room, n) for room, n in rooms.items()})
         return {room: int(answer) for room, answer in zip(rooms, answers, strict=True) if int(answer)}
 
     async def release(self, rooms: Mapping[str, int]) -> None:
         """Give up `rooms` that were owned with these generations, or older ones."""
         terms = {room: (self._node, generation) for room, generation in rooms.items()}
-        await self._each(RELEASE, terms)
+        await self._each(_RELEASE, terms)
 
     async def read(self, key: TakeKey) -> Continued | None:
         """A take as this Redis has it; None where it does not know it."""

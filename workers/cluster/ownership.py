@@ -20,7 +20,7 @@ from workers.cluster.owner_keys import Look, OwnerKeys
 from workers.cluster.owner_links import OwnerLinks
 from workers.redis_bus.keys import OWNER_TTL_MS
 from workers.redis_bus.links import RedisLink
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 _RENEW_SECONDS: Final = 1.0
 _TRIES: Final = 5

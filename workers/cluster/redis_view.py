@@ -11,8 +11,8 @@ from contracts.errors import BadRequest, BusUnavailable
 from contracts.take import TakeKey
 from pipeline.grid import SAMPLE_RATE
 from workers.cluster.nodes import Nodes
-from workers.cluster.quarantine import FAILURES
 from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers
+from workers.quarantine import FAILURES
 from workers.redis_bus import keys
 from workers.redis_bus.links import RedisLink
 

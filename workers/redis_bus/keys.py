@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.ids import check_room, check_take
-from contracts.take import TakeKey
+from contracts.take import TakeKey, parse_take_name, take_name
 
 NODES: Final = b"lw:nodes"
 """Hash: node id → its heartbeat (JSON)."""
@@ -43,7 +42,7 @@ def live(room: str) -> bytes:
 
 
 def take(key: TakeKey) -> bytes:
-    """Hash: what is known of a take; see `workers.redis_bus.memo`."""
+    """Hash: what is known of a take; see `workers.take_memo`."""
     return f"lw:{{{key.room}}}:take:{key.take}".encode()
 
 
@@ -69,10 +68,9 @@ def room(name: str) -> bytes:
 
 def member(key: TakeKey) -> bytes:
     """A take in `TAKES`."""
-    return f"{key.room}/{key.take}".encode()
+    return take_name(key).encode()
 
 
 def parse_member(text: bytes) -> TakeKey:
     """The take that `member` named. Raises BadRequest or ValueError for anything else."""
-    name, _, take_id = text.decode().partition("/")
-    return TakeKey(check_room(name), check_take(take_id))
+    return parse_take_name(text.decode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from contracts.take import TakeKey
-from workers.redis_bus.memo import TakeMemo
+from workers.take_memo import TakeMemo
 
 
 class Owners(Protocol):

@@ -13,9 +13,9 @@ from contracts.take import TakeKey
 from workers.redis_bus import keys
 from workers.redis_bus.entries import item
 from workers.redis_bus.links import RedisLink
-from workers.redis_bus.memo import TakeMemo
 from workers.redis_bus.scripts import APPEND, ASSERT
 from workers.redis_bus.take_cursor import UNKNOWN, Answer, Batch
+from workers.take_memo import TakeMemo
 
 _EXPIRES_MS: Final = 1000 * keys.EXPIRES_SECONDS
 _NO_SCRIPT: Final = Answer(UNKNOWN, -1, 0, -1)

@@ -14,14 +14,11 @@ class Script(NamedTuple):
     sha: str
 
 
-def _script(name: str) -> Script:
-    text = files(__package__).joinpath(name).read_bytes()
+def script_of(package: str, name: str) -> Script:
+    """The script in a file of `package`."""
+    text = files(package).joinpath(name).read_bytes()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
-APPEND: Final = _script("append.lua")
-ASSERT: Final = _script("assert.lua")
-CLAIM: Final = _script("claim.lua")
-LOOK: Final = _script("look.lua")
-RELEASE: Final = _script("release.lua")
-RENEW: Final = _script("renew.lua")
+APPEND: Final = script_of(__package__, "append.lua")
+ASSERT: Final = script_of(__package__, "assert.lua")

@@ -1,8 +1,8 @@
 """Takes that cannot be encoded are let alone for a while, so that they hurt no other take.
 
 Three failures make a quarantine: a segment that was given up, a task of the take that failed otherwise, a
-process that died of a fatal signal while it encoded the take (`workers.cluster.breadcrumbs`). They are
-forgotten `keys.EXPIRES_SECONDS` after the last of them: then the take is tried again. Each node counts for
+process that died of a fatal signal while it encoded the take (`workers.breadcrumbs`). They are
+forgotten `FORGOTTEN_SECONDS` after the last of them: then the take is tried again. Each node counts for
 itself, in memory and, what took its process down, in a file; and all nodes together in Redis
 (`workers.cluster.failure_reports`), so that a take does not go from worker to worker and end them one by one.
 """
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from contracts.errors import DiskUnavailable, LongwaveError
-from contracts.take import TakeKey
+from contracts.take import TakeKey, parse_take_name, take_name
 from storage.files import read_if_there, write_atomic
-from workers.cluster.breadcrumbs import catch_crashes, last_crash
-from workers.redis_bus import keys
+from workers.breadcrumbs import catch_crashes, last_crash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -31,6 +30,8 @@ log = structlog.get_logger()
 
 FAILURES: Final = 3
 """So many failures make a quarantine."""
+FORGOTTEN_SECONDS: Final = 600
+"""So long after the last failure they count no more."""
 _FILE: Final = "failures.json"
 
 
@@ -43,7 +44,7 @@ class Failures:
 
     def fresh(self, now: float) -> bool:
         """Whether they still count. An instant to come is one before the machine was started again."""
-        return 0 <= now - self.last < keys.EXPIRES_SECONDS
+        return 0 <= now - self.last < FORGOTTEN_SECONDS
 
 
 class Quarantine:
@@ -139,8 +140,7 @@ def _load(path: Path) -> dict[TakeKey, Failures]:
     try:
         rows = json.loads(read_if_there(path) or b"{}")
         return {
-            keys.parse_member(name.encode()): Failures(int(count), float(last))
-            for name, (count, last) in rows.items()
+            parse_take_name(name): Failures(int(count), float(last)) for name, (count, last) in rows.items()
         }
     except (LongwaveError, ValueError, TypeError, AttributeError, RecursionError) as error:
         log.warning("the count of crashes cannot be read", path=str(path), reason=str(error))
@@ -148,5 +148,5 @@ def _load(path: Path) -> dict[TakeKey, Failures]:
 
 
 def _save(path: Path, counted: dict[TakeKey, Failures]) -> None:
-    rows = {keys.member(key).decode(): (failures.count, failures.last) for key, failures in counted.items()}
+    rows = {take_name(key): (failures.count, failures.last) for key, failures in counted.items()}
     write_atomic(path, json.dumps(rows).encode() + b"\n")
