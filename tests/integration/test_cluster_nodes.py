@@ -214,6 +214,12 @@ async def test_what_is_no_heartbeat_is_ignored_with_one_line(servers: Sequence[R
         "long": b"1" * 9000,
         "capacity": json.dumps(good | {"capacity": 0}).encode(),
         "nan": json.dumps(good | {"load": float("nan")}).encode(),
+        "too-large-for-a-float": json.dumps(good | {"load": 10**400}).encode(),
+        "infinite": json.dumps(good).replace('"load": 0', '"load": 1e999').encode(),
+        "no-host": json.dumps(good | {"url": "http://"}).encode(),
+        "not-http": json.dumps(good | {"url": "javascript:alert(1)"}).encode(),
+        "half-an-address": json.dumps(good | {"url": "http://[::1"}).encode(),
+        "no-port": json.dumps(good | {"url": "http://a:99999"}).encode(),
         "roles": json.dumps(good | {"roles": "worker"}).encode(),
         "bool": json.dumps(good | {"beat": True}).encode(),
         "escape": json.dumps(good | {"url": "\x1b[2J"}).encode(),
@@ -228,6 +234,17 @@ async def test_what_is_no_heartbeat_is_ignored_with_one_line(servers: Sequence[R
         assert cluster.seen_by("a") == ["a", "b"]
         complaints = [line for line in logs if line["event"] == "this is no heartbeat"]
         assert len(complaints) == 2 * len(broken), "one each for either observer"
+
+
+async def test_a_hundred_things_that_are_no_heartbeats_are_a_few_lines(
+    servers: Sequence[RedisServer],
+) -> None:
+    for number in range(200):
+        servers[0].command("HSET", keys.NODES, f"nonsense-{number}", "{")
+    async with stage("a", servers=servers[:1]) as cluster:
+        with capture_logs() as logs:
+            await cluster.pass_time(4, "a")
+        assert len([line for line in logs if line["event"] == "this is no heartbeat"]) < 50
 
 
 async def test_who_was_silent_for_ten_minutes_is_taken_off_the_list(servers: Sequence[RedisServer]) -> None:

@@ -7,11 +7,12 @@ heartbeat holds the digest of that list only, and the list lies beside it.
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
+
+from workers.addresses import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def decode_beat(node_id: bytes, text: bytes) -> Beat:
     node = Node(
         id=node_id.decode(),
         roles=frozenset(_texts(said, "roles")),
-        url=_text(said, "url"),
+        url=_url(said),
         encoder=_text(said, "encoder"),
         draining=said.get("draining") is True,
         capacity=int(_number(said, "capacity", 1, _MOST_CORES)),
@@ -128,6 +129,12 @@ def _text(said: dict[str, Any], name: str) -> str:
     return _checked_text(name, said.get(name))
 
 
+def _url(said: dict[str, Any]) -> str:
+    """Where it is reached: whoever reads this connects there."""
+    url = _text(said, "url")
+    return check_url(url) if url else ""
+
+
 def _texts(said: dict[str, Any], name: str) -> Iterable[str]:
     values = said.get(name)
     if not isinstance(values, list):
@@ -143,9 +150,10 @@ def _checked_text(name: str, value: object) -> str:
 
 def _number(said: dict[str, Any], name: str, low: float = 0, high: float = 2.0**63) -> float:
     value = said.get(name)
-    # bool is an int to Python; and Python's JSON knows NaN.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name}: a number")
+    # bool is an int to Python.
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{name}: a number")  # noqa: TRY004 - one kind of error for all nonsense
+    # Neither are NaN and infinity, which Python's JSON knows, nor numbers that are too large for a float.
     if not low <= value <= high:
         raise ValueError(f"{name}: from {low} to {high}")
     return value

@@ -15,6 +15,7 @@ import structlog
 from contracts.errors import BusUnavailable
 from workers.cluster.liveness import Verdict, Watch
 from workers.cluster.node import Beat, decode_beat, digest_of, encode_beat, list_text, parse_list
+from workers.complaints import Complaints
 from workers.news import News
 from workers.redis_bus import keys
 
@@ -69,7 +70,7 @@ class Nodes:
         self._draining = False
         self._others: dict[bytes, Node] = {}
         self._dead: set[bytes] = set()
-        self._nonsense: set[bytes] = set()
+        self._nonsense = Complaints()
         self._news = News()
         self._outline: set[object] = set()
         self._observed = asyncio.Event()
@@ -131,7 +132,12 @@ class Nodes:
     async def _keep(self, view: _View) -> None:
         while True:
             began = self._clock()
-            await self._beat(view)
+            try:
+                await self._beat(view)
+            except Exception as error:
+                view.watch.failed()
+                if self._nonsense.admit(repr(error)[:80]):
+                    logger.exception("unexpected error in a heartbeat", bus=view.link.name)
             await asyncio.sleep(max(BEAT_EVERY / 8, BEAT_EVERY - (self._clock() - began)))
 
     async def _beat(self, view: _View) -> None:
@@ -177,11 +183,13 @@ class Nodes:
             try:
                 view.beats[name] = decode_beat(name, text)
             except ValueError as error:
-                if name not in self._nonsense:
-                    self._nonsense.add(name)
-                    logger.warning(
-                        "this is no heartbeat", bus=view.link.name, node=repr(name)[:80], reason=str(error)
-                    )
+                if self._nonsense.admit(name):
+                    reason = str(error)[:200]
+                    logger.warning("this is no heartbeat", **_said(view, name), reason=reason)
+            except Exception:
+                # Whatever is wrong with one of them: the others are heard.
+                if self._nonsense.admit(name):
+                    logger.exception("unexpected error while a heartbeat was read", **_said(view, name))
 
     async def _fetch_lists(self, view: _View) -> None:
         """Ask for the lists of takes that are others than those known here."""
@@ -253,6 +261,10 @@ class Nodes:
 
 def _node(view: _View, name: bytes) -> Node:
     return replace(view.beats[name].node, carrying=view.lists.get(name, _NO_LIST)[1])
+
+
+def _said(view: _View, name: bytes) -> dict[str, str]:
+    return {"bus": view.link.name, "node": repr(name)[:80]}
 
 
 def _sign(view: _View, name: bytes, text: bytes) -> int:
