@@ -124,6 +124,21 @@ async def test_a_newer_owner_takes_over_and_the_older_one_changes_nothing_any_mo
     assert (answer.outcome, answer.top) == (b"done", 9600)
 
 
+async def test_who_lost_the_room_begins_no_other_take_in_it(
+    server: RedisServer, link: RedisLink, key: TakeKey
+) -> None:
+    server.command("SET", keys.generation(key.room), 4)
+    before = _everything(server, key)
+    of_before, begun = key, TakeKey(key.room, new_key().take)
+    for take in (of_before, begun):
+        answer = await _assert(link, take)
+        assert (answer.outcome, answer.generation) == (b"generation", 4)
+        assert (await _append(link, take, 4800, 1, Silence(4800, 9600))).outcome == b"generation"
+    assert _everything(server, key) == before
+    assert not server.command("EXISTS", keys.take(begun), keys.pcm(begun))
+    assert (await _assert(link, begun, 4)).outcome == b"done"
+
+
 async def test_the_end_stands_in_the_stream_once(server: RedisServer, link: RedisLink, key: TakeKey) -> None:
     for _ in range(2):
         assert (await _append(link, key, 4800, 1, Ended(4800))).outcome == b"done"

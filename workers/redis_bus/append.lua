@@ -1,12 +1,12 @@
 -- Appends to a take's stream what follows what is there: all of it, or nothing.
 --
--- KEYS  the take's hash, its stream, its events
+-- KEYS  the take's hash, its stream, its events, its room's last generation
 -- ARGV  generation of the owner, sample that the first item starts at, number of events before it,
 --       milliseconds after which new keys expire, sample below which the stream may forget,
 --       then three for each item: kind, sample after it, payload
--- Gives {outcome, top, events, generation}: 'done'; 'generation' when a newer owner writes; 'unknown' when
--- nothing is known of the take or its owner is older (assert it first); 'elsewhere' when the stream or the
--- events go on somewhere else. `top` and `events` say where; top is -1 for a stream without samples.
+-- Gives {outcome, top, events, generation}: 'done'; 'generation' when a newer owner has the room, whichever of
+-- its takes that one writes; 'unknown' when nothing is known of the take or its owner is older (assert it
+-- first); 'elsewhere' when the stream or the events go on somewhere else. `top` and `events` say where; top is -1 for a stream without samples.
 --
 -- Redis runs no other command meanwhile. A server that is out of memory refuses the first write of a script or
 -- none, so nothing is left half done.
@@ -16,10 +16,11 @@ local generation, at = ARGV[1], ARGV[2]
 local state = redis.call('HMGET', take, 'gen', 'top', 'closed')
 local top = tonumber(state[2] or -1)
 local events = redis.call('LLEN', events_key)
+local highest = math.max(tonumber(redis.call('GET', KEYS[4]) or -1), tonumber(state[1] or -1))
+if highest > tonumber(generation) then
+  return {'generation', top, events, highest}
+end
 if state[1] ~= generation then
-  if tonumber(state[1] or -1) > tonumber(generation) then
-    return {'generation', top, events, tonumber(state[1])}
-  end
   return {'unknown', top, events, tonumber(state[1] or -1)}
 end
 if (top >= 0 and top ~= tonumber(at)) or events ~= tonumber(ARGV[3]) then

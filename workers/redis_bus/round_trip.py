@@ -42,24 +42,31 @@ class RoundTrip:
 
     def assert_take(self, key: TakeKey, generation: int, memo: TakeMemo, *, alive: bool) -> None:
         """Say what is known of a take, and ask what Redis has of it."""
-        names = (keys.take(key), keys.pcm(key), keys.events(key), keys.live(key.room))
+        names = (*_of_take(key), keys.live(key.room), keys.generation(key.room))
         fields = [
             part for name, value in memo.to_fields().items() if name != b"gen" for part in (name, value)
         ]
         self._ask(Asked(key, None))
         self._pipe.evalsha(
-            ASSERT.sha, 4, *names, generation, _EXPIRES_MS, key.take.encode(), int(alive), *fields
+            ASSERT.sha,
+            len(names),
+            *names,
+            generation,
+            _EXPIRES_MS,
+            key.take.encode(),
+            int(alive),
+            *fields,
         )
 
     def append(self, key: TakeKey, generation: int, batch: Batch) -> None:
         """Add what comes next in a take."""
-        names = (keys.take(key), keys.pcm(key), keys.events(key))
+        names = (*_of_take(key), keys.generation(key.room))
         items = [part for entry in batch.entries for part in item(entry)]
         self._kind = "append"
         self._ask(Asked(key, batch))
         self._pipe.evalsha(
             APPEND.sha,
-            3,
+            len(names),
             *names,
             generation,
             batch.start,
@@ -116,6 +123,10 @@ class RoundTrip:
 
     def _ask(self, asked: Asked | None) -> None:
         self._asked.append(asked)
+
+
+def _of_take(key: TakeKey) -> tuple[bytes, bytes, bytes]:
+    return keys.take(key), keys.pcm(key), keys.events(key)
 
 
 async def _load_scripts(link: RedisLink) -> None:
