@@ -17,11 +17,16 @@ MAX_RENDITIONS: Final = 8
 MAX_PARTS: Final = 10
 MAX_SPEAKERS_IN_EVENT: Final = 64
 MAX_ENCODER: Final = 128
+# More than five years: whoever says that a take is longer is mistaken.
+MAX_SAMPLES: Final = 2**43
 # Past the year 9999 there is no ISO 8601 date to render.
 MAX_EPOCH_US: Final = 253_402_300_799_000_000
 # AAC-LC at 48 kHz: under 16 kbit/s it is not worth hearing; 6144 bits a frame and channel are the ceiling.
 MIN_KBIT: Final = 16
 MAX_KBIT_PER_CHANNEL: Final = 256
+_MAX_EVENTS_OF_A_SAMPLE: Final = 10**9
+# Of segments and parts, as addresses have them.
+_MAX_NUMBER: Final = 10**12
 _EVENT_ID: Final = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})")
 
 
@@ -150,9 +155,9 @@ class RenditionState:
         """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
         first = obj["first"]
         return cls(
-            first=None if first is None else int(first),
-            next=Position(int(obj["next"]["msn"]), int(obj["next"]["part"])),
-            gaps=tuple(int(msn) for msn in obj["gaps"]),
+            first=None if first is None else _number(first),
+            next=Position(_number(obj["next"]["msn"]), _number(obj["next"]["part"])),
+            gaps=tuple(map(_number, obj["gaps"])),
         )
 
 
@@ -172,7 +177,7 @@ class TakeState:
     def from_json(cls, obj: Any) -> TakeState:  # noqa: ANN401 - parsed JSON
         """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
         states = {str(name): RenditionState.from_json(state) for name, state in obj["renditions"].items()}
-        return cls(renditions=states, end=None if obj["end"] is None else int(obj["end"]))
+        return cls(renditions=states, end=None if obj["end"] is None else _number(obj["end"], MAX_SAMPLES))
 
 
 PublishedKind = Literal["chapter", "speakers"]
@@ -216,13 +221,26 @@ class TakeEvent:
         sample, n = int(match[1]), int(match[2])
         kind = obj.get("kind") if isinstance(obj, dict) else None
         if kind == "chapter":
-            title = _object(obj, {"kind", "title"})["title"]
-            if not isinstance(title, str) or not 0 < len(title) <= MAX_TITLE or not _is_unicode(title):
-                raise BadRequest(f"title: a text of 1 to {MAX_TITLE} Unicode characters")
-            return cls(sample, n, "chapter", title=title)
+            return cls(sample, n, "chapter", title=_title(_object(obj, {"kind", "title"})["title"]))
         if kind == "speakers":
             return cls(sample, n, "speakers", speakers=_names(_object(obj, {"kind", "speakers"})["speakers"]))
         raise BadRequest("kind: chapter or speakers")
+
+
+def check_event(event: TakeEvent) -> TakeEvent:
+    """Return `event` if its numbers and texts are such as can be told to anybody. Raises BadRequest."""
+    _check_int("sample", event.sample, 0, MAX_SAMPLES)
+    _check_int("n", event.n, 0, _MAX_EVENTS_OF_A_SAMPLE - 1)
+    if event.kind == "chapter":
+        _title(event.title)
+    _names([*event.speakers])
+    return event
+
+
+def _title(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TITLE or not _is_unicode(value):
+        raise BadRequest(f"title: a text of 1 to {MAX_TITLE} Unicode characters")
+    return value
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -253,4 +271,10 @@ def _check_int(name: str, value: object, low: int, high: int) -> int:
     # bool is an int to Python, but `true` is no number to JSON.
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise BadRequest(f"{name}: a whole number from {low} to {high}")
+    return value
+
+
+def _number(value: object, high: int = _MAX_NUMBER) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
+        raise ValueError(f"a whole number from 0 to {high}")
     return value

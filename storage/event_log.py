@@ -14,7 +14,8 @@ from typing import Final, cast, get_args
 
 import structlog
 
-from contracts.take import EventKind, TakeEvent
+from contracts.errors import BadRequest
+from contracts.take import EventKind, TakeEvent, check_event
 from storage.files import disk_errors, make_directory, read_if_there, sync_directory
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ def read_events(path: Path) -> tuple[TakeEvent, ...]:
     for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             event = parse_event(line)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except ValueError as error:
             log.warning("a stored event cannot be read", path=str(path), line=number, reason=repr(error))
             continue
         events.setdefault((event.sample, event.n), event)
@@ -75,13 +76,20 @@ def event_json(event: TakeEvent) -> bytes:
 
 
 def parse_event(text: bytes) -> TakeEvent:
-    """What `event_json` made. Raises KeyError, TypeError, ValueError or RecursionError on nonsense."""
-    obj = json.loads(text)
-    sample, n, kind = obj["sample"], obj["n"], obj["kind"]
-    title, speakers = obj.get("title", ""), obj.get("speakers", [])
-    if kind not in _KINDS or not isinstance(title, str) or not isinstance(speakers, list):
+    """What `event_json` made, and what can be told on. Raises ValueError for anything else."""
+    try:
+        obj = json.loads(text)
+        sample, n, kind = obj["sample"], obj["n"], obj["kind"]
+        title, speakers = obj.get("title", ""), obj.get("speakers", [])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not an event: {error!r:.80}") from None
+    if not isinstance(kind, str) or kind not in _KINDS or not isinstance(title, str):
         raise ValueError("not an event")
-    if not isinstance(sample, int) or not isinstance(n, int):
-        raise TypeError("sample and n are whole numbers")
-    names = tuple(str(name) for name in speakers)
-    return TakeEvent(sample, n, cast("EventKind", kind), title=title, speakers=names)
+    if not isinstance(speakers, list):
+        raise ValueError("not an event: speakers are a list")  # noqa: TRY004 - one error for all nonsense
+    try:
+        return check_event(
+            TakeEvent(sample, n, cast("EventKind", kind), title=title, speakers=tuple(speakers))
+        )
+    except BadRequest as error:
+        raise ValueError(f"not an event: {error.message}") from None

@@ -12,6 +12,7 @@ import structlog
 from contracts.errors import BusUnavailable, LivesElsewhere
 from contracts.take import TakeKey
 from workers.claims import RoomClaims
+from workers.complaints import Complaints
 from workers.holding import Holding
 from workers.recovery import Recovery
 from workers.take_keeper import TakeKeeper
@@ -43,6 +44,7 @@ class Adoption:
         # Since when each is without anybody, in the time of whoever looks.
         self._since: dict[TakeKey, int] = {}
         self._told: set[TakeKey] = set()
+        self._complaints = Complaints()
 
     async def run(self, monotonic_ns: Callable[[], int]) -> None:
         """Look every few seconds. Never returns."""
@@ -70,6 +72,12 @@ class Adoption:
                     await self._tell(key)
             except (LivesElsewhere, BusUnavailable) as error:
                 log.debug("a take is not adopted", room=key.room, take=key.take, why=error.message)
+            except Exception:
+                # Whatever is wrong with one take: the others are looked after.
+                if self._complaints.admit(key):
+                    log.exception(
+                        "unexpected error in a take without an ingest", room=key.room, take=key.take
+                    )
 
     async def _close(self, key: TakeKey) -> None:
         """Mostly, whoever claims the room finds the take too old to go on, and it is done."""

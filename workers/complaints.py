@@ -1,4 +1,4 @@
-"""What makes no sense is told once, and of much of it only how much: garbage must not fill a disk or memory."""
+"""What makes no sense is told once, and of much of it only how much: garbage must fill no disk, no memory."""
 
 from __future__ import annotations
 

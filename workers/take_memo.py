@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from contracts.take import TakeHeader
+from contracts.errors import BadRequest
+from contracts.take import MAX_SAMPLES, TakeHeader
 from pipeline.mix.loudness import LoudnessBin
 from workers.guest_list import NO_ORDERS, HostOrders
+
+MAX_GENERATION: Final = 2**53
+"""Scripts in Redis reckon with floats: above it one more is not another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,32 @@ class TakeMemo:
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> TakeMemo:
-        """From the hash. Raises KeyError, ValueError, TypeError or BadRequest where it is none."""
+        """From the hash. Raises ValueError where it is none."""
+        try:
+            return cls._read(fields)
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"not what is known of a take: {error!r:.80}") from None
+        except BadRequest as error:
+            raise ValueError(f"not what is known of a take: {error.message:.80}") from None
+
+    @classmethod
+    def _read(cls, fields: Mapping[bytes, bytes]) -> TakeMemo:
         ended = fields.get(b"ended")
         return cls(
             header=TakeHeader.from_json(json.loads(fields[b"header"])),
-            generation=int(fields[b"gen"]),
+            generation=_number(fields[b"gen"], MAX_GENERATION),
             named=fields.get(b"named") == b"1",
             orders=HostOrders.from_json(json.loads(fields.get(b"orders", b'{"muted": [], "removed": []}'))),
             loudness=tuple(
                 LoudnessBin(int(i), int(n), float(e))
                 for i, n, e in json.loads(fields.get(b"loudness", b"[]"))
             ),
-            ended=None if ended is None else int(ended),
+            ended=None if ended is None else _number(ended, MAX_SAMPLES),
         )
+
+
+def _number(text: bytes, high: int) -> int:
+    number = int(text)
+    if not 0 <= number <= high:
+        raise ValueError(f"a whole number from 0 to {high}")
+    return number

@@ -23,7 +23,7 @@ from tests.over_takes import Watched
 from tests.takes import header
 
 KEY = TakeKey("town-hall", "20260101T000000Z-abc234")
-CHAPTER = TakeEvent(7, 0, "chapter", title='line\u2028 "quote"\n 🎙 half \ud83c')
+CHAPTER = TakeEvent(7, 0, "chapter", title='line\u2028 "quote"\n 🎙')
 EVENTS = (
     TakeEvent(0, 0, "join", speakers=("Ann",)),
     TakeEvent(0, 1, "speakers", speakers=("Ann", "Bo")),
@@ -198,7 +198,14 @@ def test_what_a_failed_write_left_behind_is_gone_with_the_next(
     assert read_events(path) == (EVENTS[0], EVENTS[3])
 
 
-@given(st.text(alphabet=st.characters(), min_size=1), st.lists(st.text(alphabet=st.characters(), min_size=1)))
+# All but halves of surrogate pairs, which nobody can be told.
+TEXTS = st.characters(exclude_categories=["Cs"])
+
+
+@given(
+    st.text(TEXTS, min_size=1, max_size=1024),
+    st.lists(st.text(TEXTS, min_size=1, max_size=64), max_size=64),
+)
 def test_any_title_and_any_name_come_back(
     tmp_path_factory: pytest.TempPathFactory, title: str, names: list[str]
 ) -> None:
