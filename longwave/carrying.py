@@ -14,6 +14,7 @@ from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.failure_reports import FailureReports
 from workers.quarantine import Quarantine, survey_crashes
+from workers.reach import Reach
 from workers.redis_bus.mirrors import Mirrors
 from workers.redis_bus.reader import BusReader
 
@@ -51,6 +52,7 @@ class Carried:
     quarantine: Quarantine
     background: tuple[asyncio.Task[None], ...]
     _carrying: Carrying
+    _reach: Reach
 
     async def hand_over(self) -> None:
         """Leave every take to other workers; returns when they have them, or 20 s later."""
@@ -58,7 +60,8 @@ class Carried:
 
     def degraded(self) -> list[str]:
         """What does not work although live audio does."""
-        return [each for each in (self.encoding.archive.archiver.degraded, self.quarantine.degraded) if each]
+        archiver = self.encoding.archive.archiver
+        return [each for each in (archiver.degraded, self.quarantine.degraded, self._reach.degraded) if each]
 
 
 @asynccontextmanager
@@ -87,12 +90,14 @@ async def carried_takes(
             # What the last process died of may be the next thing that is taken up.
             ready=reports.told,
         )
+        reach = Reach(encoder.publisher, metrics)
         cluster.me.carrying = lambda: carrying.carrying
-        tasks += [*encoder.background, *await _run(stack, carrying)]
+        cluster.me.out_of_reach = lambda: reach.out
+        tasks += [*encoder.background, *await _run(stack, carrying), *await _run(stack, reach)]
         tasks += await _follow(stack, "origins", follow_origins(cluster, origins, encoder.set_origins))
         for reader in readers:
             tasks += await _follow(stack, "changes", _wake(reader, directory))
-        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying)
+        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying, reach)
 
 
 async def _quarantine(

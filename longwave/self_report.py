@@ -29,8 +29,8 @@ _LONGEST_HOST: Final = 48
 class SelfReport:
     """Who this process is and how it does; asked for a `Node` with every heartbeat.
 
-    What only its roles know is set by them: `carrying` and `listeners` are asked, `url` and `draining` are as
-    they are at the moment.
+    What only its roles know is set by them: `carrying`, `listeners` and `out_of_reach` (of all origins) are
+    asked, `url` and `draining` are as they are at the moment.
     """
 
     def __init__(self, node_id: str, roles: Iterable[str], metrics: Metrics, *, encoder: str = "") -> None:
@@ -38,6 +38,7 @@ class SelfReport:
         self.draining = False
         self.carrying: Callable[[], frozenset[str]] = frozenset
         self.listeners: Callable[[], int] = lambda: 0
+        self.out_of_reach: Callable[[], bool] = lambda: False
         self._id = node_id
         self._roles = frozenset(roles)
         self._encoder = encoder
@@ -65,7 +66,7 @@ class SelfReport:
             roles=self._roles,
             url=self.url,
             encoder=self._encoder,
-            draining=self.draining,
+            draining=self.draining or self.out_of_reach(),
             carrying=self.carrying(),
             capacity=available_cores(),
             load=self._busy_cores(now),

@@ -36,7 +36,10 @@ logger = structlog.get_logger()
 
 
 class OriginFeed:
-    """Feeds `origin` from `log` until the take's end is there. `clock` is monotonic, for measuring only."""
+    """Feeds `origin` from `log` until the take's end is there. `clock` is monotonic, for measuring only.
+
+    `taken` is called whenever the origin has taken media.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class OriginFeed:
         metrics: Metrics,
         *,
         backoff: Backoff | None = None,
+        taken: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reachable = True
@@ -52,6 +56,7 @@ class OriginFeed:
         self._origin = origin
         self._metrics = metrics
         self._backoff = backoff or Backoff()
+        self._taken = taken
         self._clock = clock
         self._cursors: dict[str, Position | None] = {}
         self._event_cursor = 0
@@ -82,6 +87,12 @@ class OriginFeed:
     def up_to_date(self) -> bool:
         """The origin has all that the log holds."""
         return bool(self._cursors) and not self._steps()
+
+    @property
+    def reached(self) -> Position | None:
+        """The first position that the origin was not seen to have; None where it has no media."""
+        cursors = [cursor for cursor in self._cursors.values() if cursor is not None]
+        return min(cursors) if cursors and len(cursors) == len(self._cursors) else None
 
     # ------------------------------------------------------------ where the origin stands
 
@@ -148,6 +159,7 @@ class OriginFeed:
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
+        self._taken()
         self._succeeded()
         if not all(isinstance(step, PutPart) for step in steps):
             await asyncio.sleep(0)  # an origin in this process is filled in one go: let others run between

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from contracts.errors import LongwaveError, UnknownTake
+from contracts.take import TakeKey
 from pipeline.boxes.init import init_segment
 from pipeline.grid import SAMPLE_RATE, SEGMENT
 from workers.origin_feed import OriginFeed
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 
     from contracts.metrics import Metrics
     from contracts.position import Position
-    from contracts.take import TakeHeader, TakeKey, TakeState
+    from contracts.take import TakeHeader, TakeState
     from workers.origin_client import OriginClient
 
 logger = structlog.get_logger()
 
 # An origin that does not say where it stands within this is filled in later; live audio does not wait for it.
 _STATE_TIMEOUT = 1.0
+# Nobody's take: asked for to see whether an origin answers.
+_NO_TAKE = TakeKey("longwave", "20000101T000000Z-aaaaaa")
 # How often an ended take looks whether the origins that are left can be reached at all.
 _CONCLUDE_EVERY = 0.5
 
@@ -68,6 +71,8 @@ class Publisher:
         window_segments: int = WINDOW_SEGMENTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.taken = 0
+        """Grows whenever an origin takes something."""
         self._origins = tuple(origins)
         self._metrics = metrics
         self._window = window_segments
@@ -111,9 +116,17 @@ class Publisher:
         return log
 
     def reached(self, key: TakeKey) -> Position | None:
-        """The first position that is not encoded yet; None of a take that is not open."""
+        """The first position that no origin has yet; None where none has media, or the take is not open."""
         publication = self._takes.get(key)
-        return None if publication is None else publication.log.next
+        feeds = () if publication is None else publication.feeds
+        return max((each.feed.reached for each in feeds if each.feed.reached is not None), default=None)
+
+    async def knock(self) -> bool:
+        """Ask the origins for which nothing waits; whether one answers."""
+        feeds = [each for publication in self._takes.values() for each in publication.feeds]
+        waiting = [each.origin for each in feeds if not each.task.done() and not each.feed.up_to_date]
+        idle = [origin for origin in self._origins if origin not in waiting]
+        return any(await asyncio.gather(*map(self._answers, idle)))
 
     def finish(self, key: TakeKey, samples: int) -> None:
         """End a take of `samples` samples, all of which are in its log, or given up."""
@@ -154,8 +167,21 @@ class Publisher:
             logger.warning("an origin does not say what it has", origin=origin.name, reason=str(error))
             return False, None
 
+    async def _answers(self, origin: OriginClient) -> bool:
+        try:
+            async with asyncio.timeout(_STATE_TIMEOUT):
+                await origin.state(_NO_TAKE)
+        except UnknownTake:
+            return True
+        except (LongwaveError, TimeoutError):
+            return False
+        return True
+
+    def _note_taken(self) -> None:
+        self.taken += 1
+
     def _feed(self, log: TakeLog, origin: OriginClient) -> _Feeding:
-        feed = OriginFeed(log, origin, self._metrics, clock=self._clock)
+        feed = OriginFeed(log, origin, self._metrics, taken=self._note_taken, clock=self._clock)
         name = f"feed {log.key.room}/{log.key.take} to {origin.name}"
         return _Feeding(origin, feed, asyncio.create_task(feed.run(), name=name))
 

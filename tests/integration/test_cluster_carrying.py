@@ -39,7 +39,7 @@ def state(following: Position | None, end: int | None = None) -> TakeState:
 
 @dataclass
 class FakePublisher:
-    """What origins say that they have, and how far takes are encoded."""
+    """What origins say that they have, and how far they have takes from here."""
 
     origins: dict[TakeKey, list[TakeState | None]] = field(default_factory=dict)
     encoded: dict[TakeKey, Position] = field(default_factory=dict)
@@ -54,11 +54,15 @@ class FakePublisher:
 
 
 class Worker:
-    """One worker; a `quick` one has encoded everything as soon as it follows a take."""
+    """One worker; a `quick` one has encoded everything as soon as it follows a take.
+
+    One that is `cut_off` reads the bus, and no origin takes anything from it.
+    """
 
     def __init__(self, name: str, links: BusLinks, clock: Clock, redundancy: int) -> None:
         self.name = name
         self.quick = True
+        self.cut_off = False
         self.mirrors = Mirrors(clock=clock)
         self.publisher = FakePublisher()
         self.metrics = Metrics(CollectorRegistry())
@@ -76,7 +80,8 @@ class Worker:
         )
 
     def me(self) -> Node:
-        return Node(self.name, frozenset({"worker"}), encoder="fp", carrying=self.carrying.carrying)
+        carrying = self.carrying.carrying
+        return Node(self.name, frozenset({"worker"}), encoder="fp", carrying=carrying, draining=self.cut_off)
 
     async def live(self) -> None:
         """One heartbeat, one look at what lives, and what follows from that."""
@@ -84,7 +89,7 @@ class Worker:
         await self.directory.refresh()
         self.carrying.look()
         await asyncio.gather(*self.carrying._taking_up.values(), *self.carrying._telling)
-        for mirror in self.mirrors.live() if self.quick else ():
+        for mirror in self.mirrors.live() if self.quick and not self.cut_off else ():
             self.encode(mirror)
         self.carrying.look()
 
@@ -229,6 +234,37 @@ async def test_a_worker_that_fell_behind_gets_no_take_back_before_it_has_caught_
         await two.pass_time(3)
         assert two["a"].rooms() == own
         assert two["b"].rooms() == rooms - own
+
+
+@redis
+async def test_what_no_origin_has_is_carried_by_nobody(servers: Sequence[RedisServer]) -> None:
+    put_takes(servers, 1)
+    async with crew(servers, "a") as one:
+        await settled(one)
+        assert one["a"].carrying.carrying
+        one["a"].quick = False
+        one["a"].publisher.encoded.clear()
+        await one.pass_time(BEAT_EVERY)
+        assert not one["a"].carrying.carrying
+        assert one["a"].rooms()
+
+
+@redis
+async def test_the_takes_of_a_worker_that_reaches_no_origin_fall_to_those_that_do(
+    servers: Sequence[RedisServer],
+) -> None:
+    rooms = put_takes(servers, 8)
+    async with crew(servers, "a", "b") as two:
+        await settled(two)
+        own = {name: two[name].rooms() for name in "ab"}
+        for name in "ab":
+            two[name].cut_off = True
+        await two.pass_time(4)
+        assert {name: two[name].rooms() for name in "ab"} == own, "nobody reaches one: nobody gains"
+        two["b"].cut_off = False
+        await two.pass_time(4)
+        assert two["b"].rooms() == rooms
+        assert two["a"].rooms() == set()
 
 
 @redis

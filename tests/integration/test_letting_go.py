@@ -158,10 +158,10 @@ async def test_a_worker_stops_while_a_take_leaves(worker: Callable[..., Worker])
     hanging.hangs = True
     here = worker(hanging)
     await bring(here.mirrors.follow(KEY, HEADER, 0), SEGMENT)
-    await until(lambda: here.publisher.reached(KEY) is not None)
+    await until(lambda: KEY in here.publisher._takes)
     here.mirrors.drop(KEY)
     await here.stop()
-    assert here.publisher.reached(KEY) is None
+    assert KEY not in here.publisher._takes
 
 
 # ---------------------------------------------------------------- origins come and go

@@ -1,7 +1,7 @@
 """Which takes this worker carries: it takes up what falls to it, and lets go of what others have taken up.
 
 Make before break: a take that falls to another worker is carried on until that worker says, with a heartbeat,
-that it has made the newest part. Until then two of them make the same bytes, which hurts nobody.
+that an origin has the newest part from it. Until then two of them make the same bytes, which hurts nobody.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Published(Protocol):
         """What each origin that answers has of a take; None for one that does not know it."""
 
     def reached(self, key: TakeKey) -> Position | None:
-        """The first position of a take that is not encoded here yet."""
+        """The first position of a take that no origin was seen to have; None where none has media of it."""
 
 
 class Carrying:
@@ -94,7 +94,7 @@ class Carrying:
 
     @property
     def carrying(self) -> frozenset[str]:
-        """The takes (`room/take`) whose newest part has been made here: what heartbeats say."""
+        """The takes (`room/take`) whose newest part an origin has from here: what heartbeats say."""
         return frozenset(keys.member(key).decode() for key in self._caught_up)
 
     @property
@@ -188,16 +188,15 @@ class Carrying:
             self._mirrors.drop(key)
 
     def _look_how_far(self, mirror: Mirror) -> None:
-        """Say that a take is carried here once its newest part is made; no more where it falls behind again.
+        """Say that a take is carried here once an origin has its newest part; no more where it falls behind.
 
-        A worker that was frozen would be taken at its word, and listeners would wait until it has caught up.
+        A worker that was frozen, or is cut off from origins, would be taken at its word, and listeners would
+        wait until it has caught up.
         """
         reached = self._publisher.reached(mirror.key)
-        if reached is None:
-            return
-        if at_live_edge(mirror, reached):
+        if reached is not None and at_live_edge(mirror, reached):
             self._caught_up.add(mirror.key)
-        elif far_behind(mirror, reached):
+        elif reached is None or far_behind(mirror, reached):
             self._caught_up.discard(mirror.key)
 
     def _falls_here(self, key: TakeKey) -> bool:

@@ -28,9 +28,10 @@ _MOST_CORES: Final = 4096
 class Node:
     """One process. `url` is empty where it serves nobody, `encoder` (a fingerprint) where it does not encode.
 
-    `carrying` are the takes (`room/take`) whose newest part it has made; `capacity` is in cores, `load` in
-    busy cores, `memory` in bytes, `latency_ms` the p99 of a part's way to the first origin lately;
-    `started_s` is how long ago it started. `draining`: it is about to leave and takes up nothing.
+    `carrying` are the takes (`room/take`) whose newest part an origin has from it; `capacity` is in cores,
+    `load` in busy cores, `memory` in bytes, `latency_ms` the p99 of a part's way to the first origin lately;
+    `started_s` is how long ago it started. `draining`: it takes up nothing while others do not drain, because
+    it is about to leave, or reaches no origin.
     """
 
     id: str

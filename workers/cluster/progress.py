@@ -1,4 +1,4 @@
-"""How far a worker is with a take: where it has to begin, and whether it has made the newest part."""
+"""How far a worker is with a take: where it has to begin, and whether origins have the newest part."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ def first_needed(held: Held | None, states: Sequence[TakeState | None]) -> int:
 
 
 def at_live_edge(mirror: Mirror, reached: Position) -> bool:
-    """Whether all of the take is here, and is encoded but for the newest part and the one that grows."""
+    """Whether all of the take is here, and an origin has it but for the newest part and the one that grows.
+
+    `reached` is the first position that no origin has.
+    """
     grid = Grid(mirror.header.settings.parts)
     growing = grid.position_of_sample(max(0, mirror.top - LOOKAHEAD_FRAMES * FRAME))
     return mirror.at_edge and grid.after(reached) >= growing
 
 
 def far_behind(mirror: Mirror, reached: Position) -> bool:
-    """Whether listeners would notice if nobody else encoded the take."""
+    """Whether listeners would notice if nobody else put the take."""
     grid = Grid(mirror.header.settings.parts)
     return mirror.top - grid.start_sample(reached) > _BEHIND
