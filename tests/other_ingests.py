@@ -47,14 +47,14 @@ class OtherIngests:
     def generation(self, room: str) -> int | None:
         return self._generations[room] if room in self._owned else None
 
-    async def claim(self, room: str) -> Claim:
+    async def claim(self, room: str, known: int = 0) -> Claim:
         self.asked.append(room)
         await self.gate.wait()
         self._check()
         if room in self.owners:
             raise LivesElsewhere(self.owners[room])
         self._owned.add(room)
-        self._generations[room] = self._generations.get(room, 0) + 1
+        self._generations[room] = max(known, self._generations.get(room, 0)) + 1
         live = [take for take in self.takes.values() if take.key.room == room and not take.over]
         return Claim(self._generations[room], live[-1] if live else None)
 

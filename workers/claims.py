@@ -57,8 +57,11 @@ class RoomClaims(Protocol):
     def generation(self, room: str) -> int | None:
         """The generation of this ingest's claim; None where it does not own `room`."""
 
-    async def claim(self, room: str) -> Claim:
-        """Own `room`. Raises LivesElsewhere where another does, BusUnavailable where nobody can say."""
+    async def claim(self, room: str, known: int = 0) -> Claim:
+        """Own `room`, with a generation above that which is `known` to have been there.
+
+        Raises LivesElsewhere where another does, BusUnavailable where nobody can say.
+        """
 
     async def release(self, room: str) -> None:
         """Give `room` up, with all that was noted of its takes; the next who claims it has it at once."""
@@ -98,9 +101,9 @@ class NoCluster:
         del room
         return _FIRST
 
-    async def claim(self, room: str) -> Claim:
+    async def claim(self, room: str, known: int = 0) -> Claim:
         """Nobody else is there to own it."""
-        del room
+        del room, known
         return Claim(_FIRST)
 
     async def release(self, room: str) -> None:

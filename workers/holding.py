@@ -117,11 +117,13 @@ class Holding:
 
     async def _claim(self, room: str) -> None:
         try:
-            claim = await self._claims.claim(room)
+            stored = self._stored.get(room, ())
+            known = max((take.reservation.generation for take in stored), default=0)
+            claim = await self._claims.claim(room, known)
             # What was here before another ingest had the room must be gone: it is not the same sound.
             self._drop_lost()
             self._held.add(room)
-            owner = await self._recovery.take_up(claim, self._stored.get(room, ()))
+            owner = await self._recovery.take_up(claim, stored)
             self._stored.pop(room, None)
             if owner is not None:
                 self._stages.resume(owner)

@@ -14,12 +14,13 @@ from workers.take_store import Reservation, TakeFile, TakeStore
 class KeptTake:
     """One take: what is on disk of it, and what should be."""
 
-    def __init__(self, key: TakeKey, header: TakeHeader, stored: Reservation | None) -> None:
+    def __init__(self, key: TakeKey, header: TakeHeader, stored: Reservation | None, generation: int) -> None:
         self.key = key
         self.header = header
         self.file: TakeFile | None = None
-        self.wanted = stored or Reservation(1)
+        self.wanted = stored or Reservation(1, generation=generation)
         self.safe = self.wanted.reserved if stored else 0
+        self.safe_generation = self.wanted.generation if stored else 0
         self.safe_end = stored is not None and stored.ended
         self.late_msn = -1
         self.trouble: str | None = None

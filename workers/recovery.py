@@ -152,7 +152,7 @@ class Recovery:
 
     def _keep(self, past: _Past) -> None:
         if not self._keeper.keeps(past.key):
-            self._keeper.keep(past.key, past.header)
+            self._keeper.keep(past.key, past.header, generation=past.generation)
         self._keeper.tell(past.key, past.before.events, past.before.orders)
         self._keeper.measured(past.key, tuple(past.before.loudness))
 
@@ -166,7 +166,8 @@ class Recovery:
         """None where another ingest took the room over meanwhile."""
         key, epoch_us = past.key, past.header.epoch_us
         # What a take begins to use now is on disk before it does: another crash may follow at once.
-        await self._keeper.secure(key, max(decided.first, sample_at(epoch_us, self._clocks.wall_us())))
+        now = sample_at(epoch_us, self._clocks.wall_us())
+        await self._keeper.secure(key, max(decided.first, now), past.generation)
         if self._claims.generation(key.room) != past.generation:
             self._keeper.abandon(key)
             return None

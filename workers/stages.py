@@ -146,7 +146,7 @@ class Stages:
         key = TakeKey(stage.room, new_take_id(epoch_us, os.urandom(4)))
         header = TakeHeader(epoch_us, stage.settings, self._settings.fingerprint)
         owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns, self._clocks.block), now_ns)
-        self._keeper.keep(key, header)
+        self._keeper.keep(key, header, generation=self._claims.generation(key.room) or 0)
         stage.begin(owner)
         self._note(owner, ())
         log.info("take begins", room=key.room, take=key.take)

@@ -92,20 +92,26 @@ class TakeKeeper:
         """The takes that the last process left. Raises StorageUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
 
-    def keep(self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None) -> None:
-        """Keep a take that begins here now, or one that was `stored`."""
+    def keep(
+        self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None, *, generation: int = 0
+    ) -> None:
+        """Keep a take that is written here from now on, with this generation, or one that was `stored`."""
         before = self._takes.get(key)
-        kept = self._takes[key] = KeptTake(key, header, stored)
+        kept = self._takes[key] = KeptTake(key, header, stored, generation)
         if stored is None:
             kept.news.set()
         kept.task = asyncio.create_task(self._follow(kept, before), name=f"keep {key.take}")
 
-    async def secure(self, key: TakeKey, top: int) -> None:
-        """Reserve what is needed up to `top` and a little more, if the disk does it within a second."""
+    async def secure(self, key: TakeKey, top: int, generation: int = 0) -> None:
+        """Reserve what is needed up to `top` and a little more, if the disk does it within a second.
+
+        So long it takes, too, until the disk knows the `generation` with which the take is written.
+        """
         kept = self._takes[key]
         reserved = max(kept.wanted.reserved, (top + LEAD) // SEGMENT + 1)
-        self._want(kept, replace(kept.wanted, reserved=reserved))
-        await _written(kept, lambda: kept.safe >= reserved)
+        generation = max(kept.wanted.generation, generation)
+        self._want(kept, replace(kept.wanted, reserved=reserved, generation=generation))
+        await _written(kept, lambda: kept.safe >= reserved and kept.safe_generation >= generation)
 
     def note(self, key: TakeKey, top: int, *, named: bool) -> int:
         """The bus has reached `top`: reserve the next segment in time, give a sign of life each second.
@@ -116,7 +122,7 @@ class TakeKeeper:
         wanted = kept.wanted
         reserved = max(wanted.reserved, (top + LEAD) // SEGMENT + 1)
         if reserved > wanted.reserved or top >= wanted.heartbeat + HEARTBEAT or named != wanted.named:
-            self._want(kept, Reservation(reserved, top, named=named))
+            self._want(kept, Reservation(reserved, top, named=named, generation=wanted.generation))
         safe = max(SEGMENT * kept.safe, _FIRST_PART)
         if top > safe and kept.late_msn != top // SEGMENT:
             kept.late_msn = top // SEGMENT
@@ -145,7 +151,7 @@ class TakeKeeper:
         """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
         kept = self._takes.get(key)
         if kept is not None:
-            self._want(kept, Reservation(kept.wanted.reserved, sample, ended=True))
+            self._want(kept, replace(kept.wanted, heartbeat=sample, ended=True, named=False))
 
     async def secure_end(self, key: TakeKey) -> None:
         """Return when the take's end is on disk, or after a second: nobody is told of it before."""
@@ -237,9 +243,9 @@ class TakeKeeper:
     async def _write(self, kept: KeptTake) -> None:
         wanted = kept.wanted
         # A heartbeat need not survive the machine, only the process; a reservation and an end do.
-        sync = wanted.reserved > kept.safe or wanted.ended
+        sync = wanted.reserved > kept.safe or wanted.generation > kept.safe_generation or wanted.ended
         await self._in_thread(kept.put, self._store, wanted, sync)
-        kept.safe, kept.safe_end = wanted.reserved, wanted.ended
+        kept.safe, kept.safe_end, kept.safe_generation = wanted.reserved, wanted.ended, wanted.generation
         kept.written.set()
 
     async def _write_story(self, kept: KeptTake) -> None:

@@ -42,6 +42,8 @@ _CRC: Final = struct.Struct("<I")
 _MAGIC: Final = b"LWR1"
 _ENDED: Final = 1
 _NAMED: Final = 2
+# Above the flags lies the generation.
+_GENERATION_SHIFT: Final = 8
 # The largest block that a disk writes at once; a torn one cannot reach into its neighbour.
 _SLOT_SPACING: Final = 4096
 _FILE_SIZE: Final = 2 * _SLOT_SPACING
@@ -53,13 +55,15 @@ _BACK_AT_MOST: Final = SAMPLE_RATE
 class Reservation:
     """Segments below `reserved` may be in use, and the bus had reached the sample `heartbeat`.
 
-    `ended`: it ended there. `named`: listeners were told that somebody speaks.
+    `ended`: it ended there. `named`: listeners were told that somebody speaks. `generation` is that of the
+    claim with which it was written last: of a Redis that has lost its memory, the next one is above it.
     """
 
     reserved: int
     heartbeat: int = 0
     ended: bool = False
     named: bool = False
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,7 @@ class TakeFile:
 
 def _slot(counter: int, reservation: Reservation) -> bytes:
     flags = _ENDED * reservation.ended | _NAMED * reservation.named
+    flags |= reservation.generation << _GENERATION_SHIFT
     body = _SLOT.pack(_MAGIC, counter, reservation.reserved, reservation.heartbeat, flags)
     return body + _CRC.pack(zlib.crc32(body))
 
@@ -214,8 +219,9 @@ def _newest(path: Path) -> tuple[int, Reservation]:
         if len(crc) == _CRC.size and _CRC.unpack(crc)[0] == zlib.crc32(body):
             magic, counter, reserved, heartbeat, flags = _SLOT.unpack(body)
             if magic == _MAGIC:
-                reservation = Reservation(reserved, heartbeat, bool(flags & _ENDED), bool(flags & _NAMED))
-                slots.append((counter, reservation))
+                ended, named = bool(flags & _ENDED), bool(flags & _NAMED)
+                generation = flags >> _GENERATION_SHIFT
+                slots.append((counter, Reservation(reserved, heartbeat, ended, named, generation)))
     if not slots:
         raise DiskUnavailable(f"{path}: no whole record; remove its directory to give this take up")
     return max(slots, key=lambda slot: slot[0])

@@ -206,6 +206,12 @@ async def test_a_room_that_is_released_is_free_at_once(
     assert (await a.claim(room)).generation == 3
 
 
+async def test_a_claim_is_above_what_redis_has_forgotten(
+    both: Sequence[RedisServer], room: str, ingest: Ingests
+) -> None:
+    assert (await (await ingest("a", *both)).claim(room, 7)).generation == 8
+
+
 async def test_a_late_release_takes_nothing_from_a_newer_claim(
     both: Sequence[RedisServer], room: str, ingest: Ingests
 ) -> None:

@@ -30,7 +30,7 @@ ROOM = "room"
 # World's clocks begin 10 s after this instant.
 KEY, HEADER = key_at(WALL_US)
 # A take of 2 s on disk: its second segment was reserved in time.
-LEFT = Reservation(2, SEGMENT - LEAD)
+LEFT = Reservation(2, SEGMENT - LEAD, generation=1)
 
 
 @pytest.fixture
@@ -406,6 +406,24 @@ async def test_after_a_restart_a_take_that_no_bus_has_goes_on_above_all_that_was
     await world.resume()
     assert bus_of(world, key).first == 2 * SEGMENT
     await world.ingest.stop()
+
+
+async def test_after_a_restart_generations_rise_also_where_the_bus_lost_its_memory(
+    tmp_path: Path, others: OtherIngests
+) -> None:
+    others._generations[ROOM] = 6
+    world = World(tmp_path, claims=others)
+    await world.live(name="Ada")
+    world.tick(99)
+    await until(lambda: [taken.generation for taken in world.on_disk()] == [7])
+    await world.ingest.stop()
+    for generation in (8, 9):
+        empty = OtherIngests()
+        world = restarted(tmp_path, empty)
+        await world.resume()
+        assert empty.generation(ROOM) == generation
+        assert [taken.generation for taken in world.on_disk()] == [generation]
+        await world.ingest.stop()
 
 
 async def test_after_a_restart_a_take_that_lives_elsewhere_is_forgotten_here(

@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+import structlog
 
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
 from workers.bus import SamplesLost
@@ -246,10 +247,36 @@ def test_what_a_deposed_owner_says_after_its_successor_is_ignored() -> None:
     links = Links("a", "b")
     links.brings("a", sound(0, 4800))
     links.brings("b", Silence(4800, 9600), generation=2)
-    assert links.brings("a", sound(4800, 14_400), Ended(14_400)) == [True, True]
+    assert links.brings("a", sound(4800, 9600)) == [True]
+    assert links.brings("a", sound(9600, 14_400)) == [False]
+    assert not links.mirror.wants("a")
+    links.later(4, "a", "b")
     assert links.mirror.top == 9600
     assert not links.mirror.read(4800, 9600).any()
+    # Its successor goes on beyond it: what it had said is no hole.
+    links.brings("b", Silence(9600, 19_200), generation=2)
+    assert links.mirror.wants("a")
+    assert links.brings("a", sound(9600, 14_400), Ended(14_400)) == [True, True]
+    links.later(20, "a")
     assert links.mirror.ended is None
+    assert not links.mirror.read(9600, 19_200).any()
+
+
+def test_where_only_a_lower_generation_still_writes_a_mirror_goes_on_with_it() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 4800), generation=5)
+    # Redis lost its memory, and with it the owner's disk was lost: it is generation 1 that goes on.
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            links.mirror.forget("a")
+            assert links.brings("a", sound(4800, 9600), generation=1) == [False]
+            links.later(1, "a")
+            assert not links.mirror.wants("a")
+        links.later(2.5, "a")
+    assert [log["log_level"] for log in logs] == ["warning", "error"]
+    assert links.mirror.wants("a")
+    assert links.brings("a", sound(4800, 9600), generation=1) == [True]
+    assert holds(links.mirror, 0, 9600)
 
 
 # ---------------------------------------------------------------- limits

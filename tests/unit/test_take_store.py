@@ -76,7 +76,7 @@ def test_what_is_written_is_found_by_the_next_process(tmp_path: Path) -> None:
     file = TakeStore(tmp_path).create(KEY, HEADER, Reservation(1))
     assert TakeStore(tmp_path).stored() == [StoredTake(KEY, HEADER, Reservation(1))]
     for step in range(1, 8):
-        record = Reservation(step, step * 96_000 - 7, step == 7, step % 2 == 0)
+        record = Reservation(step, step * 96_000 - 7, step == 7, step % 2 == 0, 9 * step)
         file.write(record, sync=step % 2 == 0)
         assert TakeStore(tmp_path).stored() == [StoredTake(KEY, HEADER, record)]
     file.close()

@@ -81,9 +81,10 @@ class Ownership:
         """Whether `room` is this ingest's."""
         return room in self._rooms
 
-    async def claim(self, room: str) -> Claim:
+    async def claim(self, room: str, known: int = 0) -> Claim:
         """Own `room`, and learn of the take that lives there.
 
+        Its generation is above all that Redis knows of, and above that which is `known` here.
         Raises LivesElsewhere, or BusUnavailable where no Redis answers that can be relied on.
         """
         for _ in range(_TRIES):
@@ -94,7 +95,8 @@ class Ownership:
             relied = {redis for redis in looks if await self._links.reliable(redis)}
             if not relied:
                 raise BusUnavailable("redis is only just back: who owns this room is not known yet")
-            generation = 1 + max(self._rooms.get(room, 0), *(look.generation for look in looks.values()))
+            known = max(known, self._rooms.get(room, 0), *(look.generation for look in looks.values()))
+            generation = known + 1
             if await self._links.claim(room, generation, [*looks], relied):
                 return await self._claimed(room, generation, looks.values())
             await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - no secret

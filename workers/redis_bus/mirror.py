@@ -48,6 +48,13 @@ class _Hole(NamedTuple):
     since: float
 
 
+class _Older(NamedTuple):
+    """Sound before sample `at`, signed with a generation below the highest that was here."""
+
+    at: int
+    generation: int
+
+
 class Mirror(MemoryTakeBus):
     """One take from sample `first` on. All instants are monotonic, in seconds."""
 
@@ -55,6 +62,9 @@ class Mirror(MemoryTakeBus):
         super().__init__(key, header, first, span_held=_SPAN_HELD)
         self._read_to = first
         self._generation = 0
+        self._signed_at = now
+        self._older: dict[str, _Older] = {}
+        self._warned = False
         self._grew_at = now
         self._holes: dict[str, _Hole] = {}
         self._brought_all: set[str] = set()
@@ -88,16 +98,20 @@ class Mirror(MemoryTakeBus):
 
     def wants(self, link: str) -> bool:
         """Whether this link may have something that can be taken in now."""
-        hole = self._holes.get(link)
-        return self.ended is None and not self.full and (hole is None or hole.sample <= self.top)
+        hole, older = self._holes.get(link), self._older.get(link)
+        waits = (hole is not None and hole.sample > self.top) or (older is not None and older.at > self.top)
+        return self.ended is None and not self.full and not waits
 
     def take_in(self, entry: Entry, at: int, generation: int, link: str, now: float) -> bool:
         """Add what is new of an entry that lies before sample `at`, from the owner of that generation.
 
         False says that it has to wait, and is to be read again once the mirror `wants` it.
         """
-        if self.ended is not None or generation < self._generation:
-            return True  # of an owner that was deposed and had not noticed: what came first stays
+        if self.ended is not None:
+            return True
+        if generation < self._generation:
+            return self._leave_out(_Older(at, generation), link)
+        self._signed_at = now
         needs = at if isinstance(entry, Gap | Happened | Ended) else entry.start
         if needs > self.top:
             hole = self._holes.get(link)
@@ -140,6 +154,7 @@ class Mirror(MemoryTakeBus):
     def forget(self, link: str) -> None:
         """A link failed: what it has and lacks is to be found out again."""
         self._holes.pop(link, None)
+        self._older.pop(link, None)
         self._brought_all.discard(link)
 
     # ---- what is lost for good ---------------------------------------------------------------------------
@@ -151,7 +166,8 @@ class Mirror(MemoryTakeBus):
     def settle(self, signs: Mapping[str, float], now: float) -> None:
         """Jump over what nobody can bring any more. `signs`: when each link answered last."""
         if self.full:
-            self._grew_at = now  # nobody was asked for more
+            self._grew_at = self._signed_at = now  # nobody was asked for more
+        self._settle_older(now)
         if not self._holes:
             return
         known_end = self._holes.get(_NOBODY)
@@ -169,7 +185,38 @@ class Mirror(MemoryTakeBus):
             if known_end is not None and known_end.sample <= self.top:
                 self._finish()
 
+    def _settle_older(self, now: float) -> None:
+        """Where nothing newer comes, generations have begun anew: every Redis has lost its memory."""
+        if not self._older:
+            return
+        self._older = {link: older for link, older in self._older.items() if older.at > self.top}
+        if self._older and now - self._signed_at >= GONE_SECONDS:
+            fallen = max(older.generation for older in self._older.values())
+            self._logger.error(
+                "only an owner of a lower generation still writes: going on with it",
+                was=self._generation,
+                now=fallen,
+            )
+            self._generation = fallen
+            self._signed_at = self._grew_at = now
+            self._older.clear()
+
     # ---- inside ------------------------------------------------------------------------------------------
+
+    def _leave_out(self, older: _Older, link: str) -> bool:
+        """Of an owner that was deposed and did not notice: what came first stays, what is new has to wait."""
+        if older.at <= self.top:
+            return True
+        if not self._warned:
+            self._warned = True
+            self._logger.warning(
+                "an owner of a lower generation writes: left out while newer ones do",
+                bus=link,
+                lower=older.generation,
+                highest=self._generation,
+            )
+        self._older[link] = older
+        return False
 
     def _add(self, entry: Entry) -> None:
         match entry:
