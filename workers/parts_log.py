@@ -133,12 +133,15 @@ class TakeLog:
             self._news.announce()
 
     def lose_until(self, msn: int, why: str = "given up") -> int:
-        """Give up every segment below `msn` that is not whole; the number of them."""
+        """Give up every segment below `msn` that is not whole; the number of them.
+
+        However many that are, no more of them are dealt with than a window holds.
+        """
         count = max(0, msn - self.next.msn)
-        for lost in range(self.next.msn, msn):
+        for lost in range(max(self.next.msn, msn - self.window), msn):
             self._segment(lost).lost = why
-            self.next = Position(lost + 1, 0)
         if count:
+            self.next = Position(msn, 0)
             self._news.announce()
         return count
 

@@ -356,3 +356,40 @@ async def test_what_is_carried_is_news() -> None:
     assert await mirrors.changed(seen) == seen + 4
     assert mirrors.delivered == {OTHER}
     assert mirrors.follow(KEY, HEADER, 0) is not one
+
+
+# ---- what cannot be ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("far", [2**60, 25 * 3600 * SECOND])
+def test_a_sample_that_lies_further_ahead_than_time_went_is_refused(far: int) -> None:
+    links = Links("a")
+    links.brings("a", sound(0, SECOND))
+    for entry in (Silence(SECOND, far), Gap(SECOND, far), Ended(far)):
+        with pytest.raises(ValueError, match="further ahead"):
+            links.brings("a", entry, generation=9)
+    links.mirrors.ended(KEY, far)
+    links.later(20, "a")
+    assert (links.mirror.top, links.mirror.ended) == (SECOND, None)
+    # Nor was its generation believed.
+    assert links.brings("a", sound(SECOND, 2 * SECOND)) == [True]
+    assert links.mirror.top == 2 * SECOND
+
+
+def test_after_a_day_and_a_half_without_redis_a_take_goes_on() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, SECOND))
+    links.now += 36 * 3600
+    start = 36 * 3600 * SECOND
+    assert links.brings("a", Silence(start, start + SECOND)) == [False]
+    links.mirror.read(0, SECOND)
+    links.later(11, "a")
+    assert links.mirror.first == links.mirror.top == start
+
+
+def test_sound_that_is_refused_makes_nobody_the_owner() -> None:
+    links = Links("a")
+    with pytest.raises(ValueError, match="bytes"):
+        links.brings("a", Sound(0, SECOND, b"odd"), generation=9)
+    assert links.brings("a", sound(0, SECOND), generation=1) == [True]
+    assert links.mirror.top == SECOND

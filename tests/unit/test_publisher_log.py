@@ -182,3 +182,11 @@ def test_the_instant_of_a_part_is_told_once_and_only_of_that_part() -> None:
 def test_gaps_and_parts_say_where_they_lie() -> None:
     assert PutGap("64k", 7, Position(8, 0)).what == "64k/7.gap"
     assert PutPart("64k", Position(7, 2), Position(7, 3), b"").msn == 7
+
+
+def test_giving_up_a_thousand_years_takes_no_longer_than_giving_up_a_window() -> None:
+    log = log_of(window=5)
+    log.append(encoded((0, 0), (0, 2)))
+    assert log.lose_until(2**40) == 2**40
+    assert log.next == Position(2**40, 0)
+    assert steps(log, Position(2**40 - 2, 0)) == [f"64k/{2**40 - back}.gap" for back in (2, 1)]

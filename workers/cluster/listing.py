@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from contracts.errors import LongwaveError
+from contracts.take import MAX_SAMPLES
 from workers.redis_bus import keys
 from workers.take_memo import TakeMemo
 
@@ -76,7 +77,10 @@ class Listing:
         entry_id, fields = oldest[0]
         first, top = (int(text.partition(b"-")[0]) for text in (entry_id, newest[0][0]))
         start = fields.get(b"start", b"")
-        return Held(int(start) if start.isdigit() else first, top)
+        if start.isdigit() and len(start) <= len(entry_id):
+            first = min(int(start), first)
+        # What follows, if anything does, makes no sense: readers leave it out.
+        return Held(min(first, MAX_SAMPLES), min(top, MAX_SAMPLES))
 
     async def tell_delivered(self, delivered: Sequence[TakeKey]) -> None:
         """Say that origins have all of these takes."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from contracts.take import TakeEvent
+from contracts.take import MAX_SAMPLES, TakeEvent
 from storage.event_log import event_json, parse_event
 
 PCM: Final = b"pcm"
@@ -78,8 +78,10 @@ def item(entry: Entry) -> tuple[bytes, bytes | int, bytes]:
 
 
 def decode(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """An entry as Redis gives it. Raises KeyError, TypeError or ValueError where it is none of ours."""
+    """An entry as Redis gives it. Raises KeyError or ValueError where it is none of ours."""
     kind, stop = fields[b"kind"], int(entry_id.partition(b"-")[0])
+    if stop > MAX_SAMPLES:
+        raise ValueError(f"no take has a sample {stop}")
     if kind == EVENT:
         return Happened(parse_event(fields[b"event"]))
     if kind == END:

@@ -37,6 +37,9 @@ _SIGN_SECONDS: Final = 1.0
 _READING_SECONDS: Final = 10.0
 # Silence costs nothing however long it is, and must not be dropped unread either.
 _SPAN_HELD: Final = 24 * 3600 * SAMPLE_RATE
+# Further ahead of what is here, and of the time since it came, no sample is believed to be: a mirror begins
+# where its bus or an origin does, which may be a while ago.
+_FURTHEST: Final = 24 * 3600 * SAMPLE_RATE
 # The one who knows where the take ended is no link.
 _NOBODY: Final = ""
 
@@ -69,6 +72,7 @@ class Mirror(MemoryTakeBus):
         self._holes: dict[str, _Hole] = {}
         self._brought_all: set[str] = set()
         self._known: dict[str, None] = {}
+        self._refused_end = False
         self._logger = logger.bind(room=key.room, take=key.take)
 
     # ---- the transcoder's side ---------------------------------------------------------------------------
@@ -105,10 +109,13 @@ class Mirror(MemoryTakeBus):
     def take_in(self, entry: Entry, at: int, generation: int, link: str, now: float) -> bool:
         """Add what is new of an entry that lies before sample `at`, from the owner of that generation.
 
-        False says that it has to wait, and is to be read again once the mirror `wants` it.
+        False says that it has to wait, and is to be read again once the mirror `wants` it. Raises ValueError
+        or BusRefused for what cannot be.
         """
         if self.ended is not None:
             return True
+        if self._impossible(at, now):
+            raise ValueError(f"sample {at} is further ahead of {self.top} than it can be")
         if generation < self._generation:
             return self._leave_out(_Older(at, generation), link)
         self._signed_at = now
@@ -124,8 +131,8 @@ class Mirror(MemoryTakeBus):
             if self.full:
                 return False
             self._grew_at = now
-        self._generation = generation
         self._add(entry)
+        self._generation = generation
         return True
 
     def recall(self, events: Iterable[TakeEvent]) -> None:
@@ -161,7 +168,11 @@ class Mirror(MemoryTakeBus):
 
     def ends_at(self, sample: int, now: float) -> None:
         """It is known that the take ended there. Until then links may still bring its sound."""
-        self._holes.setdefault(_NOBODY, _Hole(sample, now))
+        if not self._impossible(sample, now):
+            self._holes.setdefault(_NOBODY, _Hole(sample, now))
+        elif not self._refused_end:
+            self._refused_end = True
+            self._logger.error("a take cannot have ended there", sample=sample, top=self.top)
 
     def settle(self, signs: Mapping[str, float], now: float) -> None:
         """Jump over what nobody can bring any more. `signs`: when each link answered last."""
@@ -232,6 +243,11 @@ class Mirror(MemoryTakeBus):
                 self._finish()
             case Gap():
                 pass  # another link had brought it
+
+    def _impossible(self, sample: int, now: float) -> bool:
+        """Whether a take that grows with time cannot be there yet: nobody jumps, or waits, that far."""
+        grown = int(max(0.0, now - self._grew_at) * SAMPLE_RATE)
+        return sample - self.top > _FURTHEST + grown
 
     def _finish(self) -> None:
         """End it where it is: what came first from a deposed owner stays, even beyond its successor's end."""
