@@ -22,11 +22,13 @@ from contracts.errors import (
     UnknownTake,
 )
 from contracts.position import Position
+from pipeline.grid import Grid
 from workers.backoff import Backoff
 from workers.parts_log import PutGap, PutPart, PutSegment
+from workers.sister_fill import SisterFill
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from contracts.metrics import Metrics
     from workers.origin_client import OriginClient
@@ -38,10 +40,11 @@ logger = structlog.get_logger()
 class OriginFeed:
     """Feeds `origin` from `log` until the take's end is there. `clock` is monotonic, for measuring only.
 
-    `taken` is called whenever the origin has taken media.
+    `taken` is called whenever the origin has taken media. What lies before the log is brought from `sisters`,
+    the other origins of the moment.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on
         self,
         log: TakeLog,
         origin: OriginClient,
@@ -49,6 +52,7 @@ class OriginFeed:
         *,
         backoff: Backoff | None = None,
         taken: Callable[[], None] = lambda: None,
+        sisters: Callable[[], Sequence[OriginClient]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reachable = True
@@ -57,6 +61,7 @@ class OriginFeed:
         self._metrics = metrics
         self._backoff = backoff or Backoff()
         self._taken = taken
+        self._fill = SisterFill(log.key, Grid(log.header.settings.parts), sisters)
         self._clock = clock
         self._cursors: dict[str, Position | None] = {}
         self._event_cursor = 0
@@ -115,6 +120,7 @@ class OriginFeed:
             there = None if state is None else state.renditions.get(rendition)
             self._cursors[rendition] = None if there is None or there.first is None else there.next
         self._event_cursor = 0
+        self._fill.begin()
         return True
 
     # ------------------------------------------------------------ bringing it up to date
@@ -166,6 +172,9 @@ class OriginFeed:
 
     async def _put(self, step: Step) -> None:
         key, origin = self._log.key, self._origin
+        cursor = self._cursors[step.rendition]
+        if isinstance(step, PutGap) and step.msn < self._log.first and cursor is not None:
+            step = await self._fill.instead_of(step, cursor)
         try:
             match step:
                 case PutPart(rendition, position, _, data):

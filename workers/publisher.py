@@ -1,6 +1,7 @@
 """Publishes takes: one log for each, and one feed for each take and origin.
 
 No feed knows of another: an origin that is slow, empty or dead delays nobody, and no room waits for another.
+What an origin lacks from before a log began is asked of the others.
 """
 
 from __future__ import annotations
@@ -181,7 +182,14 @@ class Publisher:
         self.taken += 1
 
     def _feed(self, log: TakeLog, origin: OriginClient) -> _Feeding:
-        feed = OriginFeed(log, origin, self._metrics, taken=self._note_taken, clock=self._clock)
+        feed = OriginFeed(
+            log,
+            origin,
+            self._metrics,
+            taken=self._note_taken,
+            sisters=lambda: [each for each in self._origins if each is not origin],
+            clock=self._clock,
+        )
         name = f"feed {log.key.room}/{log.key.take} to {origin.name}"
         return _Feeding(origin, feed, asyncio.create_task(feed.run(), name=name))
 

@@ -481,9 +481,17 @@ def test_a_worker_is_at_the_live_edge_when_all_is_here_and_encoded_but_the_newes
         (Held(200_000, 500_000), [state(Position(1, 2))], first_sample(3) - 4096),
         (Held(287_000, 500_000), [state(Position(1, 2))], 287_000),
         (None, [state(Position(4, 0))], first_sample(4) - 4096),
+        # What an origin lacks that is far behind is not encoded again: its sisters have it.
+        (Held(0, 9_000_000), [state(Position(80, 2)), state(Position(55, 1))], first_sample(78) - 4096),
+        (Held(0, 9_000_000), [state(Position(80, 2)), state(Position(79, 4))], first_sample(79) - 4096),
+        (
+            Held(0, 9_000_000),
+            [state(Position(90, 0), end=99), state(Position(55, 1))],
+            first_sample(55) - 4096,
+        ),
     ],
 )
-def test_a_take_is_needed_from_four_frames_before_the_segment_that_origins_wait_for(
+def test_a_take_is_needed_from_four_frames_before_the_segment_that_the_origin_ahead_waits_for(
     held: Held | None, states: list[TakeState | None], first: int
 ) -> None:
     assert first_needed(held, states) == first

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 # More than the part that grows, and the one before it on a machine that is busy for a moment.
 _BEHIND: Final = 3 * SAMPLE_RATE // 2
+# Some 4 s of sound are encoded in a few hundredths of a second, and origins in good health differ by less.
+_BACK: Final = 2
 
 
 def first_needed(held: Held | None, states: Sequence[TakeState | None]) -> int:
-    """The sample from which a take is read: 4 frames before the segment that origins in `states` wait for.
+    """The sample from which a take is read: 4 frames before the segment that the origin ahead waits for.
 
-    Older samples than the bus holds are not to be had. An origin without media takes any segment, and gets
-    older ones from its sisters: nothing is encoded again for it where another one has media.
+    For origins that are a little behind it begins up to `_BACK` segments earlier. What others lack, all of it
+    where they have no media, they get from their sisters: nothing is encoded again for them, because that
+    would hold up everybody. Older samples than the bus holds are not to be had.
     """
     oldest = 0 if held is None else held.first
     with_media = [
@@ -31,8 +34,15 @@ def first_needed(held: Held | None, states: Sequence[TakeState | None]) -> int:
         for state in states
         if state is not None and any(rendition.first is not None for rendition in state.renditions.values())
     ]
-    msn = first_to_encode(oldest, with_media or states)
+    alive = [state for state in with_media if state.end is None]
+    ahead = max((_waits_for(state) for state in alive), default=0)
+    msn = max(first_to_encode(oldest, with_media or states), ahead - _BACK)
     return max(oldest, first_sample(msn) - PREROLL_FRAMES * FRAME, 0)
+
+
+def _waits_for(state: TakeState) -> int:
+    """The segment that an origin with media waits for."""
+    return min(rendition.next.msn for rendition in state.renditions.values() if rendition.first is not None)
 
 
 def at_live_edge(mirror: Mirror, reached: Position) -> bool:
