@@ -58,7 +58,7 @@ class TakeMemo:
         ended = fields.get(b"ended")
         return cls(
             header=TakeHeader.from_json(json.loads(fields[b"header"])),
-            generation=_number(fields[b"gen"], MAX_GENERATION),
+            generation=parse_generation(fields[b"gen"]),
             named=fields.get(b"named") == b"1",
             orders=HostOrders.from_json(json.loads(fields.get(b"orders", b'{"muted": [], "removed": []}'))),
             loudness=tuple(
@@ -67,6 +67,11 @@ class TakeMemo:
             ),
             ended=None if ended is None else _number(ended, MAX_SAMPLES),
         )
+
+
+def parse_generation(text: bytes) -> int:
+    """The generation of an owner, as the bus has it. Raises ValueError."""
+    return _number(text, MAX_GENERATION)
 
 
 def _number(text: bytes, high: int) -> int:

@@ -174,6 +174,78 @@ async def test_what_makes_no_sense_is_skipped_and_told_once(
     ]
 
 
+async def test_a_key_that_is_no_stream_keeps_no_other_take_from_being_read(
+    servers: Sequence[RedisServer], worker: Worker
+) -> None:
+    good, bad, server, reader = worker.take(), worker.take(), servers[0], worker.readers[0]
+    write(server, good.key, 0, RUN)
+    write(server, bad.key, 0, RUN)
+    await until(lambda: good.top == bad.top == RUN)
+    server.command("DEL", keys.pcm(bad.key))
+    server.command("SET", keys.pcm(bad.key), "garbage")
+    with capture_logs() as lines:
+        write(server, good.key, RUN, 3 * RUN)
+        await until(lambda: good.top == 3 * RUN)
+        await until(lambda: bad.key.room in (reader.degraded or ""))
+        write(server, good.key, 3 * RUN, 4 * RUN)
+        await until(lambda: good.top == 4 * RUN)
+    assert len([line for line in lines if line["log_level"] == "error"]) == 1
+    assert worker.links[0].up
+    server.command("DEL", keys.pcm(bad.key))
+    write(server, bad.key, RUN, 2 * RUN)
+    await until(lambda: bad.top == 2 * RUN)
+    assert reader.degraded is None
+
+
+async def test_changes_that_are_no_stream_keep_no_take_from_being_read(
+    own: tuple[RedisServer, Worker],
+) -> None:
+    server, worker = own
+    mirror, reader = worker.take(), worker.readers[0]
+    server.command("SET", keys.CHANGES, "garbage")
+    write(server, mirror.key, 0, RUN)
+    await until(lambda: mirror.top == RUN)
+    await until(lambda: "lw:changes" in (reader.degraded or ""))
+    worker.mirrors.drop(mirror.key)
+    await until(lambda: not reader._feeds)
+    server.command("DEL", keys.CHANGES)
+    seen = reader.changes.version
+    server.command("XADD", keys.CHANGES, "*", "node", "a")
+    await asyncio.wait_for(reader.changes.changed(seen), 10)
+    assert reader.degraded is None
+
+
+async def test_nothing_in_one_take_stops_the_others(servers: Sequence[RedisServer], worker: Worker) -> None:
+    good, bad, server = worker.take(), worker.take(), servers[0]
+    add(server, bad.key, "1-1", kind="event", event="[" * 100_000)
+    add(server, bad.key, "2-0", kind="silence", start=0, gen="9" * 400)
+    add(server, bad.key, f"{2**60}-0", kind="silence", start=0)
+    add(server, bad.key, f"{2**60}-1", kind="end", start=0)
+    write(server, good.key, 0, RUN)
+    await until(lambda: good.top == RUN)
+    await until(lambda: worker.readers[0]._feeds[bad].last == (2**60, 1))
+    write(server, good.key, RUN, 2 * RUN)
+    await until(lambda: good.top == 2 * RUN)
+    assert (bad.top, bad.ended) == (0, None)
+
+
+async def test_an_unexpected_error_in_one_take_stops_no_other(
+    servers: Sequence[RedisServer], worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad, server = worker.take(), worker.take(), servers[0]
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(bad, "take_in", broken)
+    monkeypatch.setattr(bad, "settle", broken)
+    for start in range(0, 4 * RUN, RUN):
+        write(server, bad.key, start, start + RUN)
+        write(server, good.key, start, start + RUN)
+        await until(lambda start=start: good.top == start + RUN)  # type: ignore[misc]
+    assert worker.links[0].up
+
+
 async def test_a_stream_that_was_trimmed_is_gone_on_with_where_it_begins(
     servers: Sequence[RedisServer], worker: Worker
 ) -> None:

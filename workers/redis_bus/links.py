@@ -63,6 +63,10 @@ _USELESS: Final = {
 }
 
 
+class RedisRefuses(BusUnavailable):
+    """A Redis that works does not do what it was asked: mostly, a key is of another kind than wanted."""
+
+
 class RedisLink:
     """One Redis, whichever server that is at the moment. `clock` is monotonic."""
 
@@ -96,8 +100,8 @@ class RedisLink:
     async def call(self, kind: str, work: Awaitable[T]) -> T:
         """The outcome of `work`, which asks this link's `client`; with the kind "blocking", its `blocking`.
 
-        `kind` is for the metrics. Raises BusUnavailable, after 2.5 s at the latest. Cancelling it is safe: a
-        connection in the middle of an answer is dropped.
+        `kind` is for the metrics. Raises BusUnavailable, after 2.5 s at the latest; RedisRefuses is one, of a
+        server that works. Cancelling it is safe: a connection in the middle of an answer is dropped.
         """
         before, trouble = _cancellations(), None
         try:
@@ -126,7 +130,7 @@ class RedisLink:
         """What `error` means, also for the health of this link: tell it of those that a pipeline answers."""
         word = _code(error)
         if isinstance(error, ResponseError) and word not in _USELESS:
-            return BusUnavailable(f"redis {self.name} refuses: {self._address.conceal(str(error)):.200}")
+            return RedisRefuses(f"redis {self.name} refuses: {self._address.conceal(str(error)):.200}")
         if word in _USELESS:
             self.trouble = _USELESS[word]
             self._refused = (kind, self._clock())

@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
 from contracts.take import TakeHeader, TakeKey
+from workers.complaints import Complaints
 from workers.news import News
 from workers.redis_bus.mirror import Mirror
+
+logger = structlog.get_logger()
 
 
 class Mirrors(News):
@@ -23,6 +28,7 @@ class Mirrors(News):
         self._takes: dict[TakeKey, Mirror] = {}
         self._over: set[TakeKey] = set()
         self._signs: dict[str, float] = {}
+        self._complaints = Complaints()
 
     # ---- whoever decides what is carried -----------------------------------------------------------------
 
@@ -86,7 +92,12 @@ class Mirrors(News):
         """Give up what no link can bring any more, and tell of takes that ended since."""
         now = self._clock()
         for key, mirror in self._takes.items():
-            mirror.settle(self._signs, now)
+            try:
+                mirror.settle(self._signs, now)
+            except Exception:
+                # Whatever is wrong with one take: the others are looked after.
+                if self._complaints.admit(key):
+                    logger.exception("unexpected error in a mirror", room=key.room, take=key.take)
             if mirror.ended is not None and key not in self._over:
                 self._over.add(key)
                 self.announce()

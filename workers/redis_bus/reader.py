@@ -13,13 +13,14 @@ Cursors survive what a Redis does:
 - *It is behind another Redis.* A cursor never lies more than a second behind the mirror's top.
 - `lw:changes` alone has IDs of a server's wall clock, and the server that takes over may be behind: it is
   read from its beginning after every failure.
+- *A key is no stream.* One that cannot be read is left out, and tried again: it costs no other take a sample.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -27,19 +28,23 @@ import structlog
 from contracts.errors import BusUnavailable, LongwaveError
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent
-from pipeline.grid import SAMPLE_RATE
 from storage.event_log import parse_event
 from workers.backoff import Backoff
+from workers.complaints import Complaints
 from workers.news import News
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Sound, decode
-from workers.redis_bus.links import BLOCK_SECONDS, RedisLink
+from workers.redis_bus.feed import Feed
+from workers.redis_bus.links import BLOCK_SECONDS, RedisLink, RedisRefuses
 from workers.redis_bus.mirror import Mirror
 from workers.redis_bus.mirrors import Mirrors
 from workers.redis_bus.pace import Pace
+from workers.take_memo import parse_generation
 
 logger = structlog.get_logger()
 
+# What reading and taking in an entry raises where it is none of ours.
+_SENSELESS: Final = (LongwaveError, KeyError, TypeError, ValueError)
 _Entries: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 _EVERY_SECONDS: Final = 0.015
@@ -51,10 +56,10 @@ _SHORT_BLOCK_MS: Final = 20
 # 9.6 kB each where nothing is behind, up to 250 ms where an owner catches up.
 _MOST_ENTRIES: Final = 32
 _MOST_OF_ALL: Final = 256
-_BACK: Final = SAMPLE_RATE
 # Chapters and speakers are few: what still lasts is among the last so many things that happened.
 _RECALLED: Final = 256
-_NOWHERE: Final = (0, 0)
+# A key that was no stream is asked for again after so many seconds.
+_REFUSED_SECONDS: Final = 1.0
 
 
 class BusReader:
@@ -74,13 +79,15 @@ class BusReader:
         self._metrics = metrics
         self._clock = clock
         self._bytes = metrics.bus_bytes.labels(link.name, "in")
-        self._feeds: dict[Mirror, _Feed] = {}
+        self._feeds: dict[Mirror, Feed] = {}
         self._last_change = b"0-0"
         self._pace = Pace(1, _MOST_ENTRIES)
         # As the last round trip was, the one that fails may have been.
         self._carried = 0
         self._task: asyncio.Task[None] | None = None
-        self._senseless: set[str] = set()
+        # Streams that this Redis does not read, and since when.
+        self._refused: dict[bytes, float] = {}
+        self._senseless = Complaints()
         self._logger = logger.bind(bus=link.name)
 
     @property
@@ -99,6 +106,14 @@ class BusReader:
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)
         self._mirrors.detach(self._link.name)
+
+    @property
+    def degraded(self) -> str | None:
+        """Which streams are left out because they are none; None where all can be read."""
+        if not self._refused:
+            return None
+        some = ", ".join(name.decode(errors="replace")[:100] for name in [*self._refused][:3])
+        return f"redis {self._link.name}: {len(self._refused)} keys are no streams: {some}"
 
     # ---- one round after the other -----------------------------------------------------------------------
 
@@ -127,13 +142,16 @@ class BusReader:
         await self._meet()
         self._mirrors.settle()
         name, idle = self._link.name, True
-        streams = {keys.CHANGES: self._last_change}
+        left_out = self._left_out() if self._refused else frozenset[bytes]()
+        streams = {} if keys.CHANGES in left_out else {keys.CHANGES: self._last_change}
         for feed in self._feeds.values():
+            if feed.stream in left_out:
+                continue
             if feed.mirror.wants(name):
                 streams[feed.stream] = feed.cursor()
             elif feed.mirror.ended is None:
                 idle = False
-        count = max(1, min(self._pace.amount, _MOST_OF_ALL // len(streams)))
+        count = max(1, min(self._pace.amount, _MOST_OF_ALL // max(1, len(streams))))
         answer = await self._ask(streams, count, _BLOCK_MS if idle else _SHORT_BLOCK_MS)
         self._mirrors.answered(name)
         self._note_changes(answer.get(keys.CHANGES, ()))
@@ -149,10 +167,50 @@ class BusReader:
         self._carried = count if more else 0
         return more
 
-    async def _ask(self, streams: Mapping[bytes, bytes], count: int, block: int) -> dict[bytes, _Entries]:
-        read = self._link.blocking.xread(dict[Any, Any](streams), count=count, block=block)
-        answer: Any = await self._link.call("blocking", read)
+    async def _ask(self, streams: Mapping[bytes, bytes], count: int, block: int) -> Mapping[bytes, _Entries]:
+        if not streams:
+            await asyncio.sleep(block / 1000)
+            return {}
+        try:
+            read = self._link.blocking.xread(dict[Any, Any](streams), count=count, block=block)
+            answer: Any = await self._link.call("blocking", read)
+        except RedisRefuses:
+            return await self._ask_each(streams, count)
+        if self._refused:
+            self._allow(streams)
         return dict(answer or ())
+
+    async def _ask_each(self, streams: Mapping[bytes, bytes], count: int) -> Mapping[bytes, _Entries]:
+        """Where one of them is no stream all are refused together: that one stands aside for a while."""
+        pipeline = self._link.client.pipeline(transaction=False)
+        for name, cursor in streams.items():
+            pipeline.xread({name: cursor}, count=count)
+        answers = await self._link.call("read", pipeline.execute(raise_on_error=False))
+        found: dict[bytes, _Entries] = {}
+        for name, answer in zip(streams, answers, strict=True):
+            if not isinstance(answer, Exception):
+                self._allow([name])
+                found |= dict(answer or ())
+                continue
+            refusal = self._link.failed("read", answer)
+            if not isinstance(refusal, RedisRefuses):
+                raise refusal
+            self._refused[name] = self._clock()
+            if self._senseless.admit(name):
+                self._logger.error("a key in redis is no stream: left out", key=name, reason=refusal.message)
+        return found
+
+    def _left_out(self) -> frozenset[bytes]:
+        """What is not to be asked for now."""
+        there = {keys.CHANGES, *(feed.stream for feed in self._feeds.values())}
+        self._refused = {name: since for name, since in self._refused.items() if name in there}
+        now = self._clock()
+        return frozenset(name for name, since in self._refused.items() if now - since < _REFUSED_SECONDS)
+
+    def _allow(self, streams: Iterable[bytes]) -> None:
+        for name in streams:
+            if self._refused.pop(name, None) is not None:
+                self._logger.info("a key in redis is a stream again", key=name)
 
     async def _meet(self) -> None:
         """Follow the mirrors there are; of new ones, what happened before they begin is asked for first."""
@@ -167,7 +225,7 @@ class BusReader:
             answers = await self._link.call("read", pipeline.execute(raise_on_error=False))
             for mirror, lines in zip(new, answers, strict=True):
                 mirror.recall(self._events(mirror, lines if isinstance(lines, list) else []))
-                self._feeds[mirror] = _Feed(mirror, keys.pcm(mirror.key))
+                self._feeds[mirror] = Feed(mirror, keys.pcm(mirror.key))
 
     # ---- what came of it ---------------------------------------------------------------------------------
 
@@ -176,18 +234,25 @@ class BusReader:
             self._last_change = entries[-1][0]
             self.changes.announce()
 
-    def _take_in(self, feed: _Feed, entries: _Entries) -> bool:
+    def _take_in(self, feed: Feed, entries: _Entries) -> bool:
         """Give the mirror what came of it; whether it took all of that."""
         for entry_id, fields in entries:
             at = _parse_id(entry_id)
             try:
-                entry, generation = decode(entry_id, fields), int(fields[b"gen"])
+                entry, generation = decode(entry_id, fields), parse_generation(fields[b"gen"])
                 if isinstance(entry, Sound):
                     self._bytes.inc(len(entry.pcm))
                 if not feed.mirror.take_in(entry, at[0], generation, self._link.name, self._clock()):
                     return False
-            except (LongwaveError, KeyError, TypeError, ValueError) as error:
+            except _SENSELESS as error:
                 self._skip(feed.mirror, entry_id, error)
+            except Exception:
+                # Whatever is wrong with one take: the others are read on.
+                self._metrics.unexpected_errors.labels("bus").inc()
+                if self._senseless.admit(feed.stream):
+                    self._logger.exception(
+                        "unexpected error in an entry on the bus", room=feed.mirror.key.room
+                    )
             feed.last = at
         return True
 
@@ -196,17 +261,17 @@ class BusReader:
         for line in lines:
             try:
                 events.append(parse_event(line))
-            except (LongwaveError, KeyError, TypeError, ValueError) as error:
+            except ValueError as error:
                 self._skip(mirror, b"events", error)
         return events
 
     def _skip(self, mirror: Mirror, what: bytes, error: Exception) -> None:
         """Leave out what nobody can read, and say so once a take: its entries may all be like that."""
-        room, take = mirror.key
-        if take not in self._senseless:
-            self._senseless.add(take)
+        if self._senseless.admit(mirror.key):
+            room, take = mirror.key
+            reason = repr(error)[:200]
             self._logger.error(
-                "an entry on the bus makes no sense", room=room, take=take, entry=what, reason=repr(error)
+                "an entry on the bus makes no sense", room=room, take=take, entry=what, reason=reason
             )
 
     def _start_over(self) -> None:
@@ -215,43 +280,6 @@ class BusReader:
         for feed in self._feeds.values():
             feed.start_over(self._link.name)
         self._last_change = b"0-0"
-
-
-class _Feed:
-    """One take of one Redis. `last` is the ID of the entry dealt with last, as (sample, n).
-
-    Of the many takes of a worker few have something new in a round: the others are to cost next to nothing.
-    """
-
-    __slots__ = ("_at_edge", "_cursor", "_cursor_of", "last", "mirror", "stream")
-
-    def __init__(self, mirror: Mirror, stream: bytes) -> None:
-        self.mirror = mirror
-        self.stream = stream
-        self.last = _NOWHERE
-        self._at_edge = False
-        self._cursor_of: tuple[tuple[int, int], int] | None = None
-        self._cursor = b""
-
-    def cursor(self) -> bytes:
-        """The ID behind which entries are wanted."""
-        mirror = self.mirror
-        if self._cursor_of != (self.last, mirror.top):
-            self._cursor_of = (self.last, mirror.top)
-            sample, n = max(self.last, (max(mirror.first, mirror.top - _BACK), 0))
-            self._cursor = b"%d-%d" % (sample, n)
-        return self._cursor
-
-    def brought(self, link: str, *, all_of_it: bool) -> None:
-        """The mirror is told where that changes something."""
-        if all_of_it != self._at_edge:
-            self._at_edge = all_of_it
-            self.mirror.brought(link, all_of_it=all_of_it)
-
-    def start_over(self, link: str) -> None:
-        """What this Redis has is to be found out again."""
-        self.last, self._at_edge = _NOWHERE, False
-        self.mirror.forget(link)
 
 
 def _parse_id(entry_id: bytes) -> tuple[int, int]:
