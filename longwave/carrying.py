@@ -19,7 +19,7 @@ from workers.redis_bus.mirrors import Mirrors
 from workers.redis_bus.reader import BusReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
@@ -53,6 +53,7 @@ class Carried:
     background: tuple[asyncio.Task[None], ...]
     _carrying: Carrying
     _reach: Reach
+    _readers: Sequence[BusReader]
 
     async def hand_over(self) -> None:
         """Leave every take to other workers; returns when they have them, or 20 s later."""
@@ -60,8 +61,8 @@ class Carried:
 
     def degraded(self) -> list[str]:
         """What does not work although live audio does."""
-        archiver = self.encoding.archive.archiver
-        return [each for each in (archiver.degraded, self.quarantine.degraded, self._reach.degraded) if each]
+        sides = (self.encoding.archive.archiver, self.quarantine, self._reach, *self._readers)
+        return [trouble for side in sides if (trouble := side.degraded)]
 
 
 @asynccontextmanager
@@ -97,7 +98,7 @@ async def carried_takes(
         tasks += await _follow(stack, "origins", follow_origins(cluster, origins, encoder.set_origins))
         for reader in readers:
             tasks += await _follow(stack, "changes", _wake(reader, directory))
-        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying, reach)
+        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying, reach, readers)
 
 
 async def _quarantine(

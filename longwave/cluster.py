@@ -40,6 +40,10 @@ class Cluster:
         """Tasks that never return by themselves."""
         return self.nodes.background
 
+    def degraded(self) -> list[str]:
+        """What of all this does not work."""
+        return [each for each in (self.links.degraded, self.nodes.twin) if each]
+
     def origins(self) -> list[str]:
         """The URLs of all other origins that are alive.
 

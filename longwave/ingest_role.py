@@ -83,6 +83,6 @@ def _add_status(app: web.Application, house: House, cluster: Cluster, ingest: In
         return "draining" if cluster.me.draining else READY
 
     def degraded() -> list[str]:
-        return [each for each in (ingest.degraded, cluster.links.degraded) if each]
+        return [each for each in (ingest.degraded, *cluster.degraded()) if each]
 
     StatusHandlers(status, degraded, house.metrics.registry).add_routes(app)

@@ -96,8 +96,7 @@ def add_origin_routes(
     """Everything that CDNs and players ask; `degraded` says what else of this process does not work."""
 
     def troubles() -> list[str]:
-        bus = None if cluster is None else cluster.links.degraded
-        return degraded() + ([] if bus is None else [bus])
+        return degraded() + ([] if cluster is None else cluster.degraded())
 
     replays = replays_of(house.kept, origin, settings)
     add_routes(

@@ -66,8 +66,7 @@ async def _listen(
     app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
 
     def degraded() -> list[str]:
-        bus = cluster.links.degraded
-        return carried.degraded() + ([] if bus is None else [bus])
+        return carried.degraded() + cluster.degraded()
 
     def status() -> str:
         return "draining" if cluster.me.draining else READY

@@ -32,6 +32,8 @@ logger = structlog.get_logger()
 BEAT_EVERY: Final = 0.4
 # The list of takes is written when it changes, and this often, in seconds: Redis may have lost it.
 _LIST_EVERY: Final = 2.0
+# Two that beat under one name do not see each other with every heartbeat.
+_TWIN_SECONDS: Final = 10.0
 _NO_LIST: Final = (digest_of(b""), frozenset[str]())
 
 
@@ -66,7 +68,8 @@ class Nodes:
         self._views = [_View(link) for link in links]
         self._tasks: list[asyncio.Task[None]] = []
         # A node that starts again under its old name goes on with another number.
-        self._count = secrets.randbits(40)
+        self._first_count = self._count = secrets.randbits(40)
+        self._twin_seen: float | None = None
         self._draining = False
         self._others: dict[bytes, Node] = {}
         self._dead: set[bytes] = set()
@@ -97,6 +100,13 @@ class Nodes:
     async def observed(self) -> None:
         """Return once any Redis has shown who is there: nobody is alone before that."""
         await self._observed.wait()
+
+    @property
+    def twin(self) -> str | None:
+        """That another process goes by this node's name, where one does: mostly its data was copied."""
+        if self._twin_seen is None or self._clock() - self._twin_seen > _TWIN_SECONDS:
+            return None
+        return "another process has the same name as this node: was its data directory copied?"
 
     # ------------------------------------------------------------ this node
 
@@ -166,17 +176,29 @@ class Nodes:
             if fresh:
                 pipe.hset(keys.CARRYING, name, text)
             self._count += 1
+            pipe.hget(keys.NODES, name)
             pipe.hset(keys.NODES, name, encode_beat(me, self._count, digest))
             if view.said != (me.id, me.draining):
                 _tell(pipe, name)
         pipe.hgetall(keys.NODES)
         replies = await view.link.call("coordinate", pipe.execute())
         if me is not None:
+            if view.said is not None:
+                self._look_for_twin(view, me.id, replies[int(fresh)])
             view.said = (me.id, me.draining)
             if fresh:
                 view.list_given = (digest, now)
         found: Mapping[bytes, bytes] = replies[-1]
         return found
+
+    def _look_for_twin(self, view: _View, own: str, before: object) -> None:
+        """What stands under this node's name before it writes is what it wrote itself, or Redis lost it."""
+        with suppress(ValueError):
+            beat = decode_beat(own.encode(), before) if isinstance(before, bytes) else None
+            if beat is not None and not self._first_count < beat.count <= self._count:
+                if self.twin is None:
+                    logger.error("another process has this node's name", bus=view.link.name, node=own)
+                self._twin_seen = self._clock()
 
     def _read(self, view: _View, found: Mapping[bytes, bytes]) -> None:
         for name, text in found.items():
