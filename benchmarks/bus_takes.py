@@ -96,6 +96,9 @@ class EveryRoom:
         """Its header, and that nothing happened."""
         return self._memos[index_of(key.room)]
 
+    def closed(self, key: TakeKey) -> None:
+        """As it should be."""
+
     def deposed(self, room: str, generation: int) -> None:
         """Nobody else is there."""
         raise RuntimeError(f"generation {generation} of {room} is not ours")

@@ -47,12 +47,16 @@ class Owned:
     current: int | None = 1
     header: TakeHeader = field(default_factory=header)
     told: list[tuple[str, int]] = field(default_factory=list)
+    over: set[TakeKey] = field(default_factory=set)
 
     def generation(self, room: str) -> int | None:
         return self.current
 
     def memo(self, key: TakeKey) -> TakeMemo | None:
         return None if self.current is None else TakeMemo(self.header, self.current)
+
+    def closed(self, key: TakeKey) -> None:
+        self.over.add(key)
 
     def deposed(self, room: str, generation: int) -> None:
         self.told.append((room, generation))

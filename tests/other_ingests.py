@@ -14,10 +14,14 @@ OTHER = "http://other:1"
 
 
 class OtherIngests:
-    """See `workers.claims.RoomClaims`. `down`: no bus answers. A claim waits for `gate`."""
+    """See `workers.claims.RoomClaims`. `down`: no bus answers. A claim waits for `gate`.
+
+    `accepts`: the bus takes the ends of takes.
+    """
 
     def __init__(self) -> None:
         self.down = False
+        self.accepts = True
         self.owners: dict[str, str] = {}
         self.takes: dict[TakeKey, Continued] = {}
         self.alone: list[Unattended] = []
@@ -83,6 +87,14 @@ class OtherIngests:
     def lost(self) -> list[str]:
         lost, self._lost = self._lost, []
         return lost
+
+    @property
+    def in_touch(self) -> bool:
+        return not self.down
+
+    def accepted(self, key: TakeKey) -> bool:
+        del key
+        return self.accepts and not self.down
 
     def _check(self) -> None:
         if self.down:

@@ -84,6 +84,13 @@ class RoomClaims(Protocol):
     def lost(self) -> list[str]:
         """Rooms that another ingest took over since this was asked last."""
 
+    @property
+    def in_touch(self) -> bool:
+        """Whether anybody could tell this ingest that a room is its own no more."""
+
+    def accepted(self, key: TakeKey) -> bool:
+        """Whether the end that was written here is the take's: it may live on elsewhere until this is so."""
+
 
 _FIRST: Final = 1
 
@@ -132,3 +139,13 @@ class NoCluster:
     def lost(self) -> list[str]:
         """Nobody takes a room over."""
         return []
+
+    @property
+    def in_touch(self) -> bool:
+        """Nobody has anything to tell."""
+        return True
+
+    def accepted(self, key: TakeKey) -> bool:
+        """It lives nowhere else."""
+        del key
+        return True

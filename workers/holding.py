@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from contracts.errors import BusUnavailable, LivesElsewhere, OverCapacity
+from contracts.take import TakeKey
 from workers.bus import BusHub
 from workers.claims import RoomClaims
 from workers.recovery import Recovery
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 
 _SWEEP_NS: Final = 1_000_000_000
 _AGAIN_SECONDS: Final = 1.0
+# A round trip to Redis, or a failover of it.
+_CONFIRM_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.01
 
 
 class Holding:
@@ -86,12 +91,28 @@ class Holding:
             if not self._coming[room]:
                 del self._coming[room]
 
+    async def confirm_end(self, key: TakeKey) -> None:
+        """Return when the end of a take that was ended here counts everywhere.
+
+        Raises BusUnavailable where no bus has taken it within 3 s, or the room is another ingest's now.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                while not self._claims.accepted(key):
+                    if not self._claims.owns(key.room):
+                        break
+                    await asyncio.sleep(_LOOK_SECONDS)
+                else:
+                    return
+        raise BusUnavailable("no redis has confirmed that the take is over: ask again in a moment")
+
     def sweep(self, now_ns: int) -> None:
         """Let go of rooms that another ingest took; once a second, of those in which all is done."""
         self._drop_lost()
         if now_ns < self._sweep_ns:
             return
         self._sweep_ns = now_ns + _SWEEP_NS
+        self._keeper.settle(self._claims.accepted)
         takes = [bus.key for bus in self._hub.live()]
         self._claims.retain(takes)
         busy = {key.room for key in takes} | self._coming.keys() | self._claiming.keys()
@@ -135,7 +156,10 @@ class Holding:
             del self._claiming[room]
 
     def _drop_lost(self) -> None:
-        for room in self._claims.lost():
+        lost = self._claims.lost()
+        if lost:
+            self._keeper.settle(self._claims.accepted)  # what was over before is still to be told
+        for room in lost:
             log.warning("another ingest took a room over", room=room)
             self._held.discard(room)
             self._stages.depose(room)

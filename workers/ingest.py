@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from contracts.access import Grant
-from contracts.errors import LongwaveError, OverCapacity
+from contracts.errors import BusUnavailable, LongwaveError, OverCapacity
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeKey
 from pipeline.grid import SAMPLE_RATE
@@ -189,14 +189,21 @@ class Ingest:
     def end(self, room: str) -> tuple[TakeKey, int]:
         """End the room's take where it is and close its connections; the take and its samples.
 
-        Raises UnknownRoom where no take is live, as do all that a host may do to one.
+        Raises UnknownRoom where no take is live, as do all that a host may do to one; BusUnavailable where
+        nobody could say that it lives on elsewhere.
         """
         stage = self._stages.live(room)
+        if not self._claims.in_touch:
+            raise BusUnavailable("no redis answers: the take can be ended when one does")
         return self._stages.end(stage, stage.live)
 
     async def secure_end(self, key: TakeKey) -> None:
-        """Return when no crash can bring back a take that was ended, or the disk does not say so in time."""
+        """Return when no crash can bring back a take that was ended, or the disk does not say so in time.
+
+        Raises BusUnavailable where it may live on elsewhere.
+        """
         await self._keeper.secure_end(key)
+        await self._holding.confirm_end(key)
 
     def mute(self, room: str, name: str) -> None:
         """Nobody hears `name` in this take, from here on."""

@@ -30,6 +30,7 @@ class KeptTake:
         self.orders = self.safe_orders = NO_ORDERS
         self.loudness: tuple[LoudnessBin, ...] = ()
         self.safe_loudness: tuple[LoudnessBin, ...] = ()
+        self.final = False
         self.told = False
         self.news = asyncio.Event()
         self.written = asyncio.Event()

@@ -36,8 +36,8 @@ def fate(found: Continued, wall_us: int, idle_samples: int, stored: StoredTake |
     """
     if found.memo.ended is not None:
         return Ended(max(found.top, found.memo.ended), "it was ended before")
-    if stored is not None and stored.reservation.ended:
-        return Ended(max(found.top, stored.reservation.heartbeat), "it was ended before")
+    if stored is not None and stored.reservation.ended and found.top <= stored.reservation.heartbeat:
+        return Ended(stored.reservation.heartbeat, "it was ended before")
     now = sample_at(found.memo.header.epoch_us, wall_us)
     if now < found.top - _BACK_AT_MOST:
         return Ended(found.top, "the clock is behind it")
@@ -114,7 +114,7 @@ class Recovery:
     def tell(self, found: Continued) -> None:
         """Keep a take that is closed until its story is told."""
         self._keep(_past(found, found.memo.generation))
-        self._keeper.ended(found.key, found.top)
+        self._keeper.ended(found.key, found.top, final=True)
         self._keeper.forget(found.key)
 
     def close(self, found: Continued, generation: int) -> None:
@@ -159,7 +159,7 @@ class Recovery:
     def _end(self, past: _Past, end: Ended) -> None:
         self._claims.note(past.key, past.memo(end.sample))
         self._hub.open(past.key, past.header, end.sample).end(end.sample)
-        self._keeper.ended(past.key, end.sample)
+        self._keeper.ended(past.key, end.sample, final=self._claims.accepted(past.key))
         log.info("take ended without an owner", room=past.key.room, take=past.key.take, why=end.why)
 
     async def _go_on(self, past: _Past, decided: GoOn) -> TakeOwner | None:

@@ -210,7 +210,7 @@ class Stages:
         key, loudness = owner.bus.key, owner.mixer.loudness.snapshot()
         self._note(owner, loudness)
         self._keeper.measured(key, loudness)
-        self._keeper.ended(key, owner.bus.top)
+        self._keeper.ended(key, owner.bus.top, final=self._claims.accepted(key))
 
     def _note(self, owner: TakeOwner, loudness: tuple[LoudnessBin, ...]) -> None:
         """What another ingest, or this one after a crash, needs to go on with the take."""
@@ -243,5 +243,7 @@ class Stages:
             stage.measure_at = top + _MEASURE_EVERY
         if top >= stage.note_at:
             stage.note_at = self._keeper.note(owner.bus.key, top, named=owner.named)
-        if not stage.speakers and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS:
+        idle = not stage.speakers and now_ns - owner.alone_ns >= self._settings.idle_timeout * _SECOND_NS
+        # Who is cut off cannot know whether its speakers went on elsewhere: that is for others to decide.
+        if idle and self._claims.in_touch:
             self.end(stage, owner)

@@ -1,7 +1,7 @@
 """Keeps live takes on disk without ever making one wait: a task a take writes what is newest, in a thread.
 
-What happens in a take is appended as it happens; when the take is over, its story is put into the storage
-(`story.json`), and only then is it forgotten here.
+What happens in a take is appended as it happens; when the take is over, and this end is the one that counts,
+its story is put into the storage (`story.json`), and only then is it forgotten here.
 
 A number is reserved 0.8 s before its segment begins. If the disk does not manage it in time, the segment
 begins all the same; that is counted, and `degraded` says so for as long as it lasts.
@@ -110,7 +110,7 @@ class TakeKeeper:
         kept = self._takes[key]
         reserved = max(kept.wanted.reserved, (top + LEAD) // SEGMENT + 1)
         generation = max(kept.wanted.generation, generation)
-        self._want(kept, replace(kept.wanted, reserved=reserved, generation=generation))
+        self._want(kept, replace(kept.wanted, reserved=reserved, generation=generation, ended=False))
         await _written(kept, lambda: kept.safe >= reserved and kept.safe_generation >= generation)
 
     def note(self, key: TakeKey, top: int, *, named: bool) -> int:
@@ -147,11 +147,22 @@ class TakeKeeper:
             kept.loudness = loudness
             kept.news.set()
 
-    def ended(self, key: TakeKey, sample: int) -> None:
-        """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end."""
+    def ended(self, key: TakeKey, sample: int, *, final: bool) -> None:
+        """The take ended at `sample`; kept until `forget`, so that a crash does not lose the end.
+
+        Its story is told once this is `final`: whoever tells it first is believed.
+        """
         kept = self._takes.get(key)
         if kept is not None:
+            kept.final = final
             self._want(kept, replace(kept.wanted, heartbeat=sample, ended=True, named=False))
+
+    def settle(self, final: Callable[[TakeKey], bool]) -> None:
+        """Tell of takes that are over, as soon as their ends are `final`."""
+        for key, kept in self._takes.items():
+            if kept.wanted.ended and not kept.final and final(key):
+                kept.final = True
+                kept.news.set()
 
     async def secure_end(self, key: TakeKey) -> None:
         """Return when the take's end is on disk, or after a second: nobody is told of it before."""
@@ -167,10 +178,14 @@ class TakeKeeper:
             kept.news.set()
 
     def abandon(self, key: TakeKey) -> None:
-        """The take is another ingest's: nothing of it stays here, and its story is told there."""
+        """The take is another ingest's: nothing of it stays here, and its story is told there.
+
+        One whose end here was final is told of here.
+        """
         kept = self._takes.get(key)
         if kept is not None:
-            kept.done = kept.told = True
+            kept.done = True
+            kept.told |= not kept.final
             kept.news.set()
 
     async def forget_published(self, hub: BusHub) -> None:
@@ -264,7 +279,7 @@ class TakeKeeper:
             loudness = kept.loudness
             await self._in_thread(self._store.put_loudness, kept.key, loudness)
             kept.safe_loudness = loudness
-        if over and not kept.told:
+        if over and kept.final and not kept.told:
             tell = partial(self._storyteller.tell, kept.key, kept.header, kept.wanted.heartbeat)
             await asyncio.get_running_loop().run_in_executor(self._story_pool, tell)
             kept.told = True

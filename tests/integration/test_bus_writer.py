@@ -31,7 +31,9 @@ async def test_a_take_is_on_redis_as_it_was_mixed(server: RedisServer) -> None:
             bus.append_silence(bus.top, 960)
             await asyncio.sleep(0.01)
         bus.end(bus.top)
+        assert ingest.owned.over == set()
         await eventually(lambda: stream(server, bus.key).ended)
+        await eventually(lambda: ingest.owned.over == {bus.key})
         found = stream(server, bus.key)
         found.check()
         assert found.top == bus.top

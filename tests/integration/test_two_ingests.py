@@ -21,6 +21,7 @@ from contracts.errors import LivesElsewhere, OverCapacity
 from contracts.metrics import Metrics
 from contracts.take import TakeKey
 from tests.redis_server import RedisServer, poll
+from tests.tcp_proxy import TcpProxy
 from tests.world import SECOND, World, until
 from workers.archive.reading import read_story
 from workers.cluster.ownership import Ownership
@@ -42,9 +43,9 @@ _ROOMS = count()
 class Node:
     """An ingest with its writers. It renews its claims from `ownership.start` on."""
 
-    def __init__(self, name: str, data: Path, server: RedisServer) -> None:
+    def __init__(self, name: str, data: Path, url: str) -> None:
         metrics = Metrics(CollectorRegistry())
-        self.links = open_links([server.url], metrics)
+        self.links = open_links([url], metrics)
         self.ownership = Ownership(self.links, name, f"http://{name}", ttl_ms=TTL_MS)
         self.world = World(data / name, block=BLOCK, claims=self.ownership)
         self.ingest = self.world.ingest
@@ -78,7 +79,7 @@ class Node:
 
 
 Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
-Nodes = Callable[[str], Node]
+Nodes = Callable[..., Node]
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +102,8 @@ def room() -> str:
 async def node(tmp_path: Path, server: RedisServer) -> AsyncIterator[Nodes]:
     async with AsyncExitStack() as stack:
 
-        def made(name: str) -> Node:
-            new = Node(name, tmp_path, server)
+        def made(name: str, url: str = server.url) -> Node:
+            new = Node(name, tmp_path, url)
             stack.push_async_callback(new.close)
             return new
 
@@ -168,6 +169,8 @@ async def test_when_an_owner_dies_the_next_ingest_goes_on_with_the_same_take(
     assert not samples[top : top + silent - 48_000 // 2].any()
     assert samples[-BLOCK:].all()
     b.ingest.end(room)
+    await b.ingest.secure_end(key)
+    b.world.tick(2 * A_SECOND)
     await until(lambda: read_story(b.world.stories._objects, key) is not None)
     story = read_story(b.world.stories._objects, key)
     assert story is not None
@@ -201,6 +204,36 @@ async def test_an_owner_that_thaws_writes_nothing_more(node: Nodes, server: Redi
     assert read_story(a.world.stories._objects, key) is None
     with pytest.raises(LivesElsewhere):
         await a.ingest.connect(room, "Ada", 1)
+
+
+async def test_an_owner_that_is_cut_off_tells_no_story_of_a_take_that_lives_elsewhere(
+    node: Nodes, server: RedisServer, room: str
+) -> None:
+    with TcpProxy(server.port) as proxy:
+        a, b = node("a", f"redis://127.0.0.1:{proxy.port}"), node("b")
+        speaker, key = await a.speak(room, 7)
+        await in_step(server, a, key)
+        a.ownership.start()
+        proxy.cut()
+        a.ingest.leave(speaker)  # Ada comes to the other ingest
+        b.world.now = a.world.now + SECOND
+        await b.speak(room, 9)
+        await until(lambda: not a.links.any_up)
+        (bus,) = a.world.hub.live()
+        a.world.tick(61 * A_SECOND)
+        assert bus.ended is None
+        bus.end(bus.top)  # even if it had known of no trouble
+        proxy.heal()
+        b.world.tick(A_SECOND)
+        await until(lambda: not a.ingest.owns(room))
+        a.world.tick()
+        await until(lambda: a.world.on_disk() == [])
+        assert read_story(a.world.stories._objects, key) is None
+        _, samples = b.ingest.end(room)
+        await b.ingest.secure_end(key)
+        b.world.tick(2 * A_SECOND)
+        await until(lambda: read_story(b.world.stories._objects, key) is not None)
+        assert server.command("HGET", keys.take(key), "closed") == str(samples).encode()
 
 
 async def test_an_ingest_that_is_told_to_go_hands_its_takes_over_at_once(
@@ -250,7 +283,9 @@ async def test_a_take_whose_owner_died_is_ended_and_told_of_by_another(
     await b.ingest._adoption.look(b.world.now)
     b.world.now += 61 * SECOND
     await b.ingest._adoption.look(b.world.now)
-    await until(lambda: server.command("HGET", keys.take(key), "closed") == str(top).encode())
+    await b.ingest.secure_end(key)
+    assert server.command("HGET", keys.take(key), "closed") == str(top).encode()
+    b.world.tick(2 * A_SECOND)
     await until(lambda: read_story(b.world.stories._objects, key) is not None)
     story = read_story(b.world.stories._objects, key)
     assert story is not None

@@ -291,12 +291,60 @@ async def test_the_story_of_a_room_that_was_taken_over_is_not_told_late(
         raise StorageUnavailable("the storage is gone")
 
     monkeypatch.setattr(world.stories, "put", hangs)
+    others.accepts = False
     _, bus = await world.live(name="Ada")
     world.ingest.end(ROOM)
-    await world.ingest.secure_end(bus.key)
+    await world.keeper.secure_end(bus.key)
     others.take_over(ROOM)  # and whoever has it may tell another end
     world.tick()
     await until(lambda: world.on_disk() == [])
+
+
+async def test_the_story_of_a_take_that_was_over_is_told_also_after_its_room_was_taken_over(
+    world: World, others: OtherIngests
+) -> None:
+    others.accepts = False
+    _, bus = await world.live(name="Ada")
+    world.ingest.end(ROOM)
+    await world.keeper.secure_end(bus.key)
+    others.accepts = True
+    others.take_over(ROOM)
+    world.tick()
+    assert (await story_of(world, bus.key)).samples == bus.top
+    await until(lambda: world.on_disk() == [])
+
+
+async def test_an_owner_that_is_cut_off_ends_nothing(world: World, others: OtherIngests) -> None:
+    speaker, bus = await world.live(name="Ada")
+    world.ingest.leave(speaker)  # for another ingest perhaps, where the take goes on
+    others.down = True
+    world.tick(61 * 50)
+    assert bus.ended is None
+    with pytest.raises(BusUnavailable, match="can be ended when one does"):
+        world.ingest.end(ROOM)
+    assert world.ingest.live(ROOM) is not None
+    others.down = False
+    world.tick()
+    assert bus.ended == bus.top
+
+
+async def test_a_story_is_told_once_a_bus_has_taken_the_end(
+    world: World, others: OtherIngests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.holding._CONFIRM_SECONDS", 0.05)
+    others.accepts = False
+    _, bus = await world.live(name="Ada")
+    world.ingest.end(ROOM)
+    with pytest.raises(BusUnavailable, match="no redis has confirmed"):
+        await world.ingest.secure_end(bus.key)
+    world.tick(60)
+    await asyncio.sleep(0.05)
+    assert [taken.ended for taken in world.on_disk()] == [True]
+    assert read_story(world.stories._objects, bus.key) is None
+    others.accepts = True
+    await world.ingest.secure_end(bus.key)
+    world.tick(60)
+    assert (await story_of(world, bus.key)).samples == bus.top
 
 
 async def test_a_take_that_comes_back_waits_until_what_was_there_is_removed(tmp_path: Path) -> None:
@@ -486,6 +534,25 @@ async def test_after_a_restart_a_take_that_had_ended_here_ends_there_too(
     world = restarted(tmp_path, others)
     await world.resume()
     assert bus_of(world, bus.key).ended == bus.top
+    await world.ingest.stop()
+
+
+async def test_after_a_restart_an_end_beyond_which_another_ingest_went_on_is_none(
+    tmp_path: Path, others: OtherIngests
+) -> None:
+    world = World(tmp_path)
+    _, bus = await world.live(name="Ada")
+    world.tick(99)
+    world.ingest.end(ROOM)
+    await world.ingest.secure_end(bus.key)
+    await world.ingest.stop()
+    others.leave(bus.key, bus.header, 3 * SAMPLE_RATE)
+    world = restarted(tmp_path, others)
+    await world.resume()
+    live = world.ingest.live(ROOM)
+    assert live is not None
+    assert live.key == bus.key
+    assert [taken.ended for taken in world.on_disk()] == [False]
     await world.ingest.stop()
 
 

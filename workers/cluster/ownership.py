@@ -52,6 +52,7 @@ class Ownership:
         self._rooms: dict[str, int] = {}
         self._memos: dict[TakeKey, TakeMemo] = {}
         self._lost: list[str] = []
+        self._closed: set[TakeKey] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._releasing: set[asyncio.Task[None]] = set()
 
@@ -132,11 +133,21 @@ class Ownership:
     def retain(self, keys: Collection[TakeKey]) -> None:
         """Forget what was noted of all other takes."""
         self._memos = {key: memo for key, memo in self._memos.items() if key in keys}
+        self._closed &= {*keys}
 
     def lost(self) -> list[str]:
         """Rooms that another ingest took over since this was asked last."""
         lost, self._lost = self._lost, []
         return lost
+
+    @property
+    def in_touch(self) -> bool:
+        """Some Redis answers."""
+        return any(redis.link.up for redis in self._links)
+
+    def accepted(self, key: TakeKey) -> bool:
+        """Whether a Redis has taken the take's end from here."""
+        return key in self._closed
 
     # ---- for the writers of the bus ------------------------------------------------------------------------
 
@@ -147,6 +158,10 @@ class Ownership:
     def memo(self, key: TakeKey) -> TakeMemo | None:
         """What was noted last of a take."""
         return self._memos.get(key)
+
+    def closed(self, key: TakeKey) -> None:
+        """A Redis has the take to its end."""
+        self._closed.add(key)
 
     def deposed(self, room: str, generation: int) -> None:
         """A Redis says that somebody with this higher generation owns `room`."""

@@ -20,5 +20,8 @@ class Owners(Protocol):
     def memo(self, key: TakeKey) -> TakeMemo | None:
         """What a bus should know of a take; None while there is nothing to tell: it is not written yet."""
 
+    def closed(self, key: TakeKey) -> None:
+        """A bus has the take to its end, from this ingest; said again and again."""
+
     def deposed(self, room: str, generation: int) -> None:
         """A bus says that somebody with this higher generation owns `room`."""

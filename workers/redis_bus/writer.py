@@ -200,6 +200,8 @@ class BusWriter:
             self._logger.warning("another ingest writes this take", **_where(take), generation=cursor.newer)
             self._owners.deposed(take.key.room, cursor.newer)
             return
+        if cursor.complete:
+            self._owners.closed(take.key)
         if cursor.known and not take.listed:
             take.listed = True
             self._news[take.key] = None
