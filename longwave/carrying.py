@@ -43,6 +43,13 @@ class _Running(Protocol):
     def background(self) -> tuple[asyncio.Task[None], ...]: ...
 
 
+class _MayBeDegraded(Protocol):
+    """Something that says what of it does not work."""
+
+    @property
+    def degraded(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Carried:
     """The takes that this process encodes among others, and its tasks that never return."""
@@ -61,7 +68,7 @@ class Carried:
 
     def degraded(self) -> list[str]:
         """What does not work although live audio does."""
-        sides = (self.encoding.archive.archiver, self.quarantine, self._reach, *self._readers)
+        sides: tuple[_MayBeDegraded, ...] = (self.encoding.archive.archiver, self.quarantine, self._reach, *self._readers)
         return [trouble for side in sides if (trouble := side.degraded)]
 
 
