@@ -300,6 +300,41 @@ async def test_a_frozen_redis_delays_no_heartbeat_to_the_other() -> None:
         await links.close()
 
 
+async def test_a_node_whose_name_another_process_has_says_so(servers: Sequence[RedisServer]) -> None:
+    async with stage("a", servers=servers) as cluster, stage("a", servers=servers) as copy:
+        copy.clock = cluster.clock
+        nodes = cluster.nodes["a"]
+        with capture_logs() as logs:
+            await cluster.pass_time(2, "a")
+            assert nodes.twin is None
+            for _ in range(4):
+                await copy.nodes["a"].beat()
+                await cluster.pass_time(BEAT_EVERY, "a")
+            assert "same name" in str(nodes.twin)
+            assert len([line for line in logs if line["log_level"] == "error"]) == 2, "either of them, once"
+        await cluster.pass_time(12, "a")
+        assert nodes.twin is None
+
+
+async def test_a_node_that_starts_anew_or_whose_redis_forgets_has_no_twin(
+    servers: Sequence[RedisServer],
+) -> None:
+    async with stage("a", servers=servers) as before:
+        await before.pass_time(2, "a")
+    async with stage("a", servers=servers) as cluster:
+        old = servers[0].command("HGET", keys.NODES, "a")
+        await cluster.pass_time(2, "a")
+        assert servers[0].command("HGET", keys.NODES, "a") != old
+        older = servers[0].command("HGET", keys.NODES, "a")
+        await cluster.pass_time(1, "a")
+        servers[0].command("HSET", keys.NODES, "a", older)
+        servers[1].command("FLUSHALL")
+        await cluster.pass_time(1, "a")
+        servers[0].command("HSET", keys.NODES, "a", "garbage")
+        await cluster.pass_time(1, "a")
+        assert cluster.nodes["a"].twin is None
+
+
 async def test_one_who_only_watches_leaves_no_trace(servers: Sequence[RedisServer]) -> None:
     async with stage("b", servers=servers) as cluster:
         links = open_links(cluster.urls, Metrics(CollectorRegistry()))
