@@ -68,7 +68,8 @@ class Carried:
 
     def degraded(self) -> list[str]:
         """What does not work although live audio does."""
-        sides: tuple[_MayBeDegraded, ...] = (self.encoding.archive.archiver, self.quarantine, self._reach, *self._readers)
+        archiver = self.encoding.archive.archiver
+        sides: tuple[_MayBeDegraded, ...] = (archiver, self.quarantine, self._reach, *self._readers)
         return [trouble for side in sides if (trouble := side.degraded)]
 
 
