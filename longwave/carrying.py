@@ -79,7 +79,7 @@ async def carried_takes(
 ) -> AsyncIterator[Carried]:
     """Encode this process' share of all takes, from now on."""
     links, mirrors = cluster.links, Mirrors()
-    directory, reports = Directory(links), FailureReports(links, time.monotonic)
+    directory, reports = Directory(links), FailureReports(links, cluster.me.id, time.monotonic)
     readers = [BusReader(link, mirrors, metrics) for link in links]
     quarantine = await _quarantine(settings, metrics, directory, reports)
     async with AsyncExitStack() as stack:
@@ -115,11 +115,11 @@ async def _quarantine(
     """What is dangerous to encode, as all nodes know; they are told what the last process died of."""
     crashes = await asyncio.to_thread(survey_crashes, settings.data_dir, time.monotonic())
     for key in crashes.takes:
-        reports.add(key)
+        reports.add(key, crashed=True)
 
-    def elsewhere(key: TakeKey) -> int:
+    def elsewhere(key: TakeKey) -> bool:
         take = directory.takes.get(key)
-        return 0 if take is None else take.failures
+        return take is not None and take.failures.condemned
 
     return Quarantine(
         metrics, time.monotonic, counted=crashes.counted, elsewhere=elsewhere, report=reports.add

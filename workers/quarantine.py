@@ -5,6 +5,7 @@ process that died of a fatal signal while it encoded the take (`workers.breadcru
 forgotten `FORGOTTEN_SECONDS` after the last of them: then the take is tried again. Each node counts for
 itself, in memory and, what took its process down, in a file; and all nodes together in Redis
 (`workers.cluster.failure_reports`), so that a take does not go from worker to worker and end them one by one.
+There failures have to be of two nodes, or crashes: one worker that can encode nothing condemns no take.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Failures:
 class Quarantine:
     """Who is in quarantine on this node. For one event loop; `clock` is monotonic, the same in all processes.
 
-    `counted` is what was counted before this process; `elsewhere` says what all nodes together counted of a
-    take, `report` tells them.
+    `counted` is what was counted before this process; `elsewhere` says whether a take failed too often on all
+    nodes together, `report` tells them.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Quarantine:
         clock: Callable[[], float],
         *,
         counted: dict[TakeKey, Failures] | None = None,
-        elsewhere: Callable[[TakeKey], int] = lambda _: 0,
+        elsewhere: Callable[[TakeKey], bool] = lambda _: False,
         report: Callable[[TakeKey], None] = lambda _: None,
     ) -> None:
         self._clock = clock
@@ -85,11 +86,11 @@ class Quarantine:
         """Whether a take is not to be encoded now. Its beginning and its end are logged, once."""
         failures = self._counted.get(key)
         here = failures.count if failures is not None and failures.fresh(self._clock()) else 0
-        count = max(here, self._elsewhere(key))
-        if count >= FAILURES and key not in self._held:
+        too_often = here >= FAILURES or self._elsewhere(key)
+        if too_often and key not in self._held:
             self._held.add(key)
-            log.error("a take is in quarantine: it gets gaps", room=key.room, take=key.take, failures=count)
-        elif count < FAILURES and key in self._held:
+            log.error("a take is in quarantine: it gets gaps", room=key.room, take=key.take, here=here)
+        elif not too_often and key in self._held:
             self._held.discard(key)
             log.warning("a take leaves quarantine: it is encoded again", room=key.room, take=key.take)
         return key in self._held

@@ -22,6 +22,7 @@ from tests.faults import crashing
 from tests.redis_server import RedisServer
 from tests.server import Server
 from tests.soak.line import write_wav
+from workers.redis_bus import keys
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.needs("redis-server", "ffmpeg")]
 
@@ -82,7 +83,7 @@ async def test_a_take_that_takes_its_workers_down_is_let_alone_by_all_of_them(
         assert any("quarantine" in each for each in ready.json["degraded"])
         (name,) = redis.command("KEYS", "lw:{bad}:failures:*")
         # Each was told, however soon the next one came.
-        await asyncio.to_thread(wait_for, lambda: int(redis.command("GET", name)) == crashes)
+        await asyncio.to_thread(wait_for, lambda: int(redis.command("HGET", name, keys.CRASHES)) == crashes)
         # Nobody else tries it either.
         assert await asyncio.to_thread(worker.stop) == 0
         seen = await asyncio.to_thread(gaps, bench, "bad")

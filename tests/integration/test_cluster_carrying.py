@@ -268,6 +268,23 @@ async def test_the_takes_of_a_worker_that_reaches_no_origin_fall_to_those_that_d
 
 
 @redis
+async def test_a_take_that_fails_at_one_worker_is_tried_by_another_one(
+    servers: Sequence[RedisServer],
+) -> None:
+    rooms = put_takes(servers, 8)
+    async with crew(servers, "a", "b") as two:
+        await settled(two)
+        # One that can encode nothing: to blame are not its takes.
+        for room in two["a"].rooms():
+            for server in servers:
+                server.command("HSET", keys.failures(take_key(room)), "a", 5)
+        await two.pass_time(8)
+        assert two["a"].rooms() == set()
+        assert two["b"].rooms() == rooms
+        assert not any(take.failures.condemned for take in two["b"].directory.takes.values())
+
+
+@redis
 async def test_a_worker_that_drains_leaves_when_others_have_everything(
     servers: Sequence[RedisServer],
 ) -> None:

@@ -65,11 +65,11 @@ async def test_a_take_is_listed_with_what_any_redis_knows_of_it(world: World) ->
     assert world.directory.takes[KEY].memo.header == HEADER
     await world.pass_time(1)
     put_take(world.servers[1], KEY, generation=2, ended=96_000)
-    world.servers[1].command("SET", keys.failures(KEY), 2)
+    world.servers[1].command("HSET", keys.failures(KEY), "w1", 2)
     seen = world.directory.version
     await world.pass_time(4)
     take = world.directory.takes[KEY]
-    assert (take.memo.generation, take.memo.ended, take.failures) == (2, 96_000, 2)
+    assert (take.memo.generation, take.memo.ended, take.failures.count) == (2, 96_000, 2)
     assert world.directory.version == seen + 1
 
 

@@ -196,8 +196,8 @@ async def test_takes_are_told_as_whoever_knows_most_tells_them(
         for link in links:
             await link.client.sadd(keys.TAKES, b"nonsense", b"\xff/x")
         await links[1].client.hset(keys.owner("news"), mapping={"node": "here-1", "gen": 1})
-        await links[0].client.set(keys.failures(SPORTS), 2)
-        await links[1].client.set(keys.failures(SPORTS), 3)
+        await links[0].client.hset(keys.failures(SPORTS), mapping={"w1": 1})
+        await links[1].client.hset(keys.failures(SPORTS), mapping={"w1": 1, "w2": 2})
         nodes = Nodes(links, lambda: ME)
         await nodes.beat()
         state = await RedisView(nodes, links).look()

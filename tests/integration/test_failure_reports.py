@@ -13,7 +13,7 @@ from contracts.metrics import Metrics
 from contracts.take import TakeKey
 from tests.publishing import until
 from tests.redis_server import RedisServer
-from workers.cluster.failure_reports import FailureReports
+from workers.cluster.failure_reports import FailureReports, Reported, all_reported, parse_reported
 from workers.redis_bus import keys
 from workers.redis_bus.links import BusLinks, open_links
 
@@ -46,7 +46,7 @@ async def links(servers: list[RedisServer]) -> AsyncIterator[BusLinks]:
 @pytest.fixture
 async def reports(links: BusLinks) -> AsyncIterator[tuple[FailureReports, Clock]]:
     clock = Clock()
-    reporting = FailureReports(links, clock)
+    reporting = FailureReports(links, "here", clock)
     reporting.start()
     yield reporting, clock
     await reporting.stop()
@@ -62,7 +62,7 @@ async def ask(links: BusLinks) -> None:
 
 
 def counted(server: RedisServer, key: TakeKey) -> int:
-    return int(server.command("GET", keys.failures(key)) or 0)
+    return int(server.command("HGET", keys.failures(key), "here") or 0)
 
 
 async def test_each_redis_counts_what_was_reported_also_before_it_answered(
@@ -138,3 +138,40 @@ async def test_it_is_known_when_the_first_redis_has_heard_of_all(
     await asyncio.wait_for(waiting, 5)
     assert counted(servers[1], key) == 1
     assert counted(servers[0], key) == 0
+
+
+async def test_what_ended_a_process_is_counted_for_its_node_and_as_a_crash(
+    servers: list[RedisServer], links: BusLinks, reports: tuple[FailureReports, Clock]
+) -> None:
+    key = TakeKey("reports-crash", "20260101T000000Z-abc234")
+    reports[0].add(key)
+    reports[0].add(key, crashed=True)
+    await ask(links)
+    await until(lambda: all(counted(server, key) == 2 for server in servers))
+    for server in servers:
+        with server.client() as client:
+            assert parse_reported(client.hgetall(keys.failures(key))) == Reported({"here": 2}, 1)
+
+
+@pytest.mark.parametrize(
+    ("by_node", "crashes", "condemned"),
+    [
+        ({}, 0, False),
+        ({"a": 100}, 0, False),
+        ({"a": 100}, 2, False),
+        ({"a": 3}, 3, True),
+        ({"a": 1, "b": 1}, 0, False),
+        ({"a": 2, "b": 1}, 0, True),
+    ],
+)
+def test_a_take_is_to_blame_where_two_nodes_failed_or_three_processes_died(
+    by_node: dict[str, int], crashes: int, condemned: bool
+) -> None:
+    assert Reported(by_node, crashes).condemned == condemned
+
+
+def test_what_two_redis_counted_is_no_more_than_what_happened() -> None:
+    said = parse_reported({b"a": b"1", b"b": b"2", keys.CRASHES: b"1", b"c": b"nonsense"})
+    assert all_reported([said, Reported({"a": 2}, 2), parse_reported(b"no hash")]) == Reported(
+        {"a": 2, "b": 2}, 2
+    )

@@ -135,7 +135,7 @@ def test_three_crashes_make_a_quarantine_and_kills_between_them_add_nothing(tmp_
 
 
 def quarantine(
-    counted: Mapping[TakeKey, Failures] | None = None, elsewhere: Callable[[TakeKey], int] = lambda _: 0
+    counted: Mapping[TakeKey, Failures] | None = None, elsewhere: Callable[[TakeKey], bool] = lambda _: False
 ) -> Quarantine:
     metrics = Metrics(CollectorRegistry())
     return Quarantine(metrics, time.monotonic, counted=dict(counted or {}), elsewhere=elsewhere)
@@ -211,8 +211,8 @@ def test_failures_from_before_the_machine_was_started_again_are_forgotten() -> N
 
 
 def test_what_other_nodes_counted_counts_here() -> None:
-    there = {KEY: FAILURES}
-    held = quarantine(elsewhere=lambda key: there.get(key, 0))
+    there = {KEY}
+    held = quarantine(elsewhere=lambda key: key in there)
     assert held.holds(KEY)
     assert not held.holds(OTHER)
     there.clear()

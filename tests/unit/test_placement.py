@@ -157,3 +157,16 @@ def test_places_are_the_same_on_every_machine() -> None:
         "w0 w1",
         "w0 w1",
     ]
+
+
+@pytest.mark.parametrize("redundancy", [1, 2])
+def test_a_take_that_failed_at_a_worker_goes_to_others_first(redundancy: int) -> None:
+    crew = [*workers(3), worker("odd", encoder=OTHER)]
+    (take,) = takes(1)
+    (before,) = place([take], crew, redundancy).values()
+    failed = {before[0]: 1}
+    (after,) = place([Placing(take.key, take.encoder, failed)], crew, redundancy).values()
+    assert before[0] not in after
+    failed = dict.fromkeys((node.id for node in workers(3)), 2) | {before[0]: 1}
+    (again,) = place([Placing(take.key, take.encoder, failed)], workers(3), redundancy).values()
+    assert again[0] == before[0], "where it failed everywhere, where it failed least"

@@ -168,7 +168,7 @@ class Carrying:
         self._basis = basis
         self._workers = self._nodes.alive("worker")
         takes = [take for key, take in self._directory.takes.items() if key not in self._over]
-        placings = [Placing(take.key, take.memo.header.encoder) for take in takes]
+        placings = [Placing(take.key, take.memo.header.encoder, take.failures.by_node) for take in takes]
         self._placed = place(placings, self._workers, self._redundancy)
 
     def _look_at(self, mirror: Mirror, now: float) -> None:

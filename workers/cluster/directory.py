@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from contracts.errors import BusUnavailable
+from workers.cluster.failure_reports import NOTHING_REPORTED, Reported, all_reported
 from workers.cluster.listing import Facts, Held, Listing
 from workers.news import News
 from workers.redis_bus import keys
@@ -41,14 +42,11 @@ _DELIVERED_HELD: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ListedTake:
-    """A take that lives, or is to be delivered yet. `memo` lacks the loudness.
-
-    `failures`: how often encoding it failed lately, on all nodes together.
-    """
+    """A take that lives, or is to be delivered yet. `memo` lacks the loudness; `failures` is of all nodes."""
 
     key: TakeKey
     memo: TakeMemo
-    failures: int = 0
+    failures: Reported = NOTHING_REPORTED
 
 
 class Directory(News):
@@ -204,4 +202,4 @@ def _best(key: TakeKey, facts: Sequence[Facts]) -> ListedTake | None:
     if not memos:
         return None
     memo = max(memos, key=lambda memo: (memo.generation, memo.ended is not None))
-    return ListedTake(key, memo, max(fact.failures for fact in facts))
+    return ListedTake(key, memo, all_reported(fact.failures for fact in facts))

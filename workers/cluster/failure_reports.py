@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from contracts.errors import BusUnavailable
 from workers.news import News
-from workers.quarantine import FORGOTTEN_SECONDS
+from workers.quarantine import FAILURES, FORGOTTEN_SECONDS
 from workers.redis_bus import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contracts.take import TakeKey
     from workers.redis_bus.links import RedisLink
@@ -26,12 +26,61 @@ log = structlog.get_logger()
 _LOOK_AGAIN = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What all nodes reported of a take lately: failures by node, and how many of all ended a process."""
+
+    by_node: Mapping[str, int] = field(default_factory=dict)
+    crashes: int = 0
+
+    @property
+    def count(self) -> int:
+        """Failures on all nodes together."""
+        return sum(self.by_node.values())
+
+    @property
+    def condemned(self) -> bool:
+        """Whether it is the take that is to blame, and not one worker that can encode nothing."""
+        return self.crashes >= FAILURES or (len(self.by_node) > 1 and self.count >= FAILURES)
+
+
+NOTHING_REPORTED = Reported()
+
+
+def parse_reported(fields: object) -> Reported:
+    """What a Redis counted, as `HGETALL` gives it; what makes no sense counts for nothing."""
+    if not isinstance(fields, dict):
+        return Reported()
+    counts = {name: int(text) for name, text in fields.items() if isinstance(text, bytes) and text.isdigit()}
+    crashes = counts.pop(keys.CRASHES, 0)
+    return Reported({name.decode(errors="replace"): count for name, count in counts.items()}, crashes)
+
+
+def all_reported(reports: Iterable[Reported]) -> Reported:
+    """One take as several Redis counted it; one that was away for a while counted less."""
+    by_node: dict[str, int] = {}
+    crashes = 0
+    for each in reports:
+        crashes = max(crashes, each.crashes)
+        for node, count in each.by_node.items():
+            by_node[node] = max(count, by_node.get(node, 0))
+    return Reported(by_node, crashes)
+
+
+class _Failure(NamedTuple):
+    """One of a take, at the monotonic instant `since`."""
+
+    key: TakeKey
+    since: float
+    crashed: bool
+
+
 @dataclass(slots=True)
 class _Line:
     """What one Redis is to be told, and since when; `telling`: the outcome of one is not known yet."""
 
     link: RedisLink
-    waiting: deque[tuple[TakeKey, float]] = field(default_factory=deque)
+    waiting: deque[_Failure] = field(default_factory=deque)
     telling: bool = False
 
     @property
@@ -41,13 +90,14 @@ class _Line:
 
 
 class FailureReports:
-    """Counts failures in `keys.failures` of each Redis: one more, and forgotten some minutes after the last.
+    """Counts failures of `node` in `keys.failures` of each Redis, which forgets them minutes after the last.
 
     Each is said once, when that Redis answers: one that hangs would count every try when it wakes up, and
     what was counted too often stops a room. `clock` is monotonic.
     """
 
-    def __init__(self, links: Sequence[RedisLink], clock: Callable[[], float]) -> None:
+    def __init__(self, links: Sequence[RedisLink], node: str, clock: Callable[[], float]) -> None:
+        self._node = node
         self._clock = clock
         self._lines = [_Line(link) for link in links]
         self._wake = asyncio.Event()
@@ -69,10 +119,10 @@ class FailureReports:
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)
 
-    def add(self, key: TakeKey) -> None:
-        """A take failed."""
+    def add(self, key: TakeKey, *, crashed: bool = False) -> None:
+        """A take failed, and ended the process with it if it `crashed`."""
         for line in self._lines:
-            line.waiting.append((key, self._clock()))
+            line.waiting.append(_Failure(key, self._clock(), crashed))
         self._wake.set()
 
     async def told(self) -> None:
@@ -92,17 +142,20 @@ class FailureReports:
 
     async def _tell_one(self, line: _Line) -> None:
         while line.waiting and line.link.up:
-            key, since = line.waiting.popleft()
-            if self._clock() - since < FORGOTTEN_SECONDS:
+            failure = line.waiting.popleft()
+            if self._clock() - failure.since < FORGOTTEN_SECONDS:
                 line.telling = True
-                await self._count(line.link, key)
+                await self._count(line.link, failure)
                 line.telling = False
         self._told.announce()
 
-    async def _count(self, link: RedisLink, key: TakeKey) -> None:
+    async def _count(self, link: RedisLink, failure: _Failure) -> None:
+        key = failure.key
         name = keys.failures(key)
         pipe = link.client.pipeline(transaction=True)
-        pipe.incr(name)
+        pipe.hincrby(name, self._node, 1)
+        if failure.crashed:
+            pipe.hincrby(name, keys.CRASHES, 1)
         pipe.expire(name, FORGOTTEN_SECONDS)
         try:
             await link.call("coordinate", pipe.execute())

@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from contracts.errors import LongwaveError
 from contracts.take import MAX_SAMPLES
+from workers.cluster.failure_reports import NOTHING_REPORTED, Reported, parse_reported
 from workers.redis_bus import keys
 from workers.take_memo import TakeMemo
 
@@ -38,7 +39,7 @@ class Facts(NamedTuple):
 
     there: bool = False
     memo: TakeMemo | None = None
-    failures: int = 0
+    failures: Reported = NOTHING_REPORTED
     delivered: bool = False
 
 
@@ -111,7 +112,7 @@ class Listing:
         pipe = self.link.client.pipeline(transaction=False)
         for key in wanted:
             pipe.hmget(keys.take(key), _FIELDS)
-            pipe.get(keys.failures(key))
+            pipe.hgetall(keys.failures(key))
         if with_members:
             pipe.smembers(keys.TAKES)
         replies = await self.link.call("coordinate", _tolerant(pipe.execute(raise_on_error=False)))
@@ -131,20 +132,20 @@ class Listing:
 
     def _read(self, key: TakeKey, values: object, failures: object) -> Facts:
         """What came of a take's hash and its failures; either may be something else altogether."""
-        count = int(failures) if isinstance(failures, bytes) and failures.isdigit() else 0
+        reported = parse_reported(failures)
         if not isinstance(values, list):
-            return Facts(there=True, failures=count)
+            return Facts(there=True, failures=reported)
         fields: Mapping[bytes, bytes] = {
             name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None
         }
         if b"delivered" in fields or not fields:
-            return Facts(there=bool(fields), failures=count, delivered=bool(fields))
+            return Facts(there=bool(fields), failures=reported, delivered=bool(fields))
         try:
-            return Facts(there=True, memo=TakeMemo.from_fields(fields), failures=count)
+            return Facts(there=True, memo=TakeMemo.from_fields(fields), failures=reported)
         except (LongwaveError, KeyError, TypeError, ValueError, RecursionError) as error:
             what = "a take that cannot be understood: nobody carries it"
             self._complain(key, what, room=key.room, take=key.take, reason=repr(error)[:200])
-            return Facts(there=True, failures=count)
+            return Facts(there=True, failures=reported)
 
     def _complain(self, about: object, what: str, **details: str) -> None:
         if about not in self._complaints:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,10 +31,14 @@ _BOUND: Final = 1.15
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """A take that wants workers; `encoder` is the fingerprint in its header."""
+    """A take that wants workers; `encoder` is the fingerprint in its header.
+
+    `failed` is how often it could not be encoded, by the ids of nodes.
+    """
 
     key: TakeKey
     encoder: str
+    failed: Mapping[str, int] = field(default_factory=dict)
 
 
 def place(
@@ -44,7 +48,8 @@ def place(
 
     Workers that drain get nothing unless all do. The workers of one take have equal fingerprints, so that all
     origins get equal bytes: where enough others are alike, a worker of a rare kind stays idle. A take rather
-    goes to the kind that its header names. Load is shared by capacity.
+    goes to the kind that its header names; before all that, to those where it failed least. Load is shared
+    by capacity.
     """
     crew = _crew(workers, redundancy)
     takes = sorted(takes, key=lambda take: take.key)
@@ -65,7 +70,26 @@ def place(
         for take, worker in enumerate(_match(wishes, costs, room)):
             chosen[take].append(worker)
             load[worker] += 1
+    for number, placing in enumerate(takes):
+        if placing.failed:
+            chosen[number] = _elsewhere(placing, crew, chosen[number], costs[number])
     return {take.key: tuple(crew[i].id for i in mine) for take, mine in zip(takes, chosen, strict=True)}
+
+
+def _elsewhere(
+    take: Placing, crew: Sequence[Node], chosen: Sequence[int], costs: NDArray[np.float64]
+) -> list[int]:
+    """Where a take failed least, of the kind that would have it, and where it would be otherwise.
+
+    However full these are, no other take moves because of it: it might fail there as well.
+    """
+
+    def reluctance(worker: int) -> tuple[int, bool, bool, float]:
+        failures = take.failed.get(crew[worker].id, 0)
+        kind = crew[worker].encoder != crew[chosen[0]].encoder
+        return failures, kind, worker not in chosen, float(costs[worker])
+
+    return sorted(range(len(crew)), key=reluctance)[: len(chosen)]
 
 
 def _crew(workers: Sequence[Node], redundancy: int) -> list[Node]:

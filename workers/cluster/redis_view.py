@@ -10,6 +10,7 @@ from typing import Any, Final
 from contracts.errors import BadRequest, BusUnavailable
 from contracts.take import TakeKey
 from pipeline.grid import SAMPLE_RATE
+from workers.cluster.failure_reports import Reported, all_reported, parse_reported
 from workers.cluster.nodes import Nodes
 from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers
 from workers.quarantine import FAILURES
@@ -28,7 +29,7 @@ class _Row:
     samples: int | None
     owner: str | None
     ended: bool
-    failures: int
+    failures: Reported
 
 
 class RedisView:
@@ -62,7 +63,7 @@ async def _rows(link: RedisLink) -> Mapping[TakeKey, _Row] | None:
         for key in takes:
             pipe.hmget(keys.take(key), b"top", b"closed")
             pipe.hget(keys.owner(key.room), b"node")
-            pipe.get(keys.failures(key))
+            pipe.hgetall(keys.failures(key))
         answers = await link.call(_KIND, pipe.execute()) if takes else []
     except BusUnavailable:
         return None
@@ -79,13 +80,13 @@ def _takes(members: Sequence[bytes]) -> list[TakeKey]:
     return takes
 
 
-def _row(take: Sequence[bytes | None], owner: bytes | None, failures: bytes | None) -> _Row:
+def _row(take: Sequence[bytes | None], owner: bytes | None, failures: object) -> _Row:
     samples, closed = take
     return _Row(
         samples=_number(samples),
         owner=None if owner is None else owner.decode(errors="replace"),
         ended=closed is not None,
-        failures=_number(failures) or 0,
+        failures=parse_reported(failures),
     )
 
 
@@ -97,16 +98,21 @@ def _number(text: bytes | None) -> int | None:
 
 
 def _take(key: TakeKey, rows: Sequence[_Row], carried_by: tuple[str, ...]) -> TakeView:
-    failures = max(row.failures for row in rows)
+    failures = all_reported(row.failures for row in rows)
     return TakeView(
         key,
         next((row.owner for row in rows if row.owner is not None), None),
         carried_by,
         max(row.samples or 0 for row in rows),
         ended=any(row.ended for row in rows),
-        failures=failures,
-        quarantined=failures >= FAILURES,
+        failures=failures.count,
+        quarantined=failures.condemned or _alone_with_it(failures, carried_by),
     )
+
+
+def _alone_with_it(failures: Reported, carried_by: Sequence[str]) -> bool:
+    """Whether only workers have it who let it alone, each for itself."""
+    return bool(carried_by) and all(failures.by_node.get(node, 0) >= FAILURES for node in carried_by)
 
 
 def _bus(link: RedisLink, rows: Mapping[TakeKey, _Row] | None, takes: Mapping[TakeKey, TakeView]) -> BusView:

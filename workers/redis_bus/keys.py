@@ -21,6 +21,10 @@ OWNER_TTL_MS: Final = 3000
 """An owner that gives no sign for so long is gone."""
 
 
+CRASHES: Final = b"!crashes"
+"""The field of `failures` that is no node's: ids have no `!`."""
+
+
 def listeners(node_id: str) -> bytes:
     """String: what an origin counts, listeners by room (JSON). Lives some seconds."""
     return f"lw:listeners:{node_id}".encode()
@@ -57,7 +61,10 @@ def events(key: TakeKey) -> bytes:
 
 
 def failures(key: TakeKey) -> bytes:
-    """Counter: how often encoding this take failed lately. Expires by itself."""
+    """Hash: node id → how often encoding this take failed there lately; `CRASHES` → processes that it ended.
+
+    Lives for `EXPIRES_SECONDS` after the last of them.
+    """
     return f"lw:{{{key.room}}}:failures:{key.take}".encode()
 
 
