@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 
 from contracts.errors import BusUnavailable, LivesElsewhere
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
@@ -62,8 +62,11 @@ class OtherIngests:
         live = [take for take in self.takes.values() if take.key.room == room and not take.over]
         return Claim(self._generations[room], live[-1] if live else None)
 
-    async def release(self, room: str) -> None:
+    def release(self, room: str) -> Coroutine[None, None, None]:
         self._owned.discard(room)
+        return self._released(room)
+
+    async def _released(self, room: str) -> None:
         self.released.append(room)
 
     async def owner_of(self, room: str) -> str | None:

@@ -6,7 +6,7 @@ among others it has to claim them (`workers.cluster.ownership`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -63,8 +63,11 @@ class RoomClaims(Protocol):
         Raises LivesElsewhere where another does, BusUnavailable where nobody can say.
         """
 
-    async def release(self, room: str) -> None:
-        """Give `room` up, with all that was noted of its takes; the next who claims it has it at once."""
+    def release(self, room: str) -> Coroutine[None, None, None]:
+        """Give `room` up, with all that was noted of its takes: from this call on it is not owned.
+
+        Once it is awaited, the next who claims the room has it at once.
+        """
 
     async def owner_of(self, room: str) -> str | None:
         """The URL of another ingest that owns `room`, None where there is none. Raises BusUnavailable."""

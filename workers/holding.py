@@ -64,10 +64,11 @@ class Holding:
 
     async def stop(self) -> None:
         """Let nothing go on that was begun. The rooms stay held: they are released when the bus has all."""
-        tasks = [*self._claiming.values(), *self._releasing]
-        for task in tasks:
+        claiming = [*self._claiming.values()]
+        for task in claiming:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*claiming, return_exceptions=True)
+        await asyncio.gather(*self._releasing, return_exceptions=True)
 
     async def hold(self, room: str) -> None:
         """Return when `room` is this ingest's, and its take goes on here if one lives.
@@ -118,10 +119,19 @@ class Holding:
         busy = {key.room for key in takes} | self._coming.keys() | self._claiming.keys()
         for room in self._held - busy:
             if self._stages.get(room) is None:
-                self._held.discard(room)
-                task = asyncio.create_task(self._claims.release(room), name=f"release {room}")
-                self._releasing.add(task)
-                task.add_done_callback(self._releasing.discard)
+                self._release(room)
+        for stage in self._stages:
+            if not self._claims.owns(stage.room):
+                # However that came about: nobody shall speak into a room whose sound is written nowhere.
+                log.error("a room in use is not owned", room=stage.room)
+                self._stages.depose(stage.room)
+
+    def _release(self, room: str) -> None:
+        """Give `room` up: whoever comes from here on has to claim it."""
+        self._held.discard(room)
+        task = asyncio.create_task(self._claims.release(room), name=f"release {room}")
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     def _ready(self, room: str) -> bool:
         return self._claims.owns(room) and room not in self._stored

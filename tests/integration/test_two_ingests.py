@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from contracts.errors import LivesElsewhere, OverCapacity
 from contracts.metrics import Metrics
 from contracts.take import TakeKey
+from storage.rooms import RoomRecord
 from tests.redis_server import RedisServer, poll
 from tests.tcp_proxy import TcpProxy
 from tests.world import SECOND, World, until
@@ -251,6 +252,19 @@ async def test_an_ingest_that_is_told_to_go_hands_its_takes_over_at_once(
     (continued,) = b.world.hub.live()
     assert continued.key == key
     assert continued.first == bus.top
+
+
+async def test_who_comes_back_while_a_room_is_given_up_has_it(node: Nodes, room: str) -> None:
+    a = node("a")
+    a.world.rooms.put(room, RoomRecord())
+    a.ingest.leave(await a.ingest.connect(room, "Ada", 1))
+    a.world.tick(2 * A_SECOND)
+    speaker = await a.ingest.connect(room, "Ada", 1)
+    await until(lambda: not a.ingest._holding._releasing)
+    assert a.ingest.owns(room)
+    a.world.say(speaker, START_BUFFER)
+    a.world.tick()
+    assert a.ingest.live(room) is not None
 
 
 async def test_a_take_that_is_delivered_frees_its_room(node: Nodes, server: RedisServer, room: str) -> None:

@@ -171,6 +171,14 @@ async def test_a_room_is_not_released_between_its_claim_and_its_first_speaker(
     assert world.ingest.owns(ROOM)
 
 
+async def test_nobody_speaks_in_a_room_that_is_not_owned(world: World, others: OtherIngests) -> None:
+    speaker, _ = await world.live(name="Ada")
+    others._owned.clear()  # for whatever reason
+    world.tick(60)
+    assert isinstance(speaker.closed, OverCapacity)
+    assert world.hub.live() == ()
+
+
 async def test_who_may_not_come_in_does_not_keep_the_room(world: World, others: OtherIngests) -> None:
     others.leave(KEY, HEADER, 9 * SAMPLE_RATE)
     others.takes[KEY] = _ordered(others, HostOrders(removed=frozenset({"Eve"})))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -110,12 +110,11 @@ class Ownership:
         other = self._other((await self._links.ask(lambda redis: redis.look(room))).values())
         return None if other is None else other.url
 
-    async def release(self, room: str) -> None:
-        """Give `room` up; where a Redis does not answer, the claim ends by itself."""
+    def release(self, room: str) -> Coroutine[None, None, None]:
+        """Give `room` up, from this call on; where a Redis is not told, the claim ends by itself."""
         generation = self._rooms.pop(room, None)
-        if generation is not None:
-            self._forget(room)
-            await self._links.release({room: generation})
+        self._forget(room)
+        return self._links.release({} if generation is None else {room: generation})
 
     async def recall(self, key: TakeKey) -> Continued | None:
         """A take as the bus has it: of two Redis, what each knows best. Raises BusUnavailable."""
