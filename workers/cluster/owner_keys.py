@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from contracts.errors import LongwaveError
-from contracts.take import TakeKey
+from contracts.take import MAX_SAMPLES, TakeEvent, TakeKey
 from pipeline.mix.loudness import LoudnessMeter
 from storage.event_log import parse_event
+from workers.addresses import check_url
 from workers.claims import Continued
+from workers.complaints import Complaints
 from workers.redis_bus import keys
-from workers.redis_bus.links import RedisLink
+from workers.redis_bus.links import RedisLink, RedisRefuses
 from workers.redis_bus.scripts import Script, script_of
 from workers.take_memo import TakeMemo
 
@@ -58,6 +60,7 @@ class OwnerKeys:
         self._node = node
         self._url = url
         self._ttl_ms = ttl_ms
+        self._complaints = Complaints()
 
     async def uptime(self) -> float:
         """For how many seconds this server has been running."""
@@ -66,8 +69,13 @@ class OwnerKeys:
 
     async def look(self, room: str) -> Look:
         """Who owns `room`."""
-        node, url, generation, live = await self._eval(_LOOK, room, _hashes(room))
-        return Look(node.decode(), url.decode(), int(generation), live.decode())
+        name, url, generation, live = await self._eval(_LOOK, room, _hashes(room))
+        try:
+            node = name.decode()
+            address = url.decode() if node in {"", self._node} else check_url(url.decode())
+        except ValueError:
+            raise RedisRefuses(f"redis {self.link.name}: the owner of room {room} makes no sense") from None
+        return Look(node, address, int(generation), live.decode(errors="replace"))
 
     async def claim(self, room: str, generation: int) -> bool:
         """Own `room`; False where somebody was faster."""
@@ -82,7 +90,13 @@ class OwnerKeys:
             await self.link.call(_KIND, self.link.client.exists(keys.NODES))
             return {}
         answers = await self._each(_RENEW, {room: self._terms(room, n) for room, n in rooms.items()})
-        return {room: int(answer) for room, answer in zip(rooms, answers, strict=True) if int(answer)}
+        others = {}
+        for room, answer in zip(rooms, answers, strict=True):
+            if isinstance(answer, RedisRefuses):
+                self._complain(room, "a room's keys make no sense", room=room, reason=answer.message)
+            elif int(answer):
+                others[room] = int(answer)
+        return others
 
     async def release(self, rooms: Mapping[str, int]) -> None:
         """Give up `rooms` that were owned with these generations, or older ones."""
@@ -98,15 +112,13 @@ class OwnerKeys:
         try:
             memo = TakeMemo.from_fields(fields)
             LoudnessMeter(memo.header.settings.channels).resume(memo.loudness)
-            told = tuple(parse_event(event) for event in events)
-            top = max(0, int(fields.get(b"top", 0)))
-        except (LongwaveError, KeyError, TypeError, ValueError, RecursionError) as error:
+            top = min(max(0, int(fields.get(b"top", 0))), MAX_SAMPLES)
+        except ValueError as error:
             if fields:
-                log.warning(
-                    "a take in redis cannot be read", room=key.room, take=key.take, reason=repr(error)
-                )
+                what = "a take in redis cannot be read"
+                self._complain(key, what, room=key.room, take=key.take, reason=repr(error)[:200])
             return None
-        return Continued(key, memo, top, told, closed=b"closed" in fields)
+        return Continued(key, memo, top, self._told(key, events), closed=b"closed" in fields)
 
     async def listed(self) -> dict[TakeKey, Listed]:
         """Takes that are live, or not delivered yet. Whatever lost its hash is taken from the list."""
@@ -119,17 +131,35 @@ class OwnerKeys:
             pipe.exists(keys.owner(key.room))
             pipe.get(keys.live(key.room))
             pipe.hmget(keys.take(key), "gen", "closed")
-        answers = iter(await self.link.call(_KIND, pipe.execute()))
+        answers = iter(await self.link.replies(_KIND, pipe))
         listed, gone = {}, set(members) - set(found.values())
-        for (key, member), owned, live, (known, closed) in zip(
-            found.items(), answers, answers, answers, strict=True
-        ):
-            if known is None:
+        for (key, member), owned, live, state in zip(found.items(), answers, answers, answers, strict=True):
+            refusal = next((each for each in (owned, live, state) if isinstance(each, RedisRefuses)), None)
+            if refusal is not None:
+                what = "a take in redis cannot be looked after"
+                self._complain(key, what, room=key.room, take=key.take, reason=refusal.message)
+            elif state[0] is None:
                 gone.add(member)
             else:
-                listed[key] = Listed(bool(owned), live == key.take.encode(), closed is not None)
+                listed[key] = Listed(bool(owned), live == key.take.encode(), state[1] is not None)
         await self._unlist(gone)
         return listed
+
+    def _told(self, key: TakeKey, lines: Iterable[bytes]) -> tuple[TakeEvent, ...]:
+        """What happened, but for what nobody can read."""
+        told = []
+        for line in lines:
+            try:
+                told.append(parse_event(line))
+            except ValueError as error:
+                what = "an event in redis cannot be read"
+                reason = repr(error)[:200]
+                self._complain((key, what), what, room=key.room, take=key.take, reason=reason)
+        return tuple(told)
+
+    def _complain(self, about: Hashable, what: str, **details: str) -> None:
+        if self._complaints.admit(about):
+            log.error(what, bus=self.link.name, **details)
 
     async def _unlist(self, members: Collection[bytes]) -> None:
         if members:
@@ -140,10 +170,15 @@ class OwnerKeys:
 
     async def _eval(self, script: Script, room: str, *words: str | int | bytes) -> Any:  # noqa: ANN401 - a script may give anything
         (answer,) = await self._each(script, {room: words})
+        if isinstance(answer, RedisRefuses):
+            raise answer
         return answer
 
     async def _each(self, script: Script, rooms: Mapping[str, tuple[str | int | bytes, ...]]) -> list[Any]:
-        """Run `script` for each of `rooms`, in one round trip, also where nobody ever ran it."""
+        """Run `script` for each of `rooms`, in one round trip, also where nobody ever ran it.
+
+        Where that is refused for one of them, its answer is a RedisRefuses.
+        """
         if not rooms:
             return []
         pipe = self.link.client.pipeline(transaction=False)
@@ -151,7 +186,7 @@ class OwnerKeys:
         for room, words in rooms.items():
             names = keys.owner(room), keys.live(room), keys.generation(room)
             pipe.evalsha(script.sha, len(names), *names, *words)
-        _, *answers = await self.link.call(_KIND, pipe.execute())
+        _, *answers = await self.link.replies(_KIND, pipe)
         return answers
 
 

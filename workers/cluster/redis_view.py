@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.errors import BadRequest, BusUnavailable
-from contracts.take import TakeKey
+from contracts.take import MAX_SAMPLES, TakeKey
 from pipeline.grid import SAMPLE_RATE
 from workers.cluster.failure_reports import Reported, all_reported, parse_reported
 from workers.cluster.nodes import Nodes
 from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers
 from workers.quarantine import FAILURES
 from workers.redis_bus import keys
-from workers.redis_bus.links import RedisLink
+from workers.redis_bus.links import RedisLink, RedisRefuses
 
 _KIND: Final = "coordinate"
 _MOST_TAKES: Final = 2000
@@ -64,7 +64,7 @@ async def _rows(link: RedisLink) -> Mapping[TakeKey, _Row] | None:
             pipe.hmget(keys.take(key), b"top", b"closed")
             pipe.hget(keys.owner(key.room), b"node")
             pipe.hgetall(keys.failures(key))
-        answers = await link.call(_KIND, pipe.execute()) if takes else []
+        answers = await link.replies(_KIND, pipe) if takes else []
     except BusUnavailable:
         return None
     return {key: _row(*answers[3 * at : 3 * at + 3]) for at, key in enumerate(takes)}
@@ -80,21 +80,22 @@ def _takes(members: Sequence[bytes]) -> list[TakeKey]:
     return takes
 
 
-def _row(take: Sequence[bytes | None], owner: bytes | None, failures: object) -> _Row:
-    samples, closed = take
+def _row(take: Sequence[bytes | None] | RedisRefuses, owner: bytes | RedisRefuses | None, failures: object) -> _Row:
+    samples, closed = (None, None) if isinstance(take, RedisRefuses) else take
     return _Row(
         samples=_number(samples),
-        owner=None if owner is None else owner.decode(errors="replace"),
+        owner=owner.decode(errors="replace") if isinstance(owner, bytes) else None,
         ended=closed is not None,
         failures=parse_reported(failures),
     )
 
 
-def _number(text: bytes | None) -> int | None:
+def _number(text: object) -> int | None:
     try:
-        return None if text is None else int(text)
+        number = int(text) if isinstance(text, bytes) else -1
     except ValueError:
         return None
+    return number if 0 <= number <= MAX_SAMPLES else None
 
 
 def _take(key: TakeKey, rows: Sequence[_Row], carried_by: tuple[str, ...]) -> TakeView:

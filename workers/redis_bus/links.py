@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, overload
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -125,6 +126,19 @@ class RedisLink:
         if trouble is not None:
             raise trouble  # without its cause: what a server repeats in its errors may be secret
         return answer
+
+    async def replies(self, kind: str, pipeline: Pipeline) -> list[Any]:
+        """The replies to each command of a pipeline; in the place of one that is refused, a RedisRefuses.
+
+        So a key of the wrong kind costs no other one its answer. Raises BusUnavailable as `call` does.
+        """
+        replies = await self.call(kind, pipeline.execute(raise_on_error=False))
+        for number, reply in enumerate(replies):
+            if isinstance(reply, Exception):
+                replies[number] = refusal = self.failed(kind, reply)
+                if not isinstance(refusal, RedisRefuses):
+                    raise refusal
+        return replies
 
     def failed(self, kind: str, error: Exception) -> BusUnavailable:
         """What `error` means, also for the health of this link: tell it of those that a pipeline answers."""
