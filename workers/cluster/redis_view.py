@@ -80,7 +80,9 @@ def _takes(members: Sequence[bytes]) -> list[TakeKey]:
     return takes
 
 
-def _row(take: Sequence[bytes | None] | RedisRefuses, owner: bytes | RedisRefuses | None, failures: object) -> _Row:
+def _row(
+    take: Sequence[bytes | None] | RedisRefuses, owner: bytes | RedisRefuses | None, failures: object
+) -> _Row:
     samples, closed = (None, None) if isinstance(take, RedisRefuses) else take
     return _Row(
         samples=_number(samples),
