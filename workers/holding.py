@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -154,16 +155,31 @@ class Holding:
             # What was here before another ingest had the room must be gone: it is not the same sound.
             self._drop_lost()
             self._held.add(room)
-            owner = await self._recovery.take_up(claim, stored)
+            try:
+                owner = await self._recovery.take_up(claim, stored)
+            except BaseException:
+                self._undo(room, stored)
+                raise
             self._stored.pop(room, None)
             if owner is not None:
                 self._stages.resume(owner)
         except LivesElsewhere:
-            for take in self._stored.pop(room, ()):
-                self._keeper.abandon(take.key)
+            await self._recovery.leave(self._stored.get(room, ()))
+            self._stored.pop(room, None)
             raise
         finally:
             del self._claiming[room]
+
+    def _undo(self, room: str, stored: Sequence[StoredTake]) -> None:
+        """A room without its take is worse than none: it is free, and what is on disk is taken up next time."""
+        mine = {take.key for take in stored}
+        for bus in self._hub.live():
+            if bus.key.room != room or (bus.ended is not None and bus.key in mine):
+                continue
+            self._hub.close(bus.key)
+            if bus.key not in mine:
+                self._keeper.abandon(bus.key)
+        self._release(room)
 
     def _drop_lost(self) -> None:
         lost = self._claims.lost()

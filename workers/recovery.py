@@ -111,6 +111,22 @@ class Recovery:
                 self._keeper.abandon(take.key)  # another take of the room lives
         return going
 
+    async def leave(self, stored: Sequence[StoredTake]) -> None:
+        """Let go of takes whose room is another ingest's. Those that are over may be told of only here.
+
+        Raises BusUnavailable.
+        """
+        known = {take.key: await self._claims.recall(take.key) for take in stored if take.reservation.ended}
+        for take in stored:
+            found = known.get(take.key)
+            if not take.reservation.ended or (found is not None and not found.closed):
+                self._keeper.abandon(take.key)  # it lives there
+            elif found is None:  # long delivered, and forgotten by the bus
+                self._keeper.ended(take.key, take.reservation.heartbeat, final=True)
+                self._keeper.forget(take.key)
+            else:
+                self.tell(replace(found, events=_together(take, found)))
+
     def tell(self, found: Continued) -> None:
         """Keep a take that is closed until its story is told."""
         self._keep(_past(found, found.memo.generation))

@@ -212,6 +212,24 @@ async def test_a_claim_is_above_what_redis_has_forgotten(
     assert (await (await ingest("a", *both)).claim(room, 7)).generation == 8
 
 
+async def test_a_claim_that_fails_half_way_leaves_the_room_to_others(
+    both: Sequence[RedisServer], room: str, ingest: Ingests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = TakeKey(room, "20260131T200000Z-aaaaaa")
+    put_take(both[0], key, TakeMemo(HEADER, 4), 48_000)
+    a, b = await ingest("a", *both), await ingest("b", *both)
+
+    async def fails(_: TakeKey) -> Continued | None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(a, "recall", fails)
+    with pytest.raises(RuntimeError):
+        await a.claim(room)
+    assert not a.owns(room)
+    claim = await b.claim(room)
+    assert claim.take is not None
+
+
 async def test_a_late_release_takes_nothing_from_a_newer_claim(
     both: Sequence[RedisServer], room: str, ingest: Ingests
 ) -> None:

@@ -179,6 +179,28 @@ async def test_nobody_speaks_in_a_room_that_is_not_owned(world: World, others: O
     assert world.hub.live() == ()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("ours"), asyncio.CancelledError()])
+async def test_a_room_whose_take_cannot_be_taken_up_is_not_kept_without_it(
+    world: World, others: OtherIngests, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    others.leave(KEY, HEADER, 9 * SAMPLE_RATE)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr("workers.recovery.TakeOwner", fails)  # when the take is on the hub already
+        with pytest.raises((RuntimeError, OverCapacity)):
+            await world.ingest.connect(ROOM, "Ada", 1)
+    assert not world.ingest.owns(ROOM)
+    assert world.hub.live() == ()
+    await until(lambda: others.released == [ROOM])
+    speaker = await world.ingest.connect(ROOM, "Ada", 1)
+    world.say(speaker, START_BUFFER)
+    world.tick()
+    assert [bus.key for bus in world.hub.live()] == [KEY]
+
+
 async def test_who_may_not_come_in_does_not_keep_the_room(world: World, others: OtherIngests) -> None:
     others.leave(KEY, HEADER, 9 * SAMPLE_RATE)
     others.takes[KEY] = _ordered(others, HostOrders(removed=frozenset({"Eve"})))
@@ -492,6 +514,54 @@ async def test_after_a_restart_a_take_that_lives_elsewhere_is_forgotten_here(
     assert world.hub.live() == ()
     await until(lambda: world.on_disk() == [])
     assert read_story(world.stories._objects, key) is None
+    await world.ingest.stop()
+
+
+async def ended_and_untold(data: Path) -> MemoryTakeBus:
+    """A take that ended while the storage was away, and whose process went."""
+
+    class Away:
+        def put(self, _: TakeRecord) -> bool:
+            raise StorageUnavailable("the storage is gone")
+
+    world = World(data)
+    world.keeper._storyteller._stories = Away()  # type: ignore[assignment]
+    _, bus = await world.live(name="Ada")
+    world.tick(99)
+    world.ingest.end(ROOM)
+    await world.ingest.secure_end(bus.key)
+    await world.ingest.stop()
+    return bus
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_after_a_restart_a_take_that_was_over_is_told_of_also_where_its_room_is_anothers(
+    tmp_path: Path, others: OtherIngests, *, forgotten: bool
+) -> None:
+    bus = await ended_and_untold(tmp_path)
+    others.owners[ROOM] = OTHER  # where the next take of the room lives
+    if not forgotten:
+        others.leave(bus.key, bus.header, bus.top)
+        others.takes[bus.key] = _over(others, bus.top, bus.key, closed=True)
+    world = restarted(tmp_path, others)
+    await world.resume()
+    story = await story_of(world, bus.key)
+    assert (story.samples, [speaker.name for speaker in story.speakers]) == (bus.top, ["Ada"])
+    await until(lambda: world.on_disk() == [])
+    assert world.hub.live() == ()
+    await world.ingest.stop()
+
+
+async def test_after_a_restart_an_end_is_not_told_where_the_take_lives_on(
+    tmp_path: Path, others: OtherIngests
+) -> None:
+    bus = await ended_and_untold(tmp_path)
+    others.owners[ROOM] = OTHER
+    others.leave(bus.key, bus.header, bus.top + SAMPLE_RATE)
+    world = restarted(tmp_path, others)
+    await world.resume()
+    await until(lambda: world.on_disk() == [])
+    assert read_story(world.stories._objects, bus.key) is None
     await world.ingest.stop()
 
 

@@ -205,7 +205,7 @@ class Ownership:
         """Nothing older can be written from here on: what the bus has now is all there is."""
         try:
             found = [await self.recall(TakeKey(room, take)) for take in {look.live for look in looks} - {""}]
-        except BusUnavailable:
+        except BaseException:
             await self._links.release({room: generation})
             raise
         live = [take for take in found if take is not None and not take.over]
