@@ -16,11 +16,13 @@ from contracts.take import RenditionState, TakeKey, TakeState
 from pipeline.grid import Grid, first_sample
 from tests.on_the_bus import HEADER, Clock, links_to, put_silence, put_take, take_key
 from tests.redis_server import RedisServer, redis_servers
+from workers.cluster import carrying as carrying_module
 from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.listing import Held
 from workers.cluster.node import Node
 from workers.cluster.nodes import BEAT_EVERY, Nodes
+from workers.cluster.placement import Placing, place
 from workers.cluster.progress import at_live_edge, first_needed
 from workers.redis_bus import keys
 from workers.redis_bus.links import BusLinks
@@ -177,6 +179,36 @@ async def test_every_take_is_carried_by_as_many_as_shall(
         assert all(1 <= len(three[name].rooms()) <= 5 * redundancy for name in "abc")
         said = three["a"].nodes.alive("worker")[1].carrying
         assert said == {f"{room}/{KEY.take}" for room in three["b"].rooms()}
+
+
+@redis
+async def test_takes_are_shared_out_again_only_when_that_could_change_something(
+    servers: Sequence[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[int] = []
+
+    def counted(
+        takes: Sequence[Placing], workers: Sequence[Node], redundancy: int
+    ) -> dict[TakeKey, tuple[str, ...]]:
+        shared.append(len(takes))
+        return place(takes, workers, redundancy)
+
+    put_takes(servers, 8)
+    async with crew(servers, "a", "b") as two:
+        await settled(two)
+        monkeypatch.setattr(carrying_module, "place", counted)
+        version = two["a"].nodes.version
+        two["b"].publisher.encoded.clear()
+        two["b"].quick = False
+        await two.pass_time(1)
+        assert not two["b"].carrying.carrying
+        put_take(servers[0], take_key("room0"), ended=9_600)
+        await two.pass_time(4)
+        assert two["a"].nodes.version > version
+        assert shared == [], "b has fallen behind, and a take has ended"
+        put_take(servers[0], take_key("new"))
+        await two.pass_time(1)
+        assert shared == [9, 9]
 
 
 @redis
@@ -374,6 +406,24 @@ async def test_a_take_that_is_delivered_leaves_all_lists_and_is_not_taken_up_aga
         assert two["b"].rooms(), "it has not seen the end yet"
         await two.pass_time(11)
         assert not two["b"].rooms()
+
+
+@redis
+async def test_nothing_is_remembered_of_a_take_that_left_while_others_had_it(
+    servers: Sequence[RedisServer],
+) -> None:
+    put_takes(servers, 1)
+    key = take_key("room0")
+    async with crew(servers, "a", "b", redundancy=2) as two:
+        await settled(two)
+        two["a"].mirrors.close(key)
+        await two.pass_time(1)
+        assert two["b"].rooms() == {"room0"}
+        assert two["b"].carrying._others_since
+        # It has the end as well, before anybody asks for it.
+        two["b"].mirrors.close(key)
+        await two.pass_time(1)
+        assert not two["b"].carrying._others_since
 
 
 @redis

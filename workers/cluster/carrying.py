@@ -81,6 +81,7 @@ class Carrying:
         self._redundancy = redundancy
         self._ready = ready
         self._clock = clock
+        self._seen: object = None
         self._basis: object = None
         self._workers: tuple[Node, ...] = ()
         self._placed: Mapping[TakeKey, tuple[str, ...]] = {}
@@ -158,18 +159,26 @@ class Carrying:
             self._look_at(mirror, now)
         there = {mirror.key for mirror in self._mirrors.live()}
         self._caught_up &= there
+        for key in self._others_since.keys() - there:
+            del self._others_since[key]
         self._metrics.takes_carried.set(len(there))
 
     def _place(self) -> None:
-        """Share the takes out again, if anything is new: with thousands of them that costs 50 ms."""
-        basis = (self._nodes.version, self._directory.version, frozenset(self._over))
-        if basis == self._basis:
+        """Share the takes out again, if what that depends on is new: with thousands of them it costs 50 ms.
+
+        Lists of what others carry change all the time, and most of what is known of takes is of no interest.
+        """
+        seen = (self._nodes.version, self._directory.version, frozenset(self._over))
+        if seen == self._seen:
             return
-        self._basis = basis
+        self._seen = seen
         self._workers = self._nodes.alive("worker")
         takes = [take for key, take in self._directory.takes.items() if key not in self._over]
         placings = [Placing(take.key, take.memo.header.encoder, take.failures.by_node) for take in takes]
-        self._placed = place(placings, self._workers, self._redundancy)
+        crew = [(node.id, node.encoder, node.capacity, node.draining) for node in self._workers]
+        if (crew, placings) != self._basis:
+            self._basis = crew, placings
+            self._placed = place(placings, self._workers, self._redundancy)
 
     def _look_at(self, mirror: Mirror, now: float) -> None:
         """See whether a take that is carried is at the live edge, and whether it is still wanted here."""
