@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
 
 from contracts.metrics import Metrics
+from contracts.take import TakeKey
+from pipeline.grid import SAMPLE_RATE, SEGMENT
 from workers.memory_bus import MemoryHub
+from workers.parts_log import WINDOW_SEGMENTS
 from workers.redis_bus.links import RedisLink
 from workers.redis_bus.owners import Owners
 from workers.redis_bus.writer import BEAT_SECONDS, BusWriter
+
+logger = structlog.get_logger()
+
+LET_GO_SECONDS: Final = WINDOW_SEGMENTS * SEGMENT / SAMPLE_RATE
+"""So long after its end no listener could want a take any more: its windows would be gone by now."""
 
 
 class BusWriters:
     """Writes the takes of `hub` to every link, and closes those that workers have delivered to their end.
 
-    That a take is delivered is believed when every Redis that answers says so.
+    That a take is delivered is believed when every Redis that answers says so. One that nobody delivers is
+    let go of in the end: it would be held here, and offered in Redis, for ever. `clock` is monotonic.
     """
 
-    def __init__(self, links: Iterable[RedisLink], hub: MemoryHub, owners: Owners, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        links: Iterable[RedisLink],
+        hub: MemoryHub,
+        owners: Owners,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._hub = hub
+        self._clock = clock
+        self._ended: dict[TakeKey, float] = {}
         self._writers = tuple(BusWriter(link, hub, owners, metrics) for link in links)
         self._closer: asyncio.Task[None] | None = None
 
@@ -45,7 +68,13 @@ class BusWriters:
     async def _close_delivered(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
+            now = self._clock()
             up = [writer for writer in self._writers if writer.link.up]
-            for bus in self._hub.live():
-                if up and bus.ended is not None and all(writer.delivered(bus.key) for writer in up):
-                    self._hub.close(bus.key)
+            ended = [bus.key for bus in self._hub.live() if bus.ended is not None]
+            self._ended = {key: self._ended.get(key, now) for key in ended}
+            for key in ended:
+                if up and all(writer.delivered(key) for writer in up):
+                    self._hub.close(key)
+                elif now - self._ended[key] >= LET_GO_SECONDS:
+                    logger.error("nobody delivered a take: let go of", room=key.room, take=key.take)
+                    self._hub.close(key)
