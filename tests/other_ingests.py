@@ -73,6 +73,11 @@ class OtherIngests:
         self._check()
         return self.owners.get(room)
 
+    async def left(self, room: str) -> bool:
+        self._check()
+        free = room not in self._owned and room not in self.owners
+        return free and any(key.room == room and not take.over for key, take in self.takes.items())
+
     async def recall(self, key: TakeKey) -> Continued | None:
         self._check()
         return self.takes.get(key)

@@ -72,6 +72,9 @@ class RoomClaims(Protocol):
     async def owner_of(self, room: str) -> str | None:
         """The URL of another ingest that owns `room`, None where there is none. Raises BusUnavailable."""
 
+    async def left(self, room: str) -> bool:
+        """Whether a take lives in `room` that no ingest owns: its owner is gone. Raises BusUnavailable."""
+
     async def recall(self, key: TakeKey) -> Continued | None:
         """A take as the bus has it, live or ended; None where it is not known. Raises BusUnavailable."""
 
@@ -123,6 +126,11 @@ class NoCluster:
         """There is no other."""
         del room
         return None
+
+    async def left(self, room: str) -> bool:
+        """What lives here is owned here."""
+        del room
+        return False
 
     async def recall(self, key: TakeKey) -> Continued | None:
         """What lives here is known on disk alone."""

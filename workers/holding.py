@@ -171,7 +171,7 @@ class Holding:
             del self._claiming[room]
 
     def _undo(self, room: str, stored: Sequence[StoredTake]) -> None:
-        """A room without its take is worse than none: it is free, and what is on disk is taken up next time."""
+        """A room without its take is worse than none: it is free. What is on disk is taken up next time."""
         mine = {take.key for take in stored}
         for bus in self._hub.live():
             if bus.key.room != room or (bus.ended is not None and bus.key in mine):

@@ -11,7 +11,7 @@ from aiohttp import ETag, web
 from aiohttp.helpers import ETAG_ANY
 
 from contracts.access import GRANT, Grant
-from contracts.errors import BadRequest, Busy, DependencyError, UnknownRoom
+from contracts.errors import BadRequest, Busy, DependencyError, LivesElsewhere, UnknownRoom
 from contracts.http import expect_later, json_line, read_json
 from contracts.ids import check_room, check_speaker, check_title
 from storage.room_record import etag_of
@@ -58,7 +58,10 @@ class RoomHandlers:
             add(method, path, self._at_owner(answer))
 
     def _at_owner(self, answer: _Handler) -> _Handler:
-        """`answer`, or that of the room's owner where it is another ingest's."""
+        """`answer`, or that of the room's owner where it is another ingest's.
+
+        A take whose owner is gone is taken up first: who has a wish for it is not told that there is none.
+        """
         relay = self._relay
         if relay is None:
             return answer
@@ -66,7 +69,14 @@ class RoomHandlers:
         async def answer_or_ask(request: web.Request) -> web.Response:
             room = _room(request)
             # A take that lives here is answered for here, also while no bus says whose it is.
-            url = None if self._ingest.live(room) is not None else await relay.owner_of(room)
+            if self._ingest.live(room) is not None:
+                return await answer(request)
+            url = await relay.owner_of(room)
+            if url is None:
+                try:
+                    await self._ingest.attend(room)
+                except LivesElsewhere as elsewhere:
+                    url = elsewhere.url
             return await (answer(request) if url is None else relay.ask(request, url))
 
         return answer_or_ask

@@ -234,6 +234,15 @@ class Ingest:
         """The URL of another ingest that owns `room`; None where none does. Raises BusUnavailable."""
         return await self._claims.owner_of(room)
 
+    async def attend(self, room: str) -> None:
+        """Go on with the take of `room` if one lives whose owner is gone: somebody has a wish for it.
+
+        Raises BusUnavailable, OverCapacity, and LivesElsewhere where another ingest was faster.
+        """
+        if await self._claims.left(room) and not self._closing:
+            self._stages.check_place(room)
+            await self._holding.hold(room)
+
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
         # First, or what another ingest has taken over would grow once more.

@@ -6,31 +6,39 @@ Redis and the writers are real; the ingests tick when the test says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 import redis
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from contracts.access import guard
 from contracts.errors import LivesElsewhere, OverCapacity
+from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.take import TakeKey
+from contracts.tokens import TokenGate
 from storage.rooms import RoomRecord
 from tests.redis_server import RedisServer, poll
 from tests.tcp_proxy import TcpProxy
 from tests.world import SECOND, World, until
 from workers.archive.reading import read_story
 from workers.cluster.ownership import Ownership
+from workers.http_app import add_routes
 from workers.intake import START_BUFFER
 from workers.redis_bus import keys
 from workers.redis_bus.entries import Ended, Gap, Happened, Silence, Sound, decode
 from workers.redis_bus.links import open_links
 from workers.redis_bus.writers import BusWriters
+from workers.relay import Relay
 from workers.speaker import PcmSpeaker
 
 pytestmark = pytest.mark.needs("redis-server")
@@ -45,7 +53,7 @@ class Node:
     """An ingest with its writers. It renews its claims from `ownership.start` on."""
 
     def __init__(self, name: str, data: Path, url: str) -> None:
-        metrics = Metrics(CollectorRegistry())
+        self.metrics = metrics = Metrics(CollectorRegistry())
         self.links = open_links([url], metrics)
         self.ownership = Ownership(self.links, name, f"http://{name}", ttl_ms=TTL_MS)
         self.world = World(data / name, block=BLOCK, claims=self.ownership)
@@ -178,6 +186,49 @@ async def test_when_an_owner_dies_the_next_ingest_goes_on_with_the_same_take(
     assert [event.title for event in story.chapters] == ["One"]
     assert len(story.speakers[0].joined) == 2
     assert speaker.closed is not None
+
+
+@asynccontextmanager
+async def asked(at: Node) -> AsyncIterator[Callable[[str, str], Awaitable[tuple[int, Any]]]]:
+    """What an ingest answers to hosts."""
+    app = web.Application(middlewares=[error_middleware(lambda _: "no-store", at.metrics)])
+    guard(app, TokenGate(None))
+    add_routes(app, at.ingest, at.world.rooms, relay=Relay(at.ownership.owner_of))
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as http:
+
+        async def ask(method: str, path: str) -> tuple[int, Any]:
+            async with http.request(method, path) as answer:
+                return answer.status, await answer.json()
+
+        yield ask
+    await runner.cleanup()
+
+
+async def test_a_host_is_answered_for_a_take_whose_owner_is_gone(
+    node: Nodes, server: RedisServer, room: str
+) -> None:
+    a, b = node("a"), node("b")
+    b.ownership.start()
+    _, key = await a.speak(room, 7)
+    await in_step(server, a, key)
+    await until(lambda: not server.command("EXISTS", keys.owner(room)))
+    b.world.now = a.world.now + SECOND
+    b.world.rooms.put(room, RoomRecord())
+    async with asked(b) as ask:
+        assert (await ask("DELETE", f"/rooms/{room}"))[0] == 409
+        status, told = await ask("GET", f"/rooms/{room}")
+        assert (status, told["live"]["take"]) == (200, key.take)
+        (bus,) = b.world.hub.live()
+        answer = {"room": room, "take": key.take, "samples": bus.top}
+        assert await ask("POST", f"/rooms/{room}/end") == (200, answer)
+        assert server.command("HGET", keys.take(key), "closed") == str(bus.top).encode()
+        assert (await ask("POST", f"/rooms/{room}/end"))[0] == 404
+        # Where nothing lives, nobody needs to own anything.
+        assert (await ask("GET", f"/rooms/{room}-other"))[0] == 404
+        assert not b.ingest.owns(f"{room}-other")
 
 
 async def test_an_owner_that_thaws_writes_nothing_more(node: Nodes, server: RedisServer, room: str) -> None:

@@ -110,6 +110,14 @@ class Ownership:
         other = self._other((await self._links.ask(lambda redis: redis.look(room))).values())
         return None if other is None else other.url
 
+    async def left(self, room: str) -> bool:
+        """Whether a take lives in `room` that nobody owns. Raises BusUnavailable."""
+        looks = (await self._links.ask(lambda redis: redis.look(room))).values()
+        if self.owns(room) or any(look.node for look in looks):
+            return False
+        found = [await self.recall(TakeKey(room, take)) for take in {look.live for look in looks} - {""}]
+        return any(take is not None and not take.over for take in found)
+
     def release(self, room: str) -> Coroutine[None, None, None]:
         """Give `room` up, from this call on; where a Redis is not told, the claim ends by itself."""
         generation = self._rooms.pop(room, None)
