@@ -8,7 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
+from workers.addresses import check_url
 from workers.cluster.nodes import Nodes
+from workers.complaints import Complaints
 from workers.http_origin import HttpOrigin
 from workers.redis_bus.links import open_links
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from longwave.settings import BusSettings
     from workers.origin_client import OriginClient
     from workers.redis_bus.links import BusLinks
+
+log = structlog.get_logger()
 
 # How long an origin that gives no sign of life is still published to: a restart costs it no connection.
 _REMEMBERED_SECONDS: Final = 60.0
@@ -88,6 +94,7 @@ class KnownOrigins:
         self._fixed = tuple(_plain(url) for url in fixed)
         self._clients = {url: self._client(url) for url in self._fixed}
         self._seen: dict[str, float] = {}
+        self._complaints = Complaints()
 
     @property
     def clients(self) -> tuple[OriginClient, ...]:
@@ -99,13 +106,22 @@ class KnownOrigins:
         now = self._clock()
         for url in self._seen.keys() & self._clients.keys():
             self._seen[url] = max(self._seen[url], self._clients[url].answered_at)
-        self._seen |= dict.fromkeys(map(_plain, alive), now)
+        self._seen |= dict.fromkeys(filter(self._can_be_asked, map(_plain, alive)), now)
         self._seen = {url: at for url, at in self._seen.items() if now - at < _REMEMBERED_SECONDS}
         wanted = dict.fromkeys((*self._fixed, *self._seen))
         if wanted.keys() == self._clients.keys():
             return False
         before = self._clients
         self._clients = {url: before.get(url) or self._client(url) for url in wanted}
+        return True
+
+    def _can_be_asked(self, url: str) -> bool:
+        try:
+            check_url(url)
+        except ValueError as error:
+            if self._complaints.admit(url):
+                log.warning("an origin cannot be asked there", url=url[:200], reason=str(error))
+            return False
         return True
 
     def _client(self, url: str) -> HttpOrigin:

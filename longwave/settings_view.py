@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AnyUrl, SecretStr
 from rich.console import Console
@@ -20,7 +20,7 @@ from longwave.publish_view import printable
 from longwave.settings import ROLES, Loaded, loaded
 
 MASK: Final = "***"
-_PASSWORDS: Final = re.compile(r"((?:password|credential|secret|token)=)[^&]*", re.IGNORECASE)
+_SECRET_PART: Final = re.compile(r"(?:password|passwd|credential|secret|token|access_key)$", re.IGNORECASE)
 _BUS: Final = re.compile(r"rediss?(\+sentinel)?://")
 _SECRET_NAMES: Final = frozenset({"credential", "password"})
 # In a pipe nothing has to fit: a line is as long as what it says.
@@ -109,7 +109,18 @@ def without_password(text: str) -> str:
     if at:
         user, colon, _ = login.partition(":")
         text = text.replace(f"{login}@{place}", f"{user}{colon}{MASK if colon else ''}@{place}", 1)
-    return _PASSWORDS.sub(rf"\g<1>{MASK}", text)
+    place, mark, query = text.partition("?")
+    return place + mark + "&".join(map(_shown_part, query.split("&")))
+
+
+def _shown_part(part: str) -> str:
+    """`name=value` of a query: a value may be a URL itself, with a password of its own."""
+    name, is_, value = part.partition("=")
+    if is_ and _SECRET_PART.search(name):
+        return f"{name}={MASK}"
+    plain = unquote(value)
+    shown = without_password(plain)
+    return part if shown == plain else f"{name}={shown}"
 
 
 def _shown_secret(secret: str) -> str:

@@ -99,6 +99,11 @@ class _Filling:
         except (LongwaveError, TimeoutError) as error:
             self._give_up(sister, str(error) or "no answer in time")
             return sister, []
+        except Exception:
+            # Whatever is wrong with one of them: the others are asked.
+            self._origin.metrics.unexpected_errors.labels("filling").inc()
+            log.exception("unexpected error while a sister was asked", sister=sister.name)
+            return sister, []
 
     async def _watched(self, key: TakeKey, offers: list[tuple[Sister, Offer]]) -> None:
         """One take. A bug that it meets costs this take alone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
 
-from contracts.errors import NotFound
+from contracts.errors import BadRequest, NotFound
 from contracts.http import CORS, json_line
 from contracts.ids import check_rendition
 from origin.cache_policy import CACHE_CONTROL, Kind
@@ -62,8 +63,7 @@ class WindowHandlers:
         """All that is served of a take, as records; `?from=` leaves out segments before it."""
         refuse_pages(request)
         take = self._origin.takes.known(key_of(request))
-        start = request.query.get("from", "0")
-        records = contents(take.window, int(start) if start.isascii() and start.isdigit() else 0)
+        records = contents(take.window, _start(request))
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/octet-stream"})
         await response.prepare(request)
         try:
@@ -98,6 +98,13 @@ class WindowHandlers:
         self._origin.forget(key)
         self._forgotten(key)
         return web.Response(status=204, headers=_HEADERS)
+
+
+def _start(request: web.Request) -> int:
+    text = request.query.get("from", "0")
+    if not re.fullmatch(NUMBER, text, re.ASCII):
+        raise BadRequest("from: the number of a segment")
+    return int(text)
 
 
 def _listed(take: LiveTake, now: float) -> dict[str, object]:

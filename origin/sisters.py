@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import structlog
 from yarl import URL
 
 from contracts.errors import BadRequest, LongwaveError, NotFound, OriginUnavailable
@@ -32,6 +33,10 @@ _MAX_RECORD: Final = 2**20
 # Bytes a second. Who is slower than this, a second after she began, will not be done in time.
 _SLOWEST: Final = 64 * 2**10
 _SLOWEST_AFTER: Final = 1.0
+# Seconds; no window is as long. What is more is no number of seconds.
+_OLDEST: Final = 1e9
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,10 @@ class Sister:
         return str(self._base.origin())
 
     async def offers(self) -> list[Offer]:
-        """The takes that she has. Raises OriginUnavailable; the caller limits the time."""
+        """The takes that she has, but for what makes no sense. Raises OriginUnavailable.
+
+        The caller limits the time.
+        """
         body = bytearray()
         async with self._asked(self._base / "publish") as content:
             async for chunk in content.iter_any():
@@ -81,9 +89,16 @@ class Sister:
                 if len(body) > _MAX_LIST:
                     raise OriginUnavailable(f"{self.name} lists more takes than there can be")
         try:
-            return [_offer(entry) for entry in json.loads(body)["takes"]]
-        except (BadRequest, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            entries = json.loads(body)["takes"]
+            offers = [_offer(entry) for entry in entries]
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise OriginUnavailable(f"{self.name} answers nonsense where it should list its takes") from None
+        good = [offer for offer in offers if offer is not None]
+        if len(good) < len(offers):
+            log.warning(
+                "takes of a sister make no sense: left out", sister=self.name, takes=len(offers) - len(good)
+            )
+        return good
 
     async def window(
         self, key: TakeKey, start: int, *, window_segments: int, patience: float, deadline: float
@@ -171,9 +186,16 @@ class _Receiving:
                 raise ValueError("a window begins with its header")
 
 
-def _offer(entry: Any) -> Offer:  # noqa: ANN401 - parsed JSON
-    key = TakeKey(check_room(entry["room"]), check_take(entry["take"]))
-    return Offer(key, TakeState.from_json(entry), max(0.0, float(entry["age"])))
+def _offer(entry: Any) -> Offer | None:  # noqa: ANN401 - parsed JSON
+    """One take of a list; None where that is nonsense."""
+    try:
+        key = TakeKey(check_room(entry["room"]), check_take(entry["take"]))
+        state, age = TakeState.from_json(entry), entry["age"]
+    except (BadRequest, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if not isinstance(age, int | float) or not age <= _OLDEST:
+        return None
+    return Offer(key, state, max(0.0, float(age)))
 
 
 def _now() -> float:

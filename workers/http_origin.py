@@ -118,7 +118,7 @@ class HttpOrigin:
         answer = await self._request("GET", self._url(key, ""))
         try:
             return TakeState.from_json(json.loads(answer))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise OriginUnavailable(f"{self.name} answers nonsense where it should say what it has") from None
 
     async def parts_of(self, key: TakeKey, rendition: str, msn: int) -> tuple[bytes, ...]:
@@ -199,7 +199,7 @@ def _position(value: object) -> Position | None:
 def _parsed(answer: bytes) -> dict[str, Any]:
     try:
         body = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

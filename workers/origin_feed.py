@@ -153,6 +153,9 @@ class OriginFeed:
             except (OverLimit, MalformedMedia) as error:
                 # Sound does not wait for what is told of it.
                 self._logger.warning("the origin does not take an event", what=what, error=error.message)
+            except (ValueError, TypeError) as error:
+                # One that cannot even be put into words.
+                self._logger.warning("an event makes no sense: left out", what=what, error=repr(error)[:200])
             self._event_cursor = cursor
 
     async def _put_round(self, steps: list[Step]) -> None:

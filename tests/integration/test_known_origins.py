@@ -126,3 +126,10 @@ def test_what_an_origin_was_before_its_disk_was_emptied_is_no_other_origin() -> 
     me = cast("Any", SimpleNamespace(id="me", url="http://a"))
     cluster = Cluster(cast("Any", None), cast("Any", nodes), me)
     assert cluster.origins() == ["http://b"]
+
+
+async def test_an_address_that_nobody_can_ask_is_no_origin_and_hides_none() -> None:
+    known = KnownOrigins((), None)
+    assert known.look(["http://[::1", "http://a:1", "", "ftp://b", "http://c:99999"])
+    assert [client.name for client in known.clients] == ["http://a:1"]
+    assert not known.look(["http://[::1", "http://a:1"])

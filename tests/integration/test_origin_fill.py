@@ -24,7 +24,7 @@ from origin.journal_format import pack
 from origin.journal_store import JournalStore
 from origin.reload import reload
 from origin.service import Origin, OriginLimits
-from origin.sisters import Sister
+from origin.sisters import Offer, Sister
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from tests import takes
@@ -78,6 +78,13 @@ async def bad_sister(window: Handler, offer: Origin) -> AsyncIterator[str]:
         takes = [{"room": KEY.room, "take": TAKE, "age": 0.0, **state(offer)}]
         return web.json_response({"takes": takes})
 
+    async with other_sister(listing, window) as url:
+        yield url
+
+
+@asynccontextmanager
+async def other_sister(listing: Handler, window: Handler) -> AsyncIterator[str]:
+    """Somebody who answers in her own way."""
     app = web.Application()
     app.router.add_get("/publish", listing)
     app.router.add_get(f"{LIST}/window", window)
@@ -438,3 +445,42 @@ async def test_media_that_a_worker_could_not_put_does_not_come_from_a_sister_eit
         async with bad_sister(window, sister.origin) as url:
             await fill(fresh, url)
     assert fresh.origin.takes.find(KEY) is None
+
+
+@pytest.mark.parametrize("nonsense", ["1e999", "NaN", "-1", "1" + "0" * 400, '"x"', "null", "true", "[]"])
+async def test_a_take_that_makes_no_sense_hides_no_other_of_a_sister(
+    sister: RunningOrigin, fresh: RunningOrigin, nonsense: str
+) -> None:
+    """Of its age, and of where it is, in turn; the good one comes all the same, and everybody is let in."""
+    line = f'"renditions": {{"64k": {{"first": {nonsense}, "next": {{"msn": 1, "part": 1}}, "gaps": []}}}}'
+    bad = [
+        f'{{"room": "bad", "take": "{TAKE}", "age": 0, {line}, "end": null}}',
+        f'{{"room": "bad2", "take": "{TAKE}", "age": {nonsense}, "renditions": {{}}, "end": null}}',
+        f'{{"room": {nonsense}, "take": "{TAKE}", "age": 0, "renditions": {{}}, "end": null}}',
+        nonsense,
+    ]
+    good = json.dumps({"room": KEY.room, "take": TAKE, "age": 0.0, **state(sister.origin)})
+
+    async def listing(_: web.Request) -> web.Response:
+        return web.Response(text=f'{{"takes": [{", ".join(bad)}, {good}]}}')
+
+    async def window(_: web.Request) -> web.Response:
+        return web.Response(body=(await sister.get(f"{LIST}/window")).body)
+
+    async with other_sister(listing, window) as url:
+        await fill(fresh, url)
+    assert state(fresh.origin) == state(sister.origin)
+    assert not fresh.origin.being_filled
+
+
+async def test_a_bug_that_one_sister_meets_leaves_the_others_to_be_asked(
+    sister: RunningOrigin, fresh: RunningOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = Sister("http://127.0.0.1:1"), Sister(sister.url)
+
+    async def broken() -> list[Offer]:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(bad, "offers", broken)
+    await start_filling(fresh.origin, [bad, good], patience=5, total=10)
+    assert state(fresh.origin) == state(sister.origin)

@@ -57,6 +57,11 @@ async def test_a_window_is_sent_as_records_oldest_first(room: RunningOrigin) -> 
     assert (await room.get(f"/publish/{ROOM}/20990101T000000Z-abc234/window")).status == 404
 
 
+@pytest.mark.parametrize("start", ["9" * 5000, "-1", "1_0", "%C2%B2", "x", ""])
+async def test_a_window_from_what_is_no_segment_is_refused(room: RunningOrigin, start: str) -> None:
+    assert (await room.get(f"{PATH}/window?from={start}")).status == 400
+
+
 async def test_a_segment_is_sent_as_far_as_it_is_here_and_nobody_waits(room: RunningOrigin) -> None:
     whole = await room.get(f"{PATH}/64k/3.m4s")
     assert (whole.status, whole.body) == (200, room.segment(3))

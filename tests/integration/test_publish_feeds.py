@@ -336,3 +336,18 @@ async def test_sound_goes_on_at_an_origin_that_takes_no_more_events(publishing: 
     log.add_events(TakeEvent(n, 0, "chapter", title="Again") for n in range(0, 48 * (MAX_EVENTS + 1), 48))
     await play(publisher)
     await until(lambda: origin.reached() == LAST)
+
+
+async def test_sound_goes_on_where_an_event_cannot_be_put_into_words(publishing: Publishing) -> None:
+    class Strict(MemoryOrigin):
+        async def put_event(self, key: TakeKey, event: TakeEvent) -> None:
+            event.title.encode()
+            await super().put_event(key, event)
+
+    origin = Strict()
+    publisher = publishing(origin)
+    log = publisher.open(KEY, HEADER, 0)
+    log.add_events([TakeEvent(0, 0, "chapter", title="\ud800"), TakeEvent(0, 1, "chapter", title="Two")])
+    await play(publisher)
+    await until(lambda: origin.reached() == LAST)
+    assert "events/0-1.json" in origin.requests

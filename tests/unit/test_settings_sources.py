@@ -137,6 +137,10 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("redis://u:a@b@h/1", "redis://u:***@h/1"),
         ("http://[", "***"),
         ("no url: at all@", "no url: at all@"),
+        ("s3://b/p?endpoint=http://me:pw@h:9&region=x", "s3://b/p?endpoint=http://me:***@h:9&region=x"),
+        ("s3://b/p?endpoint=http%3A%2F%2Fme%3Apw%40h", "s3://b/p?endpoint=http://me:***@h"),
+        ("http://h/?next=http://i/?token=abc", "http://h/?next=http://i/?token=***"),
+        ("http://h/?a=b%20c&d", "http://h/?a=b%20c&d"),
     ],
 )
 def test_only_passwords_are_taken_out_of_urls(url: str, safe: str) -> None:
