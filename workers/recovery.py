@@ -41,7 +41,9 @@ def fate(found: Continued, wall_us: int, idle_samples: int, stored: StoredTake |
     now = sample_at(found.memo.header.epoch_us, wall_us)
     if now < found.top - _BACK_AT_MOST:
         return Ended(found.top, "the clock is behind it")
-    if now - found.top > idle_samples:
+    # The disk may know that it was attended to while no bus took any of it.
+    last = max(found.top, 0 if stored is None else stored.reservation.heartbeat)
+    if now - last > idle_samples:
         return Ended(found.top, "nobody owned it for longer than the idle timeout")
     return GoOn(found.top)
 

@@ -476,6 +476,24 @@ async def test_after_a_restart_a_take_goes_on_where_the_bus_ends(
     await world.ingest.stop()
 
 
+async def test_after_a_restart_a_take_goes_on_that_no_bus_heard_of_for_long(
+    tmp_path: Path, others: OtherIngests
+) -> None:
+    world = World(tmp_path, idle_timeout=3)
+    _, bus = await world.live(name="Ada")
+    world.tick(199)  # Ada speaks, and no bus takes any of it
+    await until(lambda: any(taken.heartbeat > 3 * SAMPLE_RATE for taken in world.on_disk()))
+    await world.ingest.stop()
+    top = SAMPLE_RATE // 2
+    others.leave(bus.key, bus.header, top)
+    again = World(tmp_path, claims=others, idle_timeout=3)
+    again.now = world.now + SECOND
+    await again.resume()
+    assert bus_of(again, bus.key).first == top
+    assert again.ingest.live(ROOM) is not None
+    await again.ingest.stop()
+
+
 async def test_after_a_restart_a_take_that_no_bus_has_goes_on_above_all_that_was_served(
     tmp_path: Path, others: OtherIngests
 ) -> None:
