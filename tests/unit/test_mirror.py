@@ -44,6 +44,10 @@ class Links:
             self.mirrors.settle()
 
 
+def is_over(links: Links) -> bool:
+    return links.mirror.ended is not None
+
+
 def after(entry: Entry) -> int:
     match entry:
         case Sound() | Silence() | Gap():
@@ -231,11 +235,27 @@ def test_an_end_that_is_known_is_not_jumped_to_while_no_redis_answers() -> None:
     assert links.mirror.ended is None
 
 
-def test_an_end_whose_sound_is_here_needs_no_entry() -> None:
+def test_what_happened_at_the_last_sample_is_read_before_a_take_is_over() -> None:
+    links = Links("a")
+    links.brings("a", sound(0, 9600))
+    # Whoever looks at takes is faster than the reader.
+    links.mirrors.ended(KEY, 9600)
+    links.later(1, "a")
+    assert not is_over(links)
+    last = TakeEvent(9600, 1, "chapter", title="The end")
+    assert links.brings("a", Happened(last), Ended(9600)) == [True, True]
+    assert is_over(links)
+    assert list(links.mirror.events_from(0)) == [last]
+
+
+@pytest.mark.parametrize("answering", [("a",), ()])
+def test_an_end_whose_sound_is_here_needs_no_entry_in_the_end(answering: tuple[str, ...]) -> None:
     links = Links("a")
     links.brings("a", sound(0, 9600))
     links.mirrors.ended(KEY, 9600)
-    links.mirrors.settle()
+    links.later(4.5, *answering)
+    assert not is_over(links)
+    links.later(1, *answering)
     assert links.mirror.ended == 9600
     assert links.mirror.first == 0
 

@@ -167,7 +167,7 @@ class Mirror(MemoryTakeBus):
     # ---- what is lost for good ---------------------------------------------------------------------------
 
     def ends_at(self, sample: int, now: float) -> None:
-        """It is known that the take ended there. Until then links may still bring its sound."""
+        """It is known that the take ended there. Links may still bring its sound, and what happened."""
         if not self._impossible(sample, now):
             self._holes.setdefault(_NOBODY, _Hole(sample, now))
         elif not self._refused_end:
@@ -182,8 +182,11 @@ class Mirror(MemoryTakeBus):
         if not self._holes:
             return
         known_end = self._holes.get(_NOBODY)
+        # What happened at the last sample, and the end itself, come after the sound.
         if known_end is not None and known_end.sample <= self.top:
-            self._finish()
+            if now - max(self._grew_at, known_end.since) >= PATIENCE_SECONDS:
+                self._finish()
+            return
         holes = {name: hole for name, hole in self._holes.items() if hole.sample > self.top}
         if self.ended is not None or not holes or not _lost(holes, signs, self._grew_at, now):
             return

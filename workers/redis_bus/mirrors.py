@@ -49,7 +49,8 @@ class Mirrors(News):
     def ended(self, key: TakeKey, sample: int) -> None:
         """Say that a take ended at `sample`, as often as you like.
 
-        If its sound up to there is still to be had, it is taken; if nothing comes any more, it is lost.
+        If its sound up to there, and what happened, is still to be had, it is taken; if nothing comes any
+        more, it is lost.
         """
         mirror = self._takes.get(key)
         if mirror is not None:
