@@ -63,6 +63,9 @@ test-faults: dev programs ## kills, cuts, full disks, many machines; each fault 
 test-cluster: dev programs ## the faults between many machines alone, each of a few seconds
 	@$(BIN)/pytest -m cluster $(PYTEST)
 
+test-round: dev programs ## a round of them that takes less than five minutes, for CI
+	@$(BIN)/pytest -m round $(PYTEST)
+
 soak: dev programs ## the long runs: ten minutes of audio, listened to
 	@$(BIN)/pytest -m soak --timeout 1800 -s $(PYTEST)
 
