@@ -37,6 +37,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield bench
 
 
+@pytest.mark.round
 async def test_one_after_the_other(
     bench: Bench, tmp_path: Path, figures: Callable[[object], None], lasting: Callable[[float, float], float]
 ) -> None:

@@ -138,6 +138,7 @@ def _speakers(name: str) -> set[str]:
     return {"pcm": {"Ada"}, "relayed": {"Host", "Bob"}, "whip": {"Cleo"}}[name.rpartition("-")[2]]
 
 
+@pytest.mark.round
 async def test_killed(bench: Bench, tmp_path: Path, figures: Figures) -> None:
     owner = bench.ingests[0]
     rooms = Rooms(bench, "killed", tmp_path)

@@ -83,7 +83,9 @@ def _filled_in(origin: Server) -> float:
     return [float(line["seconds"]) for line in lines if line["event"] == "this origin is filled"][-1]
 
 
-@pytest.mark.parametrize("emptied", [False, True], ids=["with its disk", "empty"])
+@pytest.mark.parametrize(
+    "emptied", [False, pytest.param(True, marks=pytest.mark.round)], ids=["with its disk", "empty"]
+)
 async def test_killed(site: Site, tmp_path: Path, figures: Figures, lasting: Lasting, emptied: bool) -> None:
     name = "emptied" if emptied else "restarted"
     async with heard_room(site.bench, name, tmp_path, 120) as room:

@@ -44,6 +44,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
             yield Two(redis, one, both)
 
 
+@pytest.mark.round
 async def test_gone_and_empty(
     two: Two, tmp_path: Path, figures: Callable[[object], None], lasting: Callable[[float, float], float]
 ) -> None:

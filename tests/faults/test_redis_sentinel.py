@@ -52,7 +52,7 @@ def _became(server: RedisServer, role: str) -> None:
         poll(lambda: client.info("replication")["role"] == role, f"it became {role}")
 
 
-@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize("how", [pytest.param("killed", marks=pytest.mark.round), "frozen"])
 async def test_failover(
     how: str,
     watched: Watched,

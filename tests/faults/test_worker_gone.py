@@ -54,6 +54,7 @@ def assert_only_progress_was_refused(heard: Heard) -> None:
     assert all(each.startswith("503 ") and "?_HLS_msn=" in each for each in heard.refusals), heard.refusals
 
 
+@pytest.mark.round
 async def test_a_worker_that_is_killed_again_and_again(
     bench: Bench, tmp_path: Path, figures: Figures, lasting: Lasting
 ) -> None:

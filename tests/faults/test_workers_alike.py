@@ -53,6 +53,7 @@ async def test_two_workers_on_the_same_take(
     assert kept.lacks(room.heard) == []
 
 
+@pytest.mark.round
 async def test_one_of_two_is_killed_and_its_disk_never_comes_back(
     bench: Bench,
     tmp_path: Path,
