@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from longwave.speaking import speaking_of, started
 from pipeline.grid import SAMPLE_RATE
+from workers.cluster.namesakes import elder_namesake
 from workers.cluster.ownership import Ownership
 from workers.memory_bus import MemoryHub
 from workers.redis_bus.writers import BusWriters
@@ -49,7 +50,12 @@ async def owning(
     """
     links = cluster.links
     hub = MemoryHub(sound_held=_SOUND_HELD)
-    ownership = Ownership(links, cluster.me.id, cluster.me.url)
+    ownership = Ownership(
+        links,
+        cluster.me.id,
+        cluster.me.url,
+        namesake=lambda: elder_namesake(cluster.me.id, cluster.nodes.alive("ingest")),
+    )
     speaking = speaking_of(settings, house, hub, common_encoder(cluster.nodes, encoder), claims=ownership)
     writers = BusWriters(links, hub, ownership, house.metrics)
     ownership.start()

@@ -97,6 +97,10 @@ class OtherIngests:
         return lost
 
     @property
+    def degraded(self) -> str | None:
+        return None
+
+    @property
     def in_touch(self) -> bool:
         return not self.down
 

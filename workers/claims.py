@@ -91,6 +91,10 @@ class RoomClaims(Protocol):
         """Rooms that another ingest took over since this was asked last."""
 
     @property
+    def degraded(self) -> str | None:
+        """Why no room can be claimed at all, in one line."""
+
+    @property
     def in_touch(self) -> bool:
         """Whether anybody could tell this ingest that a room is its own no more."""
 
@@ -150,6 +154,11 @@ class NoCluster:
     def lost(self) -> list[str]:
         """Nobody takes a room over."""
         return []
+
+    @property
+    def degraded(self) -> str | None:
+        """Every room can."""
+        return None
 
     @property
     def in_touch(self) -> bool:

@@ -82,7 +82,7 @@ class Ingest:
     @property
     def degraded(self) -> str | None:
         """What does not work although live audio does, in one line."""
-        return self._keeper.degraded
+        return self._keeper.degraded or self._claims.degraded
 
     @property
     def background(self) -> tuple[asyncio.Task[None], ...]:

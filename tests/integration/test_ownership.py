@@ -250,6 +250,21 @@ async def test_an_ingest_that_starts_anew_has_its_rooms_at_once(
     assert (await again.claim(room)).generation == 2
 
 
+async def test_two_living_ingests_with_one_url_do_not_take_each_others_rooms(
+    both: Sequence[RedisServer], room: str, ingest: Ingests
+) -> None:
+    a, b = [await ingest(name, both[0], url="http://ingests") for name in ("a", "b")]
+    await a.claim(room)
+    b._namesake = lambda: "a"
+    assert "--advertise" in (b.degraded or "")
+    for wanted in (room, f"{room}-free"):
+        with pytest.raises(BusUnavailable, match="ingest a is reached at http://ingests, too"):
+            await b.claim(wanted)
+    assert owner_of(both[0], room) == b"a"
+    b._namesake = lambda: None  # it was what b was before
+    await b.claim(room)
+
+
 async def test_an_owner_that_was_frozen_finds_its_room_taken(
     both: Sequence[RedisServer], room: str, ingest: Ingests
 ) -> None:

@@ -31,8 +31,10 @@ _PAUSE_SECONDS: Final = (0.01, 0.08)
 class Ownership:
     """The rooms of the ingest `node_id`, which others reach at `url`; see `workers.claims.RoomClaims`.
 
-    No two ingests have the same URL. Writers of the bus are told, too (`workers.redis_bus.owners.Owners`).
-    `clock` is monotonic, in seconds, and that of the links. One event loop.
+    No two ingests may have the same URL: `namesake` gives the name of another that has this one and was there
+    first. While there is one, nothing is claimed, because speakers would be sent back and forth.
+
+    Writers of the bus are told, too (`workers.redis_bus.owners.Owners`). `clock` is monotonic, in seconds, and that of the links. One event loop.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Ownership:
         *,
         clock: Callable[[], float] = time.monotonic,
         ttl_ms: int = OWNER_TTL_MS,
+        namesake: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._node = node_id
+        self._namesake = namesake
         self._url = url
         self._every = min(_RENEW_SECONDS, ttl_ms / 3000)
         redis = [OwnerKeys(link, node_id, url, ttl_ms) for link in links]
@@ -86,8 +90,11 @@ class Ownership:
         """Own `room`, and learn of the take that lives there.
 
         Its generation is above all that Redis knows of, and above that which is `known` here.
-        Raises LivesElsewhere, or BusUnavailable where no Redis answers that can be relied on.
+        Raises LivesElsewhere, or BusUnavailable where no Redis answers that can be relied on, or another
+        ingest has the URL of this one.
         """
+        if (trouble := self.degraded) is not None:
+            raise BusUnavailable(trouble)
         for _ in range(_TRIES):
             looks = await self._links.ask(lambda redis: redis.look(room))
             other = self._other(looks.values())
@@ -146,6 +153,14 @@ class Ownership:
         """Rooms that another ingest took over since this was asked last."""
         lost, self._lost = self._lost, []
         return lost
+
+    @property
+    def degraded(self) -> str | None:
+        """That another ingest has this one's URL."""
+        namesake = self._namesake()
+        if namesake is None:
+            return None
+        return f"ingest {namesake} is reached at {self._url}, too: each needs an --advertise of its own"
 
     @property
     def in_touch(self) -> bool:
