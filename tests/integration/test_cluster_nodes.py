@@ -255,11 +255,26 @@ async def test_who_was_silent_for_ten_minutes_is_taken_off_the_list(servers: Seq
             cluster.clock.now += 1
             await cluster.nodes["a"].beat()
         assert set(servers[1].command("HKEYS", keys.NODES)) == {b"a", b"gone"}
+        assert cluster.nodes["a"]._dead
         for _ in range(3):
             cluster.clock.now += 1
             await cluster.nodes["a"].beat()
         for server in servers:
             assert set(server.command("HKEYS", keys.NODES)) == {b"a"}
+        assert not cluster.nodes["a"]._dead
+
+
+async def test_where_nobody_beats_any_more_redis_forgets_what_all_share(
+    servers: Sequence[RedisServer],
+) -> None:
+    async with stage("a", servers=servers) as cluster:
+        servers[0].command("SADD", keys.TAKES, "room/20260131T200000Z-abc234")
+        await cluster.pass_time(1, "a")
+        for name in (keys.NODES, keys.CARRYING, keys.TAKES, keys.CHANGES):
+            assert 0 < servers[0].command("TTL", name) <= keys.EXPIRES_SECONDS
+            assert servers[0].command("PERSIST", name)
+        await cluster.pass_time(1, "a")
+        assert servers[0].command("TTL", keys.TAKES) > 0, "each heartbeat says it again"
 
 
 async def test_coming_draining_and_leaving_wake_whoever_waits(servers: Sequence[RedisServer]) -> None:

@@ -180,6 +180,8 @@ class Nodes:
             pipe.hset(keys.NODES, name, encode_beat(me, self._count, digest))
             if view.said != (me.id, me.draining):
                 _tell(pipe, name)
+            for shared in keys.SHARED:
+                pipe.expire(shared, keys.EXPIRES_SECONDS)
         pipe.hgetall(keys.NODES)
         replies = await view.link.call("coordinate", pipe.execute())
         if me is not None:
@@ -251,7 +253,9 @@ class Nodes:
         own = None if me is None else me.id.encode()
         before = self._others
         self._others = {}
-        for name in {name for view in self._views for name in view.beats} - {own}:
+        known = {name for view in self._views for name in view.beats}
+        self._dead &= known
+        for name in known - {own}:
             verdicts = {view: view.watch.verdict(name, now) for view in self._views if name in view.beats}
             if Verdict.ALIVE in verdicts.values():
                 self._dead.discard(name)

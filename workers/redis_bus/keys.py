@@ -15,6 +15,8 @@ TAKES: Final = b"lw:takes"
 CHANGES: Final = b"lw:changes"
 """Short stream that wakes whoever waits: an entry when a take begins or ends, when a node comes or goes."""
 CHANGES_HELD: Final = 64
+SHARED: Final = (NODES, CARRYING, TAKES, CHANGES)
+"""What belongs to no take. With no node left that beats, these are gone after `EXPIRES_SECONDS`, too."""
 EXPIRES_SECONDS: Final = 600
 """All keys of a take are gone so long after they were last touched."""
 OWNER_TTL_MS: Final = 3000
