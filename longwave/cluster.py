@@ -128,6 +128,34 @@ class KnownOrigins:
         return HttpOrigin(url, token=self._token, clock=self._clock)
 
 
+@asynccontextmanager
+async def known_origins(
+    cluster: Cluster, token: Callable[[], str] | None
+) -> AsyncIterator[tuple[KnownOrigins, asyncio.Task[None]]]:
+    """All origins of the cluster, for whoever asks them now and then; clients are closed when they leave.
+
+    With the task that looks for them, which never returns by itself.
+    """
+    known = KnownOrigins((), token)
+    opened: set[OriginClient] = set()
+
+    async def use(clients: Sequence[OriginClient]) -> None:
+        left = opened.difference(clients)
+        opened.clear()
+        opened.update(clients)
+        for client in left:
+            await client.close()
+
+    following = asyncio.create_task(follow_origins(cluster, known, use), name="known origins")
+    try:
+        yield known, following
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        for client in opened.union(known.clients):
+            await client.close()
+
+
 async def follow_origins(
     cluster: Cluster,
     known: KnownOrigins,

@@ -12,7 +12,7 @@ import uvloop
 from contracts.status import READY, StatusHandlers
 from contracts.tokens import TokenGate
 from longwave.among import Among, add_speakers_and_hosts
-from longwave.cluster import KnownOrigins, joined
+from longwave.cluster import joined, known_origins
 from longwave.door import door, reached_at
 from longwave.heap import share_one_arena
 from longwave.house import opened_house
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from longwave.house import House
     from longwave.settings import IngestRoleSettings
     from workers.ingest import Ingest
-    from workers.origin_client import OriginClient
 
 
 def run_ingest(settings: IngestRoleSettings) -> None:
@@ -61,19 +60,15 @@ async def _run(settings: IngestRoleSettings) -> None:
         directory.start()
         stack.push_async_callback(directory.stop)
         app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
-        known = KnownOrigins((), own_token(settings.token_keys()))
-
-        def origins() -> tuple[OriginClient, ...]:
-            known.look(cluster.origins())
-            return known.clients
-
+        token = own_token(settings.token_keys())
+        known, looking = await stack.enter_async_context(known_origins(cluster, token))
         finisher = Finisher(house.kept.objects, metrics, clock=time.time)
-        among = Among(cluster, directory, owned, finisher, origins)
+        among = Among(cluster, directory, owned, finisher, lambda: known.clients)
         add_speakers_and_hosts(app, settings, house, among)
         _add_status(app, house, cluster, owned.ingest)
         url = await stack.enter_async_context(listening(app, settings, metrics, place))
         say(f"Longwave's ingest {me.id} listens on {url}/")
-        await stopped([*cluster.background, *owned.background, *directory.background])
+        await stopped([*cluster.background, *owned.background, *directory.background, looking])
         me.draining = True
         await owned.ingest.stop()
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from contracts.errors import LongwaveError, OriginUnavailable
 from contracts.take import TakeKey
-from longwave.cluster import Cluster, KnownOrigins, follow_origins
+from longwave.cluster import Cluster, KnownOrigins, follow_origins, known_origins
 from workers.http_origin import HttpOrigin
 from workers.news import News
 from workers.origin_client import OriginClient
@@ -110,6 +110,35 @@ async def test_the_minute_begins_with_the_last_heartbeat_however_long_nothing_ch
     finally:
         task.cancel()
     assert [len(clients) for clients in used] == [1, 0]
+
+
+async def test_clients_of_an_ingest_are_closed_when_an_origin_leaves_and_in_the_end(
+    origin: BaseTestServer,
+) -> None:
+    nodes, other = News(), "http://localhost:9"
+    alive = [str(origin.make_url("/")), other]
+    cluster = cast("Cluster", SimpleNamespace(origins=lambda: alive, nodes=nodes))
+    async with asyncio.timeout(20), known_origins(cluster, None) as (known, looking):
+        while len(known.clients) < 2:  # noqa: ASYNC110 - once
+            await asyncio.sleep(0.001)
+        stays, leaves = cast("tuple[HttpOrigin, HttpOrigin]", known.clients)
+        for client in (stays, leaves):
+            with pytest.raises(LongwaveError):
+                await client.forget(_KEY)
+        assert stays._session is not None
+        assert leaves._session is not None
+        known._seen.clear()
+        alive.remove(other)
+        nodes.announce()
+        session = leaves._session
+        while not session.closed:  # noqa: ASYNC110 - once
+            await asyncio.sleep(0.001)
+        assert known.clients == (stays,)
+        assert stays._session is not None
+        session = stays._session
+        assert not session.closed
+        assert not looking.done()
+    assert session.closed
 
 
 def test_an_origin_is_known_by_one_name_however_it_is_written() -> None:
