@@ -14,9 +14,12 @@ import structlog
 
 from contracts.errors import BusUnavailable
 from pipeline.grid import SEGMENT
+from workers.backoff import Backoff
 from workers.cluster.placement import Placing, place
 from workers.cluster.progress import at_live_edge, far_behind, first_needed
+from workers.nets import Net
 from workers.redis_bus import keys
+from workers.redis_bus.links import RedisRefuses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +37,7 @@ logger = structlog.get_logger()
 
 _TICK: Final = 0.2
 _AGAIN_AFTER: Final = 0.4
+_AGAIN_AT_MOST: Final = 30.0
 # Two workers that see others differently for a moment might each leave a take to the other one.
 _LET_GO_AFTER: Final = 1.0
 # A take that is on no list any more, and whose end never comes.
@@ -87,6 +91,11 @@ class Carrying:
         self._placed: Mapping[TakeKey, tuple[str, ...]] = {}
         self._taking_up: dict[TakeKey, asyncio.Task[None]] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        # Takes that could not be taken up when that was tried last.
+        self._troubles: dict[TakeKey, Backoff] = {}
+        self._net = Net(
+            "unexpected error while takes were shared out", metrics.unexpected_errors.labels("carrying").inc
+        )
         # Delivered by this worker: not to be taken up again, whatever lists say.
         self._over: set[TakeKey] = set()
         self._caught_up: set[TakeKey] = set()
@@ -150,18 +159,27 @@ class Carrying:
         self._tell_delivered()
         self._place()
         for key, take in self._directory.takes.items():
-            if self._falls_here(key) and self._mirrors.get(key) is None and key not in self._taking_up:
-                name = f"take up {key.room}/{key.take}"
-                self._taking_up[key] = asyncio.create_task(self._take_up(take), name=name)
-            if take.memo.ended is not None:
-                self._mirrors.ended(key, take.memo.ended)
+            with self._net.under(key):
+                self._look_for(take)
         for mirror in self._mirrors.live():
-            self._look_at(mirror, now)
+            with self._net.under(mirror.key):
+                self._look_at(mirror, now)
         there = {mirror.key for mirror in self._mirrors.live()}
         self._caught_up &= there
         for key in self._others_since.keys() - there:
             del self._others_since[key]
+        for key in self._troubles.keys() - self._directory.takes.keys():
+            del self._troubles[key]
         self._metrics.takes_carried.set(len(there))
+
+    def _look_for(self, take: ListedTake) -> None:
+        """See whether a take that lives is to be taken up, and whether it is over."""
+        key = take.key
+        if self._falls_here(key) and self._mirrors.get(key) is None and key not in self._taking_up:
+            name = f"take up {key.room}/{key.take}"
+            self._taking_up[key] = asyncio.create_task(self._take_up(take), name=name)
+        if take.memo.ended is not None:
+            self._mirrors.ended(key, take.memo.ended)
 
     def _place(self) -> None:
         """Share the takes out again, if what that depends on is new: with thousands of them it costs 50 ms.
@@ -223,19 +241,32 @@ class Carrying:
     # ------------------------------------------------------------ the beginning and the end of carrying
 
     async def _take_up(self, take: ListedTake) -> None:
-        """Follow a take from where origins need it. What fails here is tried again."""
+        """Follow a take from where origins need it. What fails here is tried again, and told of once.
+
+        A bus that is away may be back at once; what cannot be read, or meets a bug, is left alone for longer
+        each time.
+        """
+        key = take.key
+        known = key in self._troubles
+        backoff = self._troubles.setdefault(key, Backoff(_AGAIN_AFTER, _AGAIN_AT_MOST))
+        pause = _AGAIN_AFTER
         try:
-            done = await self._follow(take)
+            if await self._follow(take):
+                pause = 0.0
+            self._troubles.pop(key, None)
         except BusUnavailable as error:
-            logger.warning("a take cannot be taken up yet", room=take.key.room, reason=error.message)
-            done = False
+            if not known:
+                logger.warning("a take cannot be taken up yet", room=key.room, reason=error.message)
+            if isinstance(error, RedisRefuses):
+                pause = backoff.next()
         except Exception:
             self._metrics.unexpected_errors.labels("carrying").inc()
-            logger.exception("unexpected error while a take was taken up", room=take.key.room)
-            done = False
-        if not done:
-            await asyncio.sleep(_AGAIN_AFTER)
-        del self._taking_up[take.key]
+            if not known:
+                logger.exception("unexpected error while a take was taken up", room=key.room)
+            pause = backoff.next()
+        if pause:
+            await asyncio.sleep(pause)
+        del self._taking_up[key]
 
     async def _follow(self, take: ListedTake) -> bool:
         key, memo = take.key, take.memo

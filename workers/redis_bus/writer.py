@@ -19,7 +19,9 @@ from contracts.metrics import Metrics
 from contracts.take import TakeKey
 from pipeline.grid import SAMPLE_RATE
 from workers.backoff import Backoff
+from workers.complaints import Complaints
 from workers.memory_bus import MemoryHub
+from workers.nets import Net
 from workers.redis_bus.due import DueTakes, WrittenTake
 from workers.redis_bus.links import RedisLink
 from workers.redis_bus.owners import Owners
@@ -57,6 +59,10 @@ class BusWriter:
         self._work = DueTakes(hub, owners, BEAT_SECONDS, clock=clock)
         self._news: dict[TakeKey, None] = {}
         self._pace = Pace(_LEAST_BYTES, _MOST_BYTES)
+        self._net = Net(
+            "unexpected error while a take was written", metrics.unexpected_errors.labels("bus writer").inc
+        )
+        self._complaints = Complaints()
         self._carried = 0
         self._stopping = False
         self._bytes = metrics.bus_bytes.labels(link.name, "out")
@@ -152,7 +158,8 @@ class BusWriter:
             trip.take_leave(key)
         for (key, batch), answer in await trip.send():
             if take := work.takes.get(key):
-                self._hear(take, batch, answer)
+                with self._net.under(key):
+                    self._hear(take, batch, answer)
         for key in gone:
             work.left(key)
 
@@ -161,32 +168,37 @@ class BusWriter:
         beat = keys is self._work.takes
         for key in keys:
             take = self._work.takes[key]
-            generation, memo = self._work.generation(take), self._owners.memo(key)
-            if generation is not None and memo is not None and (beat or not take.cursor.known):
-                trip.assert_take(key, generation, memo, alive=take.bus.ended is None)
+            with self._net.under(key):
+                generation, memo = self._work.generation(take), self._owners.memo(key)
+                if generation is not None and memo is not None and (beat or not take.cursor.known):
+                    trip.assert_take(key, generation, memo, alive=take.bus.ended is None)
 
     def _append(self, trip: RoundTrip, due: Iterable[TakeKey]) -> None:
         """Add what comes next of each, as long as there is room; the others are due again."""
         room = self._pace.amount
         for key in due:
             take = self._work.takes[key]
-            generation = self._work.generation(take)
-            if generation is None or not take.cursor.known:
-                continue
-            if room <= 0:
-                self._work.due[key] = None
-            elif (take.cursor.due or self._stopping) and (batch := take.cursor.batch(room)):
-                room -= batch.size
-                trip.append(key, generation, batch)
-            else:
-                take.written.set()
+            with self._net.under(key):
+                generation = self._work.generation(take)
+                if generation is None or not take.cursor.known:
+                    continue
+                if room <= 0:
+                    self._work.due[key] = None
+                elif (take.cursor.due or self._stopping) and (batch := take.cursor.batch(room)):
+                    room -= batch.size
+                    trip.append(key, generation, batch)
+                else:
+                    take.written.set()
         self._carried = self._pace.amount - room
 
     def _hear(self, take: WrittenTake, batch: Batch | None, answer: Answer | BusUnavailable) -> None:
         """What Redis says of one take."""
         cursor = take.cursor
         if isinstance(answer, BusUnavailable):
-            return  # it answers, but not to this: the next beat tries again
+            # It answers, but not to this: the next beat tries again.
+            if self._complaints.admit(take.key):
+                self._logger.error("redis does not take this", **_where(take), reason=answer.message)
+            return
         refused_by = cursor.newer
         if batch is None:
             cursor.asserted(answer)
