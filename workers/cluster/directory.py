@@ -19,6 +19,7 @@ import structlog
 from contracts.errors import BusUnavailable
 from workers.cluster.failure_reports import NOTHING_REPORTED, Reported, all_reported
 from workers.cluster.listing import Facts, Held, Listing
+from workers.complaints import Complaints
 from workers.news import News
 from workers.redis_bus import keys
 
@@ -63,6 +64,7 @@ class Directory(News):
         self._delivered: dict[TakeKey, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._first_look = asyncio.Event()
+        self._complaints = Complaints()
 
     @property
     def takes(self) -> Mapping[TakeKey, ListedTake]:
@@ -105,7 +107,12 @@ class Directory(News):
     async def _keep(self, listing: Listing, wake: asyncio.Event) -> None:
         while True:
             wake.clear()
-            await self._refresh(listing)
+            try:
+                await self._refresh(listing)
+            except Exception as error:
+                # A bug of ours: whoever carries takes goes on with those that are known.
+                if self._complaints.admit(repr(error)[:80]):
+                    logger.exception("unexpected error while takes were listed", bus=listing.link.name)
             await asyncio.sleep(_AT_MOST_EVERY)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):

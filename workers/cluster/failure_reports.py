@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_COUNT: Final = re.compile(rb"[0-9]{1,9}")
 # Until a Redis answers that did not; somebody else asks it all the time.
 _LOOK_AGAIN = 0.2
 
@@ -51,7 +53,7 @@ def parse_reported(fields: object) -> Reported:
     """What a Redis counted, as `HGETALL` gives it; what makes no sense counts for nothing."""
     if not isinstance(fields, dict):
         return Reported()
-    counts = {name: int(text) for name, text in fields.items() if isinstance(text, bytes) and text.isdigit()}
+    counts = {name: int(text) for name, text in fields.items() if _COUNT.fullmatch(text)}
     crashes = counts.pop(keys.CRASHES, 0)
     return Reported({name.decode(errors="replace"): count for name, count in counts.items()}, crashes)
 

@@ -10,6 +10,8 @@ from redis.exceptions import ResponseError
 from contracts.errors import LongwaveError
 from contracts.take import MAX_SAMPLES
 from workers.cluster.failure_reports import NOTHING_REPORTED, Reported, parse_reported
+from workers.complaints import Complaints
+from workers.nets import Net
 from workers.redis_bus import keys
 from workers.take_memo import TakeMemo
 
@@ -51,7 +53,9 @@ class Listing:
         self.members: frozenset[TakeKey] = frozenset()
         self.facts: dict[TakeKey, Facts] = {}
         self._asked: dict[TakeKey, float] = {}
-        self._complaints: set[object] = set()
+        self._parsed: dict[bytes, TakeKey | None] = {}
+        self._net = Net("unexpected error in what a bus knows of a take")
+        self._complaints = Complaints()
 
     async def look(self, known: Iterable[TakeKey], now: float) -> None:
         """Ask what is listed, and about takes: about those that come or go at once, about all every few s.
@@ -63,7 +67,7 @@ class Listing:
             del self._asked[key], self.facts[key]
         due = [key for key, asked in self._asked.items() if now - asked >= _ASK_AGAIN]
         members = await self._ask(due, now, with_members=True)
-        before, self.members = self.members, frozenset(self._parsed(members))
+        before, self.members = self.members, self._keys_of(members)
         news = {key for key in known | self.members if key not in self._asked} | (before - self.members)
         await self._ask([*news], now)
 
@@ -117,18 +121,25 @@ class Listing:
             pipe.smembers(keys.TAKES)
         replies = await self.link.call("coordinate", _tolerant(pipe.execute(raise_on_error=False)))
         for number, key in enumerate(wanted):
-            self.facts[key] = self._read(key, *replies[2 * number : 2 * number + 2])
+            self.facts[key] = Facts(there=True)
             self._asked[key] = now
+            with self._net.under(key):
+                self.facts[key] = self._read(key, *replies[2 * number : 2 * number + 2])
         return replies[-1] if with_members and not isinstance(replies[-1], Exception) else ()
 
-    def _parsed(self, members: Iterable[bytes]) -> Iterable[TakeKey]:
-        for member in members:
-            try:
-                yield keys.parse_member(member)
-            except (LongwaveError, ValueError) as error:
-                self._complain(
-                    member, "this is no take: ignored", member=repr(member)[:80], reason=str(error)
-                )
+    def _keys_of(self, members: Iterable[bytes]) -> frozenset[TakeKey]:
+        """The takes among them. A set is read several times a second: only what is new in it is parsed."""
+        before = self._parsed
+        self._parsed = {name: before[name] if name in before else self._parse(name) for name in members}
+        return frozenset(key for key in self._parsed.values() if key is not None)
+
+    def _parse(self, member: bytes) -> TakeKey | None:
+        try:
+            return keys.parse_member(member)
+        except (LongwaveError, ValueError) as error:
+            what, reason = "this is no take: ignored", str(error)[:200]
+            self._complain(member, what, member=repr(member)[:80], reason=reason)
+            return None
 
     def _read(self, key: TakeKey, values: object, failures: object) -> Facts:
         """What came of a take's hash and its failures; either may be something else altogether."""
@@ -142,14 +153,13 @@ class Listing:
             return Facts(there=bool(fields), failures=reported, delivered=bool(fields))
         try:
             return Facts(there=True, memo=TakeMemo.from_fields(fields), failures=reported)
-        except (LongwaveError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except ValueError as error:
             what = "a take that cannot be understood: nobody carries it"
             self._complain(key, what, room=key.room, take=key.take, reason=repr(error)[:200])
             return Facts(there=True, failures=reported)
 
     def _complain(self, about: object, what: str, **details: str) -> None:
-        if about not in self._complaints:
-            self._complaints.add(about)
+        if self._complaints.admit(about):
             logger.error(what, bus=self.link.name, **details)
 
 
