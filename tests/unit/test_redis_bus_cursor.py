@@ -4,6 +4,7 @@ import pytest
 
 from contracts.take import TakeEvent
 from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, Grid
+from storage.event_log import event_json
 from tests.bus_writing import blocks, new_key, pcm
 from tests.takes import header
 from workers.memory_bus import EVENTS_HELD, MemoryTakeBus
@@ -98,6 +99,9 @@ def test_a_redis_that_has_lost_writes_gets_them_again() -> None:
     batch = _batch(cursor)
     cursor.appended(batch, _has(9600, events=3))
     assert not cursor.appended(Batch(9600, 3, (), 9600), _has(4800, events=2, outcome=b"elsewhere"))
+    assert not cursor.known
+    assert cursor.asks_for_events
+    cursor.asserted(_has(4800, events=2), [event_json(event) for event in bus.events_from(0)[:2]])
     again = _batch(cursor)
     assert (again.start, again.events) == (4800, 2)
     assert again.entries == (
@@ -132,11 +136,31 @@ def test_events_that_were_told_before_this_owner_are_not_told_again() -> None:
     told = [TakeEvent(0, n, "join", speakers=("a",)) for n in range(2)]
     for event in told:
         bus.append_event(event)
-    cursor = _cursor(bus, 4800, events=2)
+    cursor = TakeCursor(bus)
+    assert cursor.asks_for_events
+    cursor.asserted(_has(4800, events=2), [event_json(event) for event in told])
     later = TakeEvent(4800, 0, "leave", speakers=("a",))
     bus.append_event(later)
     batch = _batch(cursor)
     assert (batch.events, batch.entries) == (2, (Happened(later),))
+
+
+def test_a_redis_gets_what_only_another_one_had() -> None:
+    bus = _bus(first=4800)
+    events = [TakeEvent(0, n, "chapter", title=str(n)) for n in range(4)]
+    for event in events:
+        bus.append_event(event)
+    # This one was away for a while, and there for what came after that.
+    has = [events[0], events[3]]
+    cursor = TakeCursor(bus)
+    cursor.asserted(_has(4800, events=2), [event_json(event) for event in has])
+    later = TakeEvent(4800, 0, "leave", speakers=("a",))
+    bus.append_event(later)
+    bus.end(4800)
+    batch = _batch(cursor)
+    assert (batch.events, batch.entries) == (2, (*map(Happened, (*events[1:3], later)), Ended(4800)))
+    cursor.appended(batch, _has(4800, events=5))
+    assert cursor.complete
 
 
 def test_an_owner_that_does_not_know_what_was_told_tells_what_is_new_all_the_same() -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 
 from contracts.errors import BusUnavailable
 from contracts.take import TakeKey
+from workers.memory_bus import EVENTS_HELD
 from workers.redis_bus import keys
 from workers.redis_bus.entries import item
 from workers.redis_bus.links import RedisLink
@@ -22,10 +23,14 @@ _NO_SCRIPT: Final = Answer(UNKNOWN, -1, 0, -1)
 
 
 class Asked(NamedTuple):
-    """About which take; `batch` is what was appended, None where it was asserted."""
+    """About which take; `batch` is what was appended, None where it was asserted.
+
+    `listed`: the events that Redis lists of it, as they were put, where that was asked too.
+    """
 
     key: TakeKey
     batch: Batch | None
+    listed: frozenset[bytes] | None = None
 
 
 Told: TypeAlias = tuple[Asked, Answer | BusUnavailable]
@@ -37,11 +42,16 @@ class RoundTrip:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._pipe: Pipeline = link.client.pipeline(transaction=False)
-        self._asked: list[Asked | None] = []
+        self._asked: list[Asked | TakeKey | None] = []
         self._kind = "coordinate"
 
-    def assert_take(self, key: TakeKey, generation: int, memo: TakeMemo, *, alive: bool) -> None:
-        """Say what is known of a take, and ask what Redis has of it."""
+    def assert_take(
+        self, key: TakeKey, generation: int, memo: TakeMemo, *, alive: bool, events: bool = False
+    ) -> None:
+        """Say what is known of a take, and ask what Redis has of it; with `events`, which ones it lists."""
+        if events:
+            self._asked.append(key)
+            self._pipe.lrange(keys.events(key), -EVENTS_HELD, -1)
         names = (*_of_take(key), keys.live(key.room), keys.generation(key.room))
         fields = [
             part for name, value in memo.to_fields().items() if name != b"gen" for part in (name, value)
@@ -104,6 +114,7 @@ class RoundTrip:
             return []
         replies = await self._link.call(self._kind, self._pipe.execute(raise_on_error=False))
         told: list[Told] = []
+        listed: dict[TakeKey, frozenset[bytes]] = {}
         unloaded = False
         for asked, reply in zip(self._asked, replies, strict=True):
             answer: Answer | BusUnavailable
@@ -113,10 +124,13 @@ class RoundTrip:
                 answer = self._link.failed(self._kind, reply)
             elif asked is None:
                 continue
+            elif isinstance(asked, TakeKey):
+                listed[asked] = frozenset(reply)
+                continue
             else:
                 answer = Answer(*reply)
-            if asked is not None:
-                told.append((asked, answer))
+            if isinstance(asked, Asked):
+                told.append((asked._replace(listed=listed.get(asked.key)), answer))
         if unloaded:
             await _load_scripts(self._link)
         return told

@@ -7,12 +7,13 @@ where its stream ends, and the cursor goes on from there, in order, with what th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from contracts.take import TakeEvent
 from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, SAMPLE_RATE, Grid
+from storage.event_log import event_json
 from workers.memory_bus import MemoryTakeBus
 from workers.redis_bus.entries import Ended, Entry, Gap, Happened, Silence, Sound
 from workers.runs import Run
@@ -82,9 +83,11 @@ class TakeCursor:
         self._reached = self._due_at = bus.first
         self._empty = True
         self._closed = False
-        # Of the owner's events those that Redis has, and how many it lists: another owner may have told more.
-        self._told = bus.event_count
+        # How many events Redis lists, and of the owner's those that it gets next: some that were told before
+        # this owner had the take, perhaps, because another Redis had them; then all from number `_told` on.
         self._listed: int | None = None
+        self._missing: deque[TakeEvent] = deque()
+        self._told = 0
 
     @property
     def known(self) -> bool:
@@ -122,14 +125,19 @@ class TakeCursor:
         """Something went wrong: what Redis has is not known until it is asked."""
         self._sample = None
 
-    def asserted(self, answer: Answer) -> None:
-        """What Redis says it has."""
+    @property
+    def asks_for_events(self) -> bool:
+        """It is to be found out which events Redis lists: how many would not tell which."""
+        return self._listed is None and self.bus.event_count > 0
+
+    def asserted(self, answer: Answer, listed: Collection[bytes] | None = None) -> None:
+        """What Redis says it has; `listed` are its events as they were put, where that was asked."""
         if answer.outcome != DONE:
             self._refused(answer)
             return
         self.delivered = bool(answer.delivered)
         self._closed = bool(answer.closed)
-        self._goes_on_at(answer)
+        self._goes_on_at(answer, listed)
 
     def appended(self, batch: Batch, answer: Answer) -> bool:
         """What became of `batch`; false where Redis has less than it had."""
@@ -154,31 +162,48 @@ class TakeCursor:
         start = at if self._empty else self._sample
         # A stream that has nothing begins where it can; one that goes on says what is missing.
         entries: list[Entry] = [] if at == start else [Gap(start, at)]
-        events = self.bus.events_from(self._told)[:_EVENTS_AT_ONCE]
+        events = (*self._missing, *self.bus.events_from(self._told))[:_EVENTS_AT_ONCE]
         width = 2 * self.bus.header.settings.channels
         runs = self.bus.runs(at, min(_SOUND_AT_ONCE, max(1, most_bytes // (width * _BLOCK)) * _BLOCK))
         entries += woven(runs, events, at, width)
         stop = runs[-1].stop if runs else at
         happened = sum(isinstance(entry, Happened) for entry in entries)
         over = self.bus.ended is not None and stop >= self.bus.ended
-        if over and self._told + happened == self.bus.event_count:
+        if over and happened == len(self._missing) + self.bus.event_count - self._told:
             entries.append(Ended(stop))
         return Batch(start, self._listed or 0, tuple(entries), stop) if entries else None
 
-    def _goes_on_at(self, answer: Answer) -> None:
+    def _goes_on_at(self, answer: Answer, listed: Collection[bytes] | None = None) -> None:
         self._empty = answer.top < 0
         self._sample = max(self.bus.first, self.bus.top - HELD) if self._empty else answer.top
         self._reached = self._sample
         position = self._grid.position_of_sample(max(0, self._sample - _LOOKAHEAD))
         part_leaves = self._grid.stop_sample(position) + _LOOKAHEAD
         self._due_at = min(part_leaves, self._sample + _WAIT_AT_MOST)
-        if answer.events != self._listed:
-            # At first, Redis may list events that were told before this process had the take.
-            known, most = (0, self._told) if self._listed is None else (self._told, self.bus.event_count)
-            told = known + answer.events - (self._listed or 0)
-            oldest = self.bus.event_count - len(self.bus.events_from(0))
-            self._told = min(max(told, oldest), most)
+        if self._listed is None or answer.events < self._listed:
+            self._compare(answer, listed)
+        elif answer.events > self._listed:
+            self._told_more(answer.events - self._listed)
             self._listed = answer.events
+
+    def _compare(self, answer: Answer, listed: Collection[bytes] | None) -> None:
+        """Redis may list what other owners told, and lack what it lost, or what only another Redis had."""
+        ours = self.bus.events_from(0)
+        if not (answer.events and ours):
+            listed = ()
+        if listed is None:
+            self._sample = self._listed = None  # it is asked
+            return
+        self._missing = deque(event for event in ours if event_json(event) not in listed)
+        self._told = self.bus.event_count
+        self._listed = answer.events
+
+    def _told_more(self, count: int) -> None:
+        while count and self._missing:
+            self._missing.popleft()
+            count -= 1
+        oldest = self.bus.event_count - len(self.bus.events_from(0))
+        self._told = min(max(self._told + count, oldest), self.bus.event_count)
 
     def _refused(self, answer: Answer) -> None:
         self._sample = None

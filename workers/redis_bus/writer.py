@@ -26,7 +26,7 @@ from workers.redis_bus.due import DueTakes, WrittenTake
 from workers.redis_bus.links import RedisLink
 from workers.redis_bus.owners import Owners
 from workers.redis_bus.pace import Pace
-from workers.redis_bus.round_trip import RoundTrip
+from workers.redis_bus.round_trip import Asked, RoundTrip
 from workers.redis_bus.take_cursor import DONE, Answer, Batch
 
 logger = structlog.get_logger()
@@ -156,10 +156,10 @@ class BusWriter:
         gone = work.gone
         for key in gone:
             trip.take_leave(key)
-        for (key, batch), answer in await trip.send():
-            if take := work.takes.get(key):
-                with self._net.under(key):
-                    self._hear(take, batch, answer)
+        for asked, answer in await trip.send():
+            if take := work.takes.get(asked.key):
+                with self._net.under(asked.key):
+                    self._hear(take, asked, answer)
         for key in gone:
             work.left(key)
 
@@ -171,7 +171,8 @@ class BusWriter:
             with self._net.under(key):
                 generation, memo = self._work.generation(take), self._owners.memo(key)
                 if generation is not None and memo is not None and (beat or not take.cursor.known):
-                    trip.assert_take(key, generation, memo, alive=take.bus.ended is None)
+                    events = take.cursor.asks_for_events
+                    trip.assert_take(key, generation, memo, alive=take.bus.ended is None, events=events)
 
     def _append(self, trip: RoundTrip, due: Iterable[TakeKey]) -> None:
         """Add what comes next of each, as long as there is room; the others are due again."""
@@ -191,9 +192,9 @@ class BusWriter:
                     take.written.set()
         self._carried = self._pace.amount - room
 
-    def _hear(self, take: WrittenTake, batch: Batch | None, answer: Answer | BusUnavailable) -> None:
+    def _hear(self, take: WrittenTake, asked: Asked, answer: Answer | BusUnavailable) -> None:
         """What Redis says of one take."""
-        cursor = take.cursor
+        cursor, batch = take.cursor, asked.batch
         if isinstance(answer, BusUnavailable):
             # It answers, but not to this: the next beat tries again.
             if self._complaints.admit(take.key):
@@ -201,7 +202,7 @@ class BusWriter:
             return
         refused_by = cursor.newer
         if batch is None:
-            cursor.asserted(answer)
+            cursor.asserted(answer, asked.listed)
         elif cursor.appended(batch, answer):
             self._sent(take, batch, answer)
         else:
