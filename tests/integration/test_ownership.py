@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,9 +17,10 @@ from contracts.errors import BusUnavailable, LivesElsewhere
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
 from pipeline.mix.loudness import LoudnessBin
-from storage.event_log import event_json
+from storage.event_log import event_json, parse_event
 from tests.redis_server import RedisServer, poll, redis_servers
 from workers.claims import Continued, Unattended
+from workers.cluster import owner_keys
 from workers.cluster.ownership import Ownership
 from workers.guest_list import HostOrders
 from workers.redis_bus import keys
@@ -89,8 +91,8 @@ def put_take(server: RedisServer, key: TakeKey, memo: TakeMemo, top: int, *event
         client.hset(keys.take(key), mapping=fields)
         client.set(keys.live(key.room), key.take)
         client.sadd(keys.TAKES, keys.member(key))
-        for event in events:
-            client.rpush(keys.events(key), event_json(event))
+        if events:
+            client.rpush(keys.events(key), *map(event_json, events))
 
 
 def generation_of(server: RedisServer, key: TakeKey) -> int:
@@ -166,6 +168,27 @@ async def test_whoever_continues_a_take_has_all_that_is_known_of_it_and_a_higher
     assert claim.generation == 5
     assert generation_of(both[0], key) == 5  # what its last owner still writes is refused
     assert claim.take == Continued(key, TakeMemo(HEADER, 5, True, orders, memo.loudness), 48_000, (*events,))
+
+
+async def test_a_long_story_is_read_in_pieces_and_holds_nobody_up(
+    both: Sequence[RedisServer], room: str, ingest: Ingests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = TakeKey(room, "20260131T200000Z-aaaaaa")
+    events = [TakeEvent(48_000, n, "chapter", title="x") for n in range(2 * owner_keys._EVENTS_AT_ONCE)]
+    for length in (0, 1, owner_keys._EVENTS_AT_ONCE, 2 * owner_keys._EVENTS_AT_ONCE):
+        both[0].command("DEL", keys.events(key))
+        put_take(both[0], key, TakeMemo(HEADER, 1), 48_000, *events[:length])
+        parsed_by: set[threading.Thread] = set()
+
+        def parse(line: bytes, by: set[threading.Thread] = parsed_by) -> TakeEvent:
+            by.add(threading.current_thread())
+            return parse_event(line)
+
+        monkeypatch.setattr(owner_keys, "parse_event", parse)
+        found = await (await ingest("a", both[0])).recall(key)
+        assert found is not None
+        assert list(found.events) == events[:length]
+        assert threading.current_thread() not in parsed_by
 
 
 async def test_of_two_redis_the_one_that_has_more_counts(

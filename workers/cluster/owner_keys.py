@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from workers.take_memo import TakeMemo
 log = structlog.get_logger()
 
 _KIND: Final = "coordinate"
+_EVENTS_AT_ONCE: Final = 1000
 _LOOK: Final = script_of(__package__, "look.lua")
 _CLAIM: Final = script_of(__package__, "claim.lua")
 _RENEW: Final = script_of(__package__, "renew.lua")
@@ -107,7 +109,7 @@ class OwnerKeys:
         """A take as this Redis has it; None where it does not know it."""
         pipe = self.link.client.pipeline(transaction=False)
         pipe.hgetall(keys.take(key))
-        pipe.lrange(keys.events(key), 0, -1)
+        pipe.lrange(keys.events(key), 0, _EVENTS_AT_ONCE - 1)
         fields, events = await self.link.call(_KIND, pipe.execute())
         try:
             memo = TakeMemo.from_fields(fields)
@@ -118,7 +120,8 @@ class OwnerKeys:
                 what = "a take in redis cannot be read"
                 self._complain(key, what, room=key.room, take=key.take, reason=repr(error)[:200])
             return None
-        return Continued(key, memo, top, self._told(key, events), closed=b"closed" in fields)
+        told = await self._all_told(key, events)
+        return Continued(key, memo, top, told, closed=b"closed" in fields)
 
     async def listed(self) -> dict[TakeKey, Listed]:
         """Takes that are live, or not delivered yet. Whatever lost its hash is taken from the list."""
@@ -144,6 +147,19 @@ class OwnerKeys:
                 listed[key] = Listed(bool(owned), live == key.take.encode(), state[1] is not None)
         await self._unlist(gone)
         return listed
+
+    async def _all_told(self, key: TakeKey, lines: Sequence[bytes]) -> tuple[TakeEvent, ...]:
+        """What happened, from its first `lines` on: rooms that are live here do not wait for what is long."""
+        told: list[TakeEvent] = []
+        read = 0
+        while lines:
+            told += await asyncio.to_thread(self._told, key, lines)
+            read += len(lines)
+            if len(lines) < _EVENTS_AT_ONCE:
+                break
+            page: Any = self.link.client.lrange(keys.events(key), read, read + _EVENTS_AT_ONCE - 1)
+            lines = await self.link.call(_KIND, page)
+        return tuple(told)
 
     def _told(self, key: TakeKey, lines: Iterable[bytes]) -> tuple[TakeEvent, ...]:
         """What happened, but for what nobody can read."""
