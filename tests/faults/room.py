@@ -98,14 +98,20 @@ class Room:
             await publish(PublishOptions(self._wav, self.name, self.server.url, speaker="Ada", loop=True))
 
 
-@contextlib.asynccontextmanager
-async def speaking(
-    server: Server, wav: Path, *names: str, renditions: Sequence[str] = RENDITIONS
-) -> AsyncIterator[list[Room]]:
-    """Rooms of that name in a running server, each with a sender and listeners."""
+async def make_rooms(server: Server, *names: str, renditions: Sequence[str] = RENDITIONS) -> None:
+    """Write their records, which the storage has to take."""
     record = json.dumps({"renditions": list(renditions)}).encode()
     for name in names:
         assert (await asyncio.to_thread(server.request, "PUT", f"/rooms/{name}", record)).status < 300
+
+
+@contextlib.asynccontextmanager
+async def speaking(
+    server: Server, wav: Path, *names: str, renditions: Sequence[str] = RENDITIONS, made: bool = False
+) -> AsyncIterator[list[Room]]:
+    """Rooms of that name in a running server, each with a sender and listeners; some are `made` already."""
+    if not made:
+        await make_rooms(server, *names, renditions=renditions)
     timeout = aiohttp.ClientTimeout(total=_LISTENERS_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         rooms = [Room(server, name, wav, session, renditions) for name in names]

@@ -13,7 +13,7 @@ from pipeline.boxes import sequence_number, write_part
 from pipeline.grid import Grid
 from pipeline.segmenter import EncodedPart
 from tests.faults.counting import assert_nothing_is_left, count
-from tests.faults.room import degraded, finished, sound, speaking, until, verified
+from tests.faults.room import degraded, finished, make_rooms, sound, speaking, until, verified
 from tests.faults.s3 import in_s3
 from tests.over_takes import header
 from workers.archive.spool_disk import SpoolDisk
@@ -44,8 +44,9 @@ def leave_a_take_in_the_spool(data_dir: Path, size: int) -> None:
 async def test_a_spool_that_fills_up_says_so_before_and_loses_nothing(tmp_path: Path) -> None:
     leave_a_take_in_the_spool(tmp_path / "data", _SPOOL_MB * 2**20 - _LEFT)
     with in_s3(tmp_path / "data", LONGWAVE_SPOOL_MB=str(_SPOOL_MB)) as s3, s3.server as server:
+        await make_rooms(server, "talk")
         s3.proxy.down()
-        async with speaking(server, sound(tmp_path), "talk") as (room,):
+        async with speaking(server, sound(tmp_path), "talk", made=True) as (room,):
             await until(lambda: "% full" in degraded(server))
             await until(lambda: "the spool was full" in degraded(server))
             await room.hear(5)

@@ -84,10 +84,14 @@ def storage_of(env: dict[str, str], data_dir: Path) -> Objects:
         return open_objects(env.get("LONGWAVE_STORAGE"), data_dir, S3Options(endpoint=endpoint))
 
 
+def make_room(server: Server, room: str = ROOM) -> int:
+    """Write its record; the status."""
+    record = {"title": "Friday & friends", "renditions": ["64k", "32k"]}
+    return server.request("PUT", f"/rooms/{room}", json.dumps(record).encode()).status
+
+
 def speak(server: Server, room: str = ROOM, seconds: float = _SECONDS) -> str:
     """A take from its first sample to its end, in real time; its id."""
-    record = {"title": "Friday & friends", "renditions": ["64k", "32k"]}
-    assert server.request("PUT", f"/rooms/{room}", json.dumps(record).encode()).status == 201
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     sound = beeps(seconds, period_samples=_PERIOD).tobytes()
     connection.request("PUT", f"/pcm/{room}?sound=as-is&speaker=Ada", body=iter([sound]))
@@ -111,6 +115,7 @@ def radio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     data_dir = tmp_path_factory.mktemp("radio") / "data"
     objects = storage_of(env, data_dir)
     with Server(data_dir, env=env) as server:
+        assert make_room(server) == 201
         take = speak(server)
         Server.wait_for(lambda: is_there(server, take))
         yield Radio(server, objects, env, take)
@@ -256,6 +261,8 @@ def test_a_bucket_that_is_away_at_the_start_is_filled_when_it_comes(tmp_path: Pa
         env = {"LONGWAVE_STORAGE": f"s3://{bucket}", "LONGWAVE_S3_ENDPOINT": proxy.url, **CREDENTIALS}
         proxy.down()
         with Server(tmp_path / "data", env=env) as server:
+            # What a host says of a room is kept in the storage; who speaks needs none of it.
+            assert make_room(server) == 503
             take = speak(server)
             live = server.get(f"/live/{ROOM}/index.m3u8")
             assert live.status == 200
