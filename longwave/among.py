@@ -50,7 +50,7 @@ def add_speakers_and_hosts(
     `changed` is told of each take whose replay is another one now.
     """
     cluster, ingest = among.cluster, among.owned.ingest
-    relay = Relay(among.owned.ownership.owner_of)
+    relay = Relay(among.owned.ownership.owners_of)
     counts = ListenerCounts(cluster.links, lambda: [node.id for node in cluster.nodes.alive("origin")])
     hosts = host_handlers(
         house,

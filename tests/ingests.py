@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,8 @@ class IngestServer:
         )
         guard(app, TokenGate(token))
 
-        async def elsewhere(room: str) -> str | None:
-            return self.ingest.owners.elsewhere(room, self.url)
+        async def elsewhere(rooms: Collection[str]) -> dict[str, str | None]:
+            return {room: self.ingest.owners.elsewhere(room, self.url) for room in rooms}
 
         self.relay = Relay(elsewhere, watch_seconds=LOOK_SECONDS)
         add_routes(app, self.ingest, rooms, relay=self.relay)

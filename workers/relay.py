@@ -16,7 +16,7 @@ from aiohttp import ClientPayloadError, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from contracts.errors import BadRequest, LongwaveError, OverCapacity, OwnerUnavailable
+from contracts.errors import BadRequest, BusUnavailable, LongwaveError, OverCapacity, OwnerUnavailable
 from contracts.http import go_on, read_body, refuse_encoding
 from workers.relay_socket import converse
 from workers.relay_watch import Elsewhere, Watch, unless
@@ -72,7 +72,10 @@ class Relay:
 
     async def owner_of(self, room: str) -> str | None:
         """The URL of the other ingest that owns `room`, if one does. Raises BusUnavailable."""
-        return await self._elsewhere(room)
+        found = await self._elsewhere([room])
+        if room not in found:
+            raise BusUnavailable("who owns this room cannot be told: try again in a moment")
+        return found[room]
 
     async def ask(self, request: web.Request, url: str, body: bytes | None = None) -> web.Response:
         """The answer of the ingest at `url` to a request with a small body, which may have been read already.

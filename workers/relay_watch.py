@@ -7,7 +7,7 @@ owns the room, or nobody does, is what tells.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,8 +16,11 @@ from contracts.errors import BusUnavailable, LongwaveError, OwnerUnavailable
 
 T = TypeVar("T")
 
-Elsewhere = Callable[[str], Awaitable[str | None]]
-"""The URL of the other ingest that owns a room; None: nobody does, or this one. Raises BusUnavailable."""
+Elsewhere = Callable[[Collection[str]], Awaitable[Mapping[str, str | None]]]
+"""For each of these rooms the URL of the other ingest that owns it; None: nobody does, or this one.
+
+Of a room that is not in the answer nobody can say. Raises BusUnavailable.
+"""
 MOVED = "the ingest that owned this room is gone: connect again"
 
 
@@ -45,7 +48,7 @@ class _Line:
 
 
 class Watch:
-    """Looks at each room that is relayed, every `seconds`, once for all of its relays.
+    """Looks at all rooms that are relayed at once, every `seconds`.
 
     Nobody is cut off twice within that time for a room without an owner, nor while no bus answers.
     """
@@ -54,23 +57,25 @@ class Watch:
         self._elsewhere = elsewhere
         self._seconds = seconds
         self._lines: dict[str, set[_Line]] = {}
-        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
 
     @contextmanager
     def over(self, room: str, url: str) -> Iterator[asyncio.Future[LongwaveError]]:
         """While it is entered: is done, with what to tell the sender, once `room` lives at `url` no more."""
         line = _Line(url, asyncio.get_running_loop().create_future())
         lines = self._lines.setdefault(room, set())
-        if not lines:
-            self._looks[room] = asyncio.create_task(self._look(room), name=f"relay watch of {room}")
         lines.add(line)
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name="relay watch")
         try:
             yield line.over
         finally:
             lines.discard(line)
             if not lines:
                 del self._lines[room]
-                self._looks.pop(room).cancel()
+            if not self._lines:
+                self._task.cancel()
+                self._task = None
 
     def end(self, reason: LongwaveError) -> None:
         """All relays are over."""
@@ -78,15 +83,17 @@ class Watch:
             for line in lines:
                 line.end(reason)
 
-    async def _look(self, room: str) -> None:
+    async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
+            looked_at = {line for lines in self._lines.values() for line in lines}
             try:
-                url = await self._elsewhere(room)
+                urls = await self._elsewhere([*self._lines])
             except BusUnavailable:
-                continue  # nobody can say: the line may be as good as ever
-            for line in self._lines[room]:
-                line.told(url)
+                continue  # nobody can say: the lines may be as good as ever
+            for room in urls.keys() & self._lines.keys():
+                for line in self._lines[room] & looked_at:
+                    line.told(urls[room])
 
 
 async def unless(over: asyncio.Future[LongwaveError], work: Coroutine[Any, Any, T]) -> T:

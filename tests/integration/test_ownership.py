@@ -115,6 +115,12 @@ async def test_a_room_has_one_owner(both: Sequence[RedisServer], room: str, inge
     assert await b.owner_of(room) == "http://a"
     assert await a.owner_of(room) is None
     assert await b.owner_of(f"{room}-free") is None
+    nonsense = f"{room}-nonsense"
+    both[0].command("SET", keys.owner(nonsense), "no hash")
+    owners = {room: "http://a", f"{room}-free": None, f"{room}-b": None}
+    await b.claim(f"{room}-b")
+    assert await b.owners_of([*owners, nonsense]) == owners
+    assert await b.owners_of([]) == {}
 
 
 async def test_of_many_who_claim_at_once_one_gets_the_room(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
@@ -19,13 +20,13 @@ class Said:
         self._urls = list(urls)
         self.looks = 0
 
-    async def elsewhere(self, room: str) -> str | None:
-        assert room == "room"
+    async def elsewhere(self, rooms: Collection[str]) -> dict[str, str | None]:
+        assert list(rooms) == ["room"]
         self.looks += 1
         said = self._urls.pop(0) if len(self._urls) > 1 else self._urls[0]
         if isinstance(said, Exception):
             raise said
-        return said
+        return {"room": said}
 
     async def seen(self, looks: int) -> None:
         async with asyncio.timeout(10):
@@ -64,18 +65,36 @@ async def test_a_line_is_over_once_its_owner_is_another_or_none(
     assert world.looks == looks
 
 
-async def test_a_room_is_looked_at_once_for_all_its_lines_and_not_any_more_without_one() -> None:
-    world = Said(HERE)
-    watch = Watch(world.elsewhere, 0.001)
-    with watch.over("room", HERE) as first:
-        with watch.over("room", THERE) as second:
+async def test_all_rooms_are_looked_at_at_once_and_nothing_without_a_line() -> None:
+    asked: list[set[str]] = []
+
+    async def elsewhere(rooms: Collection[str]) -> dict[str, str | None]:
+        asked.append(set(rooms))
+        # Of one of them nobody can say who owns it.
+        return dict.fromkeys(set(rooms) - {"unknown"}, HERE)
+
+    watch = Watch(elsewhere, 0.001)
+    with watch.over("room", HERE) as first, watch.over("unknown", HERE) as unknown:
+        with watch.over("other", THERE) as second, watch.over("room", THERE) as third:
             async with asyncio.timeout(10):
-                await second
+                await asyncio.gather(second, third)
+        looks = len(asked)
+        async with asyncio.timeout(10):
+            while len(asked) < looks + 3:  # noqa: ASYNC110
+                await asyncio.sleep(0)
         assert not first.done()
-        (look,) = watch._looks.values()
-    assert watch._looks == {}
-    await asyncio.gather(look, return_exceptions=True)
-    assert look.cancelled()
+        assert not unknown.done()
+        task = watch._task
+        assert task is not None
+    assert asked[0] == {"room", "unknown", "other"}
+    assert asked[-1] == {"room", "unknown"}
+    assert watch._lines == {}
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    # And again, when somebody comes.
+    with watch.over("room", THERE) as again:
+        async with asyncio.timeout(10):
+            await again
 
 
 async def test_all_lines_end_with_the_process() -> None:

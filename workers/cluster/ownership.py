@@ -118,6 +118,18 @@ class Ownership:
         other = self._other((await self._links.ask(lambda redis: redis.look(room))).values())
         return None if other is None else other.url
 
+    async def owners_of(self, rooms: Collection[str]) -> dict[str, str | None]:
+        """The same of each of `rooms`, in one round trip a Redis; nothing of those that make no sense."""
+        asked = [room for room in rooms if not self.owns(room)]
+        found: dict[str, list[Look]] = {}
+        if asked:
+            for looks in (await self._links.ask(lambda redis: redis.looks(asked))).values():
+                for room, look in looks.items():
+                    found.setdefault(room, []).append(look)
+        others = {room: self._other(looks) for room, looks in found.items()}
+        urls = {room: None if other is None else other.url for room, other in others.items()}
+        return urls | {room: None for room in rooms if self.owns(room)}
+
     async def left(self, room: str) -> bool:
         """Whether a take lives in `room` that nobody owns. Raises BusUnavailable."""
         looks = (await self._links.ask(lambda redis: redis.look(room))).values()
