@@ -147,6 +147,27 @@ async def test_a_hundred_rooms_share_their_round_trips(server: RedisServer) -> N
         assert trips < appends / 5
 
 
+@pytest.mark.parametrize("generation", [None, 2], ids=["lost", "claimed again"])
+async def test_an_end_in_a_room_that_was_lost_is_no_delivery(
+    server: RedisServer, generation: int | None
+) -> None:
+    async with open_ingest(server.url) as ingest:
+        bus, other = ingest.open(), ingest.open()
+        play(bus, 9600)
+        await written(server, bus)
+        member = keys.member(bus.key)
+        await eventually(lambda: server.command("SISMEMBER", keys.TAKES, member))
+        # It learns so when it says that it is there, and not from a write that is refused.
+        ingest.owned.current = generation
+        bus.end(bus.top)
+        ingest.hub.close(bus.key)
+        ingest.owned.current = 2
+        play(other, 9600)
+        await written(server, other)
+        assert not server.command("HEXISTS", keys.take(bus.key), "delivered")
+        assert server.command("SISMEMBER", keys.TAKES, member)
+
+
 async def test_a_take_is_closed_when_every_redis_knows_that_it_is_delivered(server: RedisServer) -> None:
     with RedisServer() as other:
         async with open_ingest(server.url, other.url) as ingest:

@@ -25,6 +25,8 @@ class WrittenTake:
         self.cursor = TakeCursor(bus)
         self.listed = False
         """This Redis has been told that there is something to be had."""
+        self.signed: int | None = None
+        """The generation of the claim under which it is written: under another, it is another's by now."""
         self.written = asyncio.Event()
         """Set once there is nothing to write but what is to come."""
         self.watcher: asyncio.Task[None] | None = None
@@ -70,6 +72,8 @@ class DueTakes:
     def generation(self, take: WrittenTake) -> int | None:
         """What to sign with; None where somebody else writes this take."""
         generation = self._owners.generation(take.key.room)
+        if take.signed is None:
+            take.signed = generation
         return None if generation is None or generation < take.cursor.newer else generation
 
     def mark(self, key: TakeKey) -> None:
@@ -112,7 +116,8 @@ class DueTakes:
         self.due.pop(take.key, None)
         if take.watcher is not None:
             take.watcher.cancel()
-        if take.bus.ended is not None and take.cursor.newer < 0:
+        # That of a room that was lost meanwhile may live on: its new owner says when it is delivered.
+        if take.bus.ended is not None and take.signed is not None and self.generation(take) == take.signed:
             self._gone[take.key] = self._clock()
             self.wake.set()
 
