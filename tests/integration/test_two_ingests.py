@@ -195,7 +195,7 @@ async def asked(at: Node) -> AsyncIterator[Callable[[str, str], Awaitable[tuple[
     """What an ingest answers to hosts."""
     app = web.Application(middlewares=[error_middleware(lambda _: "no-store", at.metrics)])
     guard(app, TokenGate(None))
-    add_routes(app, at.ingest, at.world.rooms, relay=Relay(at.ownership.owner_of))
+    add_routes(app, at.ingest, at.world.rooms, relay=Relay(at.ownership.owners_of))
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
