@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     *("to Redis, a room", "from Redis, a room", "to the origin, a room", "connections to Redis"),
 )
 _ROLES: Final = ("ingest", "worker", "origin")
+_REDIS_YOUNG_SECONDS: Final = 4
 _SETTLE_SECONDS: Final = 6.0
 _HELD_SECONDS: Final = 60
 
@@ -64,6 +65,9 @@ def _measure(rooms: int, seconds: float) -> Measured:
         Bench(Path(name), [server.url], counts=counts, env=QUIET) as bench,
     ):
         (origin,), (ingest,), (worker,) = bench.origins, bench.ingests, bench.workers
+        # A Redis that is only just there lets nobody begin a take.
+        while server.client().info("server")["uptime_in_seconds"] < _REDIS_YOUNG_SECONDS:
+            time.sleep(0.2)
         argv = [sys.executable, "-m", "benchmarks.senders", str(ingest.port), str(rooms)]
         with Program(argv, Path(name) / "senders.log") as senders:
             wait_until_live(origin, rooms, senders)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def add_speakers_and_hosts(
     cluster, ingest = among.cluster, among.owned.ingest
     relay = Relay(among.owned.ownership.owners_of)
     counts = ListenerCounts(cluster.links, lambda: [node.id for node in cluster.nodes.alive("origin")])
+    app.cleanup_ctx.append(lambda _: _followed(counts))
     hosts = host_handlers(
         house,
         among.finisher,
@@ -62,3 +64,11 @@ def add_speakers_and_hosts(
     workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=counts.of, replays=hosts, relay=relay)
     add_whip_routes(app, ingest, settings.whip(), house.metrics, relay)
     ClusterHandlers(RedisView(cluster.nodes, cluster.links), house.rooms).add_routes(app)
+
+
+async def _followed(counts: ListenerCounts) -> AsyncIterator[None]:
+    """Keep the counts while the app runs."""
+    task = asyncio.create_task(counts.follow(), name="listeners of all origins")
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -173,5 +173,12 @@ async def follow_origins(
                 seen = await cluster.nodes.changed(seen)
 
 
+def unshared(*, shared: bool) -> list[str]:
+    """What does not work where each of many processes has a storage of its own."""
+    if shared:
+        return []
+    return ["no storage that all processes share: takes become no replays; set LONGWAVE_STORAGE"]
+
+
 def _plain(url: str) -> str:
     return url.rstrip("/")

@@ -56,18 +56,24 @@ def _bound(settings: HttpSettings, stack: ExitStack) -> Iterator[socket.socket]:
         yield bound
 
 
-def reached_at(place: Door, settings: HttpSettings, advertise: object) -> str:
-    """The URL at which others reach a server that listens at `place`.
+def said_to_be_at(place: Door, settings: HttpSettings, advertise: object) -> str:
+    """The URL at which others reach a server that listens at `place`; "" where nobody can know it.
 
-    Raises UsageError where it listens on every address, and nobody could know by which to call it.
+    That is so where it listens on every address.
     """
     if advertise is not None:
         return str(advertise).rstrip("/")
-    if settings.host in _EVERYWHERE:
+    return "" if settings.host in _EVERYWHERE else place.url
+
+
+def reached_at(place: Door, settings: HttpSettings, advertise: object) -> str:
+    """The same for a server that others have to reach. Raises UsageError where they could not."""
+    url = said_to_be_at(place, settings, advertise)
+    if not url:
         raise UsageError(
             f"{settings.host} is no address that others could reach: give --advertise http://HOST:PORT"
         )
-    return place.url
+    return url
 
 
 def cannot_listen(settings: HttpSettings, error: OSError) -> str:

@@ -47,7 +47,7 @@ class House:
         record = self.rooms.known(room)
         if record is None:
             # One that nobody made is listed by its id; of one that was not looked up yet it is not known.
-            return "" if not self.shared or self.rooms.fresh(room) else None
+            return "" if not self.shared or self.rooms.looked_up(room) else None
         return record.title if record.visibility == "public" else None
 
 

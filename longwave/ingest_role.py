@@ -12,7 +12,7 @@ import uvloop
 from contracts.status import READY, StatusHandlers
 from contracts.tokens import TokenGate
 from longwave.among import Among, add_speakers_and_hosts
-from longwave.cluster import joined, known_origins
+from longwave.cluster import joined, known_origins, unshared
 from longwave.door import door, reached_at
 from longwave.heap import share_one_arena
 from longwave.house import opened_house
@@ -78,6 +78,8 @@ def _add_status(app: web.Application, house: House, cluster: Cluster, ingest: In
         return "draining" if cluster.me.draining else READY
 
     def degraded() -> list[str]:
-        return [each for each in (ingest.degraded, *cluster.degraded()) if each]
+        return [each for each in (ingest.degraded, *cluster.degraded()) if each] + unshared(
+            shared=house.shared
+        )
 
     StatusHandlers(status, degraded, house.metrics.registry).add_routes(app)

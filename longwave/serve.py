@@ -17,7 +17,7 @@ from contracts.errors import DependencyError, LongwaveError
 from contracts.tokens import TokenGate
 from longwave.among import Among, add_speakers_and_hosts
 from longwave.carrying import carried_takes
-from longwave.cluster import KnownOrigins, joined
+from longwave.cluster import KnownOrigins, joined, unshared
 from longwave.door import door, reached_at
 from longwave.encoding import Work, encoding
 from longwave.heap import share_one_arena
@@ -192,7 +192,8 @@ async def _among_others(
     owned = await stack.enter_async_context(owning(settings, house, cluster, me.encoder))
 
     def degraded() -> list[str]:
-        return carried.degraded() + [each for each in (owned.ingest.degraded,) if each]
+        speaking = [each for each in (owned.ingest.degraded,) if each]
+        return carried.degraded() + speaking + unshared(shared=house.shared)
 
     replays = add_origin_routes(app, settings, house, here, cluster, degraded)
     finisher = carried.encoding.archive.finisher

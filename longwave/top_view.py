@@ -56,7 +56,9 @@ def render(shown: Shown, width: int, height: int | None = None) -> RenderableTyp
     used = 5 + min(len(nodes), nodes_for + 1) + (2 + len(buses) if buses else 0)
     takes_for = len(takes) if height is None else max(height - used - 1, 1)
     if not takes:
-        return Group(*parts, Text("no take is live", style="dim"))
+        silent = bool(buses) and not any(bus["up"] for bus in buses)
+        said = "no bus answers: what is live is not known" if silent else "no take is live"
+        return Group(*parts, Text(said, style="dim"))
     worst_first = sorted(takes, key=_worry, reverse=True)
     return Group(*parts, _takes_table(worst_first[:takes_for], width), *_more(len(takes) - takes_for))
 

@@ -10,8 +10,8 @@ import uvloop
 from contracts.status import READY, StatusHandlers
 from contracts.tokens import TokenGate
 from longwave.carrying import carried_takes
-from longwave.cluster import KnownOrigins, joined
-from longwave.door import door, reached_at
+from longwave.cluster import KnownOrigins, joined, unshared
+from longwave.door import door, said_to_be_at
 from longwave.heap import share_one_arena
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
@@ -62,11 +62,12 @@ async def _listen(
 ) -> str:
     """Say how this worker is; its URL."""
     place = stack.enter_context(door(settings))
-    cluster.me.url = reached_at(place, settings, settings.advertise)
+    # For operators to see; nobody calls a worker.
+    cluster.me.url = said_to_be_at(place, settings, settings.advertise)
     app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
 
     def degraded() -> list[str]:
-        return carried.degraded() + cluster.degraded()
+        return carried.degraded() + cluster.degraded() + unshared(shared=settings.shares_storage)
 
     def status() -> str:
         return "draining" if cluster.me.draining else READY

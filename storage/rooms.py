@@ -104,6 +104,10 @@ class RoomStore:
                     self._refreshes.begin(room)
         return None if seen is None else seen.record
 
+    def looked_up(self, room: str) -> bool:
+        """Whether what `known` says is what the storage said once, however long ago."""
+        return self._memory.seen(room) is not None
+
     def fresh(self, room: str) -> bool:
         """Whether what `known` says is what the storage says, or was so a moment ago."""
         return self._memory.fresh(room, self._clock()) is not None

@@ -130,7 +130,10 @@ class Carrying:
         while self._mirrors.live() and self._others_stay() and self._clock() < deadline:  # noqa: ASYNC110 - once
             await asyncio.sleep(_TICK / 2)
         left = [bus.key.room for bus in self._mirrors.live()]
-        logger.info("this worker has handed over what it carried", not_handed_over=left)
+        if left:
+            logger.warning("nobody took over some of what this worker carried", rooms=left)
+        else:
+            logger.info("this worker has handed over what it carried")
 
     async def _keep(self) -> None:
         if self._ready is not None:

@@ -1,0 +1,39 @@
+"""Listeners of a room are those of all living origins, as they say every two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from contracts.metrics import Metrics
+from tests.redis_server import RedisServer
+from workers.cluster.listeners import ListenerCounts
+from workers.redis_bus.links import open_links
+
+pytestmark = pytest.mark.needs("redis-server")
+
+
+async def test_what_origins_say_is_added_up_without_being_asked_for() -> None:
+    with RedisServer() as redis:
+        links = open_links([redis.url], Metrics(CollectorRegistry()))
+        alive = ["one", "two"]
+        counts = ListenerCounts(links, lambda: alive)
+        tasks = [
+            asyncio.create_task(counts.say_for_ever("one", lambda: {"hall": 3})),
+            asyncio.create_task(counts.say_for_ever("two", lambda: {"hall": 4, "other": 1})),
+            asyncio.create_task(counts.follow()),
+        ]
+        async with asyncio.timeout(20):
+            while counts.of("hall") != 7:
+                await asyncio.sleep(0.02)
+            alive.clear()
+            while counts.of("hall"):
+                await asyncio.sleep(0.02)
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await links.close()
