@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.metrics import Metrics
+from tests.bus_writing import eventually
 from tests.redis_server import RedisServer
 from workers.cluster.listeners import ListenerCounts
 from workers.redis_bus.links import open_links
@@ -26,12 +27,9 @@ async def test_what_origins_say_is_added_up_without_being_asked_for() -> None:
             asyncio.create_task(counts.say_for_ever("two", lambda: {"hall": 4, "other": 1})),
             asyncio.create_task(counts.follow()),
         ]
-        async with asyncio.timeout(20):
-            while counts.of("hall") != 7:
-                await asyncio.sleep(0.02)
-            alive.clear()
-            while counts.of("hall"):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: counts.of("hall") == 7)
+        alive.clear()
+        await eventually(lambda: counts.of("hall") == 0)
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
