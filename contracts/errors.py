@@ -25,7 +25,8 @@
     │   ├── UnknownSession          404  a WHIP session that is over, or never was
     │   ├── LivesElsewhere          307  the room is owned by another ingest; says where
     │   ├── SenderTimeout           408  a body that stopped
-    │   ├── Busy                    409  another connection or the take's end broke it off; the room is live
+    │   ├── Busy                    409  another connection broke it off; the room is live
+    │   │   └── TakeWasEnded        409  the take's end broke it off
     │   ├── EditConflict            409  somebody else changed it in the same moment
     │   ├── PreconditionFailed      412  an If-Match that names another ICE session
     │   ├── TooLarge                413
@@ -201,7 +202,15 @@ class SenderTimeout(SpeakerError):
 
 
 class Busy(SpeakerError):
-    """A newer connection of the same speaker took over, the take was ended, or the room is live."""
+    """A newer connection of the same speaker took over, or the room is live."""
+
+
+class TakeWasEnded(Busy):
+    """The take was ended: whoever connects again starts another one, which is not for a machine to decide."""
+
+    def details(self) -> Mapping[str, object]:
+        """`{"ended": true}`."""
+        return {"ended": True}
 
 
 class EditConflict(SpeakerError):

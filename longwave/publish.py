@@ -104,6 +104,7 @@ class Sender:
         self._live_at: float | None = None
         self._finished = False
         self._broken: LongwaveError | None = None
+        self._reading: asyncio.Task[bytes] | None = None
         # What the newest connection was given before it was sure to be let in.
         self._early: list[bytes] = []
 
@@ -191,7 +192,7 @@ class Sender:
         if status >= 500 or status in _RETRIED:
             return message
         if status == 409 and self._live_at is not None:
-            if self._live_at >= self._connected_at:
+            if _ended(answer) or self._live_at >= self._connected_at:
                 # Connecting again would begin another take, which is not for us to decide.
                 raise LongwaveError(f"{self._options.room}: {message}")
             if self._clock() - self._live_at < REPLACED_SECONDS:
@@ -224,11 +225,16 @@ class Sender:
             yield pcm
 
     async def _read(self) -> bytes:
+        # A connection that breaks off meanwhile leaves the read to the next one: what is read is not lost.
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._source.read(CHUNK))
         try:
-            return await self._source.read(CHUNK)
+            pcm = await asyncio.shield(self._reading)
         except LongwaveError as error:
             self._broken = error  # aiohttp would make a failed connection of it
             raise
+        self._reading = None
+        return pcm
 
     # ------------------------------------------------------------ time
 
@@ -238,8 +244,12 @@ class Sender:
 
     async def _catch_up(self) -> None:
         """Go on where the clock is: a live source does not wait for its listeners."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
         missed = self._due() - self._source.position
         if missed > LATE // 10:
+            # What was read for a connection that broke is as late as what comes after it.
+            self._reading = None
             await self._source.skip(missed)
             self._view.state(f"{missed / SAMPLE_RATE:.1f} s were not heard")
 
@@ -259,6 +269,15 @@ class Sender:
                 await self._stop.wait()
         except TimeoutError:
             return
+
+
+def _ended(answer: str) -> bool:
+    """Whether a server says that the take was ended."""
+    try:
+        body = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and body.get("ended") is True
 
 
 def _message(answer: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from contracts.access import Grant
-from contracts.errors import Busy, LongwaveError, OverCapacity, UnknownRoom
+from contracts.errors import LongwaveError, OverCapacity, TakeWasEnded, UnknownRoom
 from contracts.ids import new_take_id
 from contracts.metrics import Metrics
 from contracts.take import TakeHeader, TakeKey, TakeSettings
@@ -158,7 +158,7 @@ class Stages:
         self.headcount.count(owner, stage.speakers)
         self._keep_end(owner)
         self._stages.pop(stage.room, None)
-        stage.close(Busy("the take was ended: connect again to start another"))
+        stage.close(TakeWasEnded("the take was ended: connect again to start another"))
         log.info("take ends", room=key.room, take=key.take, samples=samples)
         return key, samples
 

@@ -191,6 +191,22 @@ async def test_a_take_that_its_host_ends_is_not_begun_again(
     assert len(room.requests) == 1
 
 
+async def end_at_once(_: Room, request: web.Request) -> web.StreamResponse:
+    """The host ends the take just when the sender is back."""
+    await request.content.readexactly(2)
+    return web.json_response({"error": "the take was ended", "ended": True}, status=409)
+
+
+async def test_a_take_that_ends_while_its_sender_comes_back_is_not_begun_again(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "ADMITTED_SECONDS", 0.1)
+    room.handlers = [take_and_break(2 * 30_000), end_at_once, take_all]
+    with pytest.raises(LongwaveError, match="demo: the take was ended"):
+        await publish(PublishOptions(write_wav(tmp_path / "a.wav", ramp(65_000)), "demo", room.url))
+    assert len(room.requests) == 2
+
+
 async def test_a_room_that_still_believes_in_the_broken_connection_is_asked_again(
     room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
