@@ -7,6 +7,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, get_args
 
 import jwt
@@ -28,6 +29,7 @@ _MAX_TOKEN_ID: Final = 128
 _SCRYPT_COST: Final = {"n": 2**14, "r": 8, "p": 1}
 
 
+@lru_cache(maxsize=8)  # a process asks for its own several times while it starts
 def derived_secret(token: str) -> bytes:
     """The signing secret that goes with an admin token: 32 bytes of scrypt (RFC 7914), N=16384, r=8, p=1.
 

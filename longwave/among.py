@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import workers.http_app
 from longwave.hosts import Forgetting, host_handlers, live_anywhere
+from longwave.running import running
 from workers.cluster.listeners import ListenerCounts
 from workers.cluster.redis_view import RedisView
 from workers.http_cluster import ClusterHandlers
@@ -68,7 +68,5 @@ def add_speakers_and_hosts(
 
 async def _followed(counts: ListenerCounts) -> AsyncIterator[None]:
     """Keep the counts while the app runs."""
-    task = asyncio.create_task(counts.follow(), name="listeners of all origins")
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with running(counts.follow(), "listeners of all origins"):
+        yield

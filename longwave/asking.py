@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,8 +11,10 @@ from yarl import URL
 
 from contracts.errors import DependencyError, LongwaveError, UsageError
 from longwave.publish_view import printable
+from longwave.trust import trusting
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 _SECONDS: Final = 10.0
@@ -46,12 +47,7 @@ class ServerOptions:
 
     def tls(self) -> ssl.SSLContext | bool:
         """How an https server is checked. Raises UsageError."""
-        if self.ca is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise UsageError(f"--ca: cannot use {self.ca}: {error}") from None
+        return trusting(self.ca)
 
 
 class Asking:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from longwave.cluster import follow_origins
 from longwave.encoding import Work, encoding
+from longwave.running import running
 from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.failure_reports import FailureReports
@@ -19,7 +20,7 @@ from workers.redis_bus.mirrors import Mirrors
 from workers.redis_bus.reader import BusReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from contracts.metrics import Metrics
     from contracts.take import TakeKey
@@ -83,9 +84,9 @@ async def carried_takes(
     readers = [BusReader(link, mirrors, metrics) for link in links]
     quarantine = await _quarantine(settings, metrics, directory, reports)
     async with AsyncExitStack() as stack:
-        tasks = [*await _run(stack, reports), *await _run(stack, directory)]
+        tasks = [*_run(stack, reports), *_run(stack, directory)]
         for reader in readers:
-            tasks += await _run(stack, reader)
+            tasks += _run(stack, reader)
         work = Work(mirrors, quarantine, kept, metrics)
         encoder = await stack.enter_async_context(encoding(settings, work, origins.clients))
         carrying = Carrying(
@@ -102,10 +103,12 @@ async def carried_takes(
         reach = Reach(encoder.publisher, metrics)
         cluster.me.carrying = lambda: carrying.carrying
         cluster.me.out_of_reach = lambda: reach.out
-        tasks += [*encoder.background, *await _run(stack, carrying), *await _run(stack, reach)]
-        tasks += await _follow(stack, "origins", follow_origins(cluster, origins, encoder.set_origins))
+        tasks += [*encoder.background, *_run(stack, carrying), *_run(stack, reach)]
+        following = follow_origins(cluster, origins, encoder.set_origins)
+        tasks.append(await stack.enter_async_context(running(following, "origins")))
         for reader in readers:
-            tasks += await _follow(stack, "changes", _wake(reader, directory))
+            waking = _wake(reader, directory)
+            tasks.append(await stack.enter_async_context(running(waking, "changes")))
         yield Carried(encoder, directory, quarantine, tuple(tasks), carrying, reach, readers)
 
 
@@ -134,20 +137,7 @@ async def _wake(reader: BusReader, directory: Directory) -> None:
         directory.wake()
 
 
-async def _run(stack: AsyncExitStack, running: _Running) -> Iterator[asyncio.Task[None]]:
-    running.start()
-    stack.push_async_callback(running.stop)
-    return iter(running.background)
-
-
-async def _follow(stack: AsyncExitStack, name: str, work: Awaitable[None]) -> Iterator[asyncio.Task[None]]:
-    """A task that ends with the stack."""
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    task = asyncio.ensure_future(work)
-    task.set_name(name)
-    stack.push_async_callback(end)
-    return iter([task])
+def _run(stack: AsyncExitStack, part: _Running) -> Sequence[asyncio.Task[None]]:
+    part.start()
+    stack.push_async_callback(part.stop)
+    return part.background

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from longwave.running import running
 from workers.addresses import check_url
 from workers.cluster.nodes import Nodes
 from workers.complaints import Complaints
@@ -146,12 +147,10 @@ async def known_origins(
         for client in left:
             await client.close()
 
-    following = asyncio.create_task(follow_origins(cluster, known, use), name="known origins")
     try:
-        yield known, following
+        async with running(follow_origins(cluster, known, use), "known origins") as following:
+            yield known, following
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
         for client in opened.union(known.clients):
             await client.close()
 

@@ -188,11 +188,12 @@ class Sender:
 
     def _refused(self, status: int, answer: str) -> str:
         """What to try again after. Raises UsageError where that is no use, LongwaveError at a take's end."""
-        message = printable(_message(answer) or f"the server answers {status}")
+        said = _said(answer)
+        message = printable(str(said.get("error", ""))[:500] or f"the server answers {status}")
         if status >= 500 or status in _RETRIED:
             return message
         if status == 409 and self._live_at is not None:
-            if _ended(answer) or self._live_at >= self._connected_at:
+            if said.get("ended") is True or self._live_at >= self._connected_at:
                 # Connecting again would begin another take, which is not for us to decide.
                 raise LongwaveError(f"{self._options.room}: {message}")
             if self._clock() - self._live_at < REPLACED_SECONDS:
@@ -271,19 +272,10 @@ class Sender:
             return
 
 
-def _ended(answer: str) -> bool:
-    """Whether a server says that the take was ended."""
+def _said(answer: str) -> dict[str, Any]:
+    """The members of the JSON line that a server answers; none where it is no such line."""
     try:
         body = json.loads(answer)
     except ValueError:
-        return False
-    return isinstance(body, dict) and body.get("ended") is True
-
-
-def _message(answer: str) -> str:
-    """What a server says is wrong: the `error` of its JSON line."""
-    try:
-        body = json.loads(answer)
-    except ValueError:
-        return ""
-    return str(body.get("error", ""))[:500] if isinstance(body, dict) else ""
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,8 +10,10 @@ from yarl import URL
 from contracts.errors import BadRequest, UsageError
 from contracts.ids import check_room, check_speaker
 from longwave.publish_view import printable
+from longwave.trust import trusting
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 HERE: Final = "http://127.0.0.1:8080"
@@ -50,12 +51,7 @@ class PublishOptions:
 
     def tls(self) -> ssl.SSLContext | bool:
         """How an https server is checked. Raises UsageError."""
-        if self.ca is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise UsageError(f"--ca: cannot use {self.ca}: {error}") from None
+        return trusting(self.ca)
 
 
 def _server(text: str) -> URL:

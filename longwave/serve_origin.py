@@ -25,6 +25,7 @@ from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
 from longwave.own_token import own_token
+from longwave.running import running
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_replays import feeds_of, replays_of
 from origin.app import add_routes, sweep_for_ever
@@ -116,12 +117,8 @@ async def counted(cluster: Cluster, origin: Origin) -> AsyncIterator[list[asynci
     cluster.me.listeners = lambda: sum(origin.listeners_by_room().values())
     counts = ListenerCounts(cluster.links, list)
     saying = counts.say_for_ever(cluster.me.id, origin.listeners_by_room)
-    task = asyncio.create_task(saying, name="listeners")
-    try:
+    async with running(saying, "listeners") as task:
         yield [task]
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
