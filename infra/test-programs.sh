@@ -6,7 +6,7 @@ set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
 # program[,other name]:Debian package
-wanted='ffmpeg:ffmpeg chromium,chromium-browser,google-chrome:chromium nginx:nginx-light node:nodejs npm:npm curl:curl wrk:wrk mpv:mpv redis-server:redis-server faketime:faketime'
+wanted='ffmpeg:ffmpeg chromium,chromium-browser,google-chrome:chromium nginx:nginx-light node:nodejs npm:npm curl:curl wrk:wrk mpv:mpv redis-server:redis-server faketime:faketime varnishd:varnish hitch:hitch promtool:prometheus h2load:nghttp2-client'
 
 find_program() {
     for name in $(echo "${1%%:*}" | tr , ' '); do

@@ -1,0 +1,63 @@
+"""Listen tokens: what lets people into private rooms, as the first segment of a path.
+
+    /p/{kid}.{expiry}.{mac}/live/{room}/…
+
+`expiry` is in whole seconds since 1970, `mac` the lower-case hex of HMAC-SHA256 over `{kid}.{expiry}.{room}`. The
+key is text: the 64 hex digits of HMAC-SHA256(secret, "longwave listen key"), of the secret with that `kid` in
+LONGWAVE_KEYS. An edge is given these keys alone: it can let people in, but not make tokens for speakers or hosts.
+
+A token says nothing about who listens, so all listeners of a room may share one, and a cache may keep what
+it let in under the path without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from contracts.errors import Forbidden
+
+_PURPOSE: Final = b"longwave listen key"
+_TOKEN: Final = re.compile(r"([A-Za-z0-9._-]{1,64})\.([1-9][0-9]{0,11})\.([0-9a-f]{64})")
+
+
+def listen_key(secret: bytes) -> str:
+    """The key of listen tokens that belongs to a signing secret: 64 hex digits."""
+    return hmac.new(secret, _PURPOSE, hashlib.sha256).hexdigest()
+
+
+def listen_mac(key: str, kid: str, expires: int, room: str) -> str:
+    """The last part of a token: 64 hex digits."""
+    return hmac.new(key.encode(), f"{kid}.{expires}.{room}".encode(), hashlib.sha256).hexdigest()
+
+
+class ListenKeys:
+    """Keys of listen tokens by key id. The first signs, all of them verify."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = dict(keys)
+        self._first = next(iter(self._keys))
+
+    @property
+    def by_kid(self) -> Mapping[str, str]:
+        """What an edge is given."""
+        return MappingProxyType(self._keys)
+
+    def sign(self, room: str, expires: int) -> str:
+        """A token for `room`, good until `expires` (seconds since 1970)."""
+        return f"{self._first}.{expires}.{listen_mac(self._keys[self._first], self._first, expires, room)}"
+
+    def check(self, token: str, room: str, now: float) -> None:
+        """Return where `token` lets into `room` at `now`. Raises Forbidden with the reason."""
+        found = _TOKEN.fullmatch(token)
+        key = self._keys.get(found[1]) if found else None
+        if found is None or key is None:
+            raise Forbidden("this address is not known here: ask whoever invited you for a new one")
+        if not hmac.compare_digest(listen_mac(key, found[1], int(found[2]), room), found[3]):
+            raise Forbidden("this address is not good for this room")
+        if now >= int(found[2]):
+            raise Forbidden("this address has expired: ask whoever invited you for a new one")

@@ -1,0 +1,44 @@
+"""What an edge is told, and what it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """A host (a name or an address) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As in a URL: an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOptions:
+    """One edge. `origins` in the order of preference; `directory` is where its files are written.
+
+    `keys` are those of listen tokens by key id (`longwave token --edge-keys`); without any, private rooms are
+    answered 403. `tier` is what this edge is to listeners, `name` what it is called where listeners are counted.
+    """
+
+    listen: Address
+    origins: tuple[Address, ...]
+    directory: Path
+    name: str
+    tier: str = "edge"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    keys: tuple[tuple[str, str], ...] = ()
+    memory_mb: int = 256
+
+
+class Child(NamedTuple):
+    """A program of an edge: what it is called in messages, and its command line."""
+
+    name: str
+    argv: tuple[str, ...]
