@@ -23,7 +23,7 @@ class EdgeOptions:
     """One edge. `origins` in the order of preference; `directory` is where its files are written.
 
     `keys` are those of listen tokens by key id (`longwave token --edge-keys`); without any, private rooms are
-    answered 403. `tier` is what this edge is to listeners, `name` what it is called where listeners are counted.
+    answered 403. `tier` is what this edge is to listeners, `name` what it is called where they are counted.
     """
 
     listen: Address
