@@ -3,8 +3,8 @@
     /p/{kid}.{expiry}.{mac}/live/{room}/…
 
 `expiry` is in whole seconds since 1970, `mac` the lower-case hex of HMAC-SHA256 over `{kid}.{expiry}.{room}`.
-The key is text: the 64 hex digits of HMAC-SHA256(secret, "longwave listen key"), of the secret with that `kid`
-in LONGWAVE_KEYS. An edge is given these keys alone: it can let people in, but not make tokens for speakers.
+The key is text: the 64 hex digits of HMAC-SHA256(secret, "longwave listen key"), of the secret with that
+`kid` in LONGWAVE_KEYS. An edge is given these keys alone: it can let people in, but make no speakers' tokens.
 
 A token says nothing about who listens, so all listeners of a room may share one, and a cache may keep what
 it let in under the path without it.
