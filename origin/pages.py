@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -35,14 +36,16 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
 }
 _NOT_SERVED: Final = frozenset({"package.json", "package-lock.json", "README.md"})
-# Media comes through MSE, whose source is a blob. A replay's file may be redirected, which counts too.
+# Media comes through MSE, whose source is a blob. A replay's file may be redirected, which counts too. The
+# player fetches from the edges that carry the room, or lets the browser's own HLS do it.
 _CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:{elsewhere}; "
+    "default-src 'self'; connect-src 'self'{fetched}; img-src 'self' data:; media-src 'self' blob:{media}; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # The one page that hears. Neither the others, nor what might get into one of them, have use for a microphone.
 _HEARS: Final = "speak.html"
+_LISTENS: Final = "listen.html"
 _REPLAYS: Final = "replay.html"
 _PERMISSIONS: Final = "camera=(), geolocation=(), microphone={microphone}"
 
@@ -55,13 +58,35 @@ class Page:
     gzipped: Representation
 
 
-def load_pages(directory: Path = WEB, *, media_sources: Iterable[str] = ()) -> dict[str, Page]:
+def load_pages(
+    directory: Path = WEB, *, media_sources: Iterable[str] = (), listen_sources: Iterable[str] = ()
+) -> dict[str, Page]:
     """Files by the path under `directory` that they are asked for by; empty where there are none.
 
-    `media_sources` are where a replay's file may come from beside this origin (CSP3 2.3.1).
+    `media_sources` are where a replay's file may come from beside this origin (CSP3 2.3.1); `listen_sources`
+    the URLs of everywhere that a live room may be heard: edges, CDN, and where tokens are renewed.
     """
-    elsewhere = "".join(f" {source}" for source in media_sources)
-    return {name: _page(path, elsewhere if path.name == _REPLAYS else "") for name, path in _files(directory)}
+    replays, listens = _sources(media_sources), _sources(source_of(url) for url in listen_sources)
+    # A listen token of the replay page may be renewed elsewhere, too.
+    policies = {
+        _LISTENS: _CONTENT_SECURITY_POLICY.format(fetched=listens, media=listens),
+        _REPLAYS: _CONTENT_SECURITY_POLICY.format(fetched=listens, media=replays),
+    }
+    strict = _CONTENT_SECURITY_POLICY.format(fetched="", media="")
+    return {name: _page(path, policies.get(path.name, strict)) for name, path in _files(directory)}
+
+
+def source_of(url: str) -> str:
+    """What a content security policy calls the server of `url`: scheme, host and port alone.
+
+    A source with a path would match that path only, and not what lies under it.
+    """
+    where = urlsplit(url)
+    return f"{where.scheme}://{where.netloc}"
+
+
+def _sources(sources: Iterable[str]) -> str:
+    return "".join(f" {source}" for source in dict.fromkeys(sources))
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:
@@ -74,12 +99,12 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
         yield "hls.mjs", directory / _HLS
 
 
-def _page(path: Path, elsewhere: str) -> Page:
+def _page(path: Path, policy: str) -> Page:
     data = path.read_bytes()
     content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     fields = {"Vary": "Accept-Encoding", **_SAFE}
     if path.suffix == ".html":
-        fields["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY.format(elsewhere=elsewhere)
+        fields["Content-Security-Policy"] = policy
         microphone = "(self)" if path.name == _HEARS else "()"
         fields["Permissions-Policy"] = _PERMISSIONS.format(microphone=microphone)
     packed = gzip.compress(data, mtime=0)

@@ -19,7 +19,7 @@ from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
 from origin.app import add_routes
 from origin.cache_policy import error_cache_control
-from origin.pages import WEB, load_pages
+from origin.pages import WEB, Page, load_pages
 from origin.service import Origin, OriginLimits
 from tests.origins import TAKE, RunningOrigin, running, settings
 from tests.playlists import blocked, end, samples_to
@@ -99,6 +99,31 @@ async def test_a_page_loads_from_nowhere_else(site: Path) -> None:
         assert policy.startswith("default-src 'self';")
         assert "http" not in policy
         assert "unsafe" not in policy
+
+
+def policy_of(pages: dict[str, Page], name: str, directive: str) -> list[str]:
+    """The sources of one directive of a page's content security policy."""
+    fields = dict(pages[name].plain.headers)
+    found = [rule.split() for rule in fields["Content-Security-Policy"].split(";")]
+    return next(sources for name, *sources in found if name == directive)
+
+
+def test_the_player_may_listen_at_the_edges_and_other_pages_may_not() -> None:
+    edges = ["https://edge.example/rooms", "https://cdn.example:8443", "https://edge.example/other"]
+    pages = load_pages(listen_sources=edges)
+    listens = ["https://edge.example", "https://cdn.example:8443"]
+    assert policy_of(pages, "listen.html", "connect-src") == ["'self'", *listens]
+    assert policy_of(pages, "listen.html", "media-src") == ["'self'", "blob:", *listens]
+    assert policy_of(pages, "replay.html", "connect-src") == ["'self'", *listens]
+    for name in ("index.html", "speak.html"):
+        assert policy_of(pages, name, "connect-src") == ["'self'"]
+        assert policy_of(pages, name, "media-src") == ["'self'", "blob:"]
+
+
+def test_a_replay_may_come_from_where_it_is_redirected_to() -> None:
+    pages = load_pages(media_sources=["https://bucket.example"])
+    assert policy_of(pages, "replay.html", "media-src") == ["'self'", "blob:", "https://bucket.example"]
+    assert policy_of(pages, "listen.html", "media-src") == ["'self'", "blob:"]
 
 
 async def test_only_the_speakers_page_may_use_a_microphone(site: Path) -> None:
