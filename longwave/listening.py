@@ -53,6 +53,7 @@ async def listening(
         auto_decompress=False,
     )
     await runner.setup()
+    metrics.connections.set_function(lambda: len(runner.server.connections) if runner.server else 0)
     try:
         with ExitStack() as stack:
             place = through or stack.enter_context(door(settings))

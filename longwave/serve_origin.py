@@ -24,6 +24,7 @@ from longwave.door import door, reached_at
 from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
+from longwave.machine import measure_machine
 from longwave.own_token import own_token
 from longwave.running import running
 from longwave.self_report import SelfReport, node_id
@@ -147,7 +148,9 @@ def make_metrics() -> Metrics:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    return Metrics(registry)
+    metrics = Metrics(registry)
+    measure_machine(metrics)
+    return metrics
 
 
 def make_app(metrics: Metrics, gate: TokenGate) -> web.Application:

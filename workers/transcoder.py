@@ -231,7 +231,7 @@ class Transcoder:
     def _push(self, segmenter: Segmenter, pcm: NDArray[np.int16], heard: int) -> list[EncodedPart]:
         """Encode, and keep what comes of it before anybody gets it. Below `heard`, `pcm` is made up."""
         start = segmenter.needs
-        parts = self._in_crumb_frame(partial(segmenter.push, pcm))
+        parts = self._measured(partial(segmenter.push, pcm), len(pcm))
         if self._archive is not None:
             made_up = min(max(0, heard - start), len(pcm))
             self._archive.keep(parts, start + made_up, pcm[made_up:])
@@ -239,9 +239,16 @@ class Transcoder:
 
     def _finish(self, segmenter: Segmenter) -> list[EncodedPart]:
         end = segmenter.needs
-        parts = self._in_crumb_frame(segmenter.finish)
+        parts = self._measured(segmenter.finish, 0)
         if self._archive is not None:
             self._archive.keep(parts, end, np.empty((0, self._settings.channels), np.int16))
+        return parts
+
+    def _measured(self, work: Callable[[], list[EncodedPart]], samples: int) -> list[EncodedPart]:
+        began = self._clock()
+        parts = self._in_crumb_frame(work)
+        self._metrics.encoding_seconds.inc(self._clock() - began)
+        self._metrics.encoded_seconds.inc(samples / SAMPLE_RATE)
         return parts
 
     def _read(self, start: int, stop: int, own: int) -> NDArray[np.int16]:
