@@ -52,11 +52,22 @@ def json_line(
     )
 
 
+def cdn_fields(cache_control: str) -> dict[str, str]:
+    """`CDN-Cache-Control` (RFC 9213) for what no shared cache may answer a moment longer than it was told.
+
+    `must-revalidate` alone forbids stale answers (RFC 9111 4.2.4), which CDNs give while they ask again or
+    when the origin is away. It has a field of its own because `Cache-Control` is fixed by contract. Empty for
+    what is not kept at all.
+    """
+    lifetime = cache_control.removeprefix("public, ")
+    return {} if lifetime == cache_control else {"CDN-Cache-Control": f"{lifetime}, must-revalidate"}
+
+
 def json_error(
     status: int, message: str, cache_control: str, details: Mapping[str, object] | None = None
 ) -> web.Response:
     """An error as one line: what is wrong and what to do."""
-    headers = {"Cache-Control": cache_control}
+    headers = {"Cache-Control": cache_control, **cdn_fields(cache_control)}
     if status in _RETRY_AFTER:
         headers["Retry-After"] = "1"
     if status == web.HTTPUnauthorized.status_code:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from contracts.errors import BadDirective, NotFound, NotReady
 from contracts.position import Position
+from contracts.take import TakeKey
 from origin.audience import Audience
 from origin.cache_policy import Kind
 from origin.directives import Directives
@@ -40,6 +41,7 @@ class Line:
 
     def __init__(
         self,
+        key: TakeKey,
         name: str,
         take: TakeWindow,
         waiters: Waiters,
@@ -49,6 +51,7 @@ class Line:
         self.name = name
         self.window = take.renditions[name]
         self.waiters = waiters
+        self._id = key.take
         self._take = take
         self._clock = clock
         self._block_seconds = block_seconds
@@ -106,8 +109,11 @@ class Line:
 
     # ---- what listeners ask -----------------------------------------------------------------------------
 
-    async def reach(self, asked: Directives) -> None:
-        """Return when the current playlist answers `asked`. Raises BadDirective, NotReady or NotFound."""
+    async def reach(self, asked: Directives, *, listens: bool = True) -> None:
+        """Return when the current playlist answers `asked`; one who `listens` is counted while waiting.
+
+        Raises BadDirective, NotReady or NotFound.
+        """
         deadline: float | None = None
         while not self._gone:
             if self.filling:
@@ -122,7 +128,7 @@ class Line:
                 case Wait(target):
                     if deadline is None:
                         deadline = self._deadline()
-                    await self._wait_for(target, deadline)
+                    await self._wait_for(target, deadline, int(listens))
         raise NotFound("this take is not here any more")
 
     def listeners(self) -> int:
@@ -135,7 +141,7 @@ class Line:
         if slot is None:
             slot = self._playlists[form] = Slot()
         if slot.representation is None:
-            slot.representation = playlist(self._kind(form), self._text(form.skip, form.gzipped))
+            slot.representation = playlist(self._kind(form), self._text(form.skip, form.gzipped), self._id)
         return slot
 
     def init(self) -> Slot:
@@ -144,7 +150,7 @@ class Line:
             data = self._take.init_bytes(self.name)
             if data is None:
                 raise NotFound("no init.mp4 has been published yet")
-            self._init = Slot(media(Kind.INIT, (data,)))
+            self._init = Slot(media(Kind.INIT, (data,), self._id))
         return self._init
 
     def segment(self, msn: int) -> Slot:
@@ -154,7 +160,7 @@ class Line:
             parts = self.window.segment_parts(msn)
             if parts is None:
                 raise NotFound(f"segment {msn} is not here (any more)")
-            slot = self._segments[msn] = Slot(media(Kind.SEGMENT, parts))
+            slot = self._segments[msn] = Slot(media(Kind.SEGMENT, parts, self._id))
         return slot
 
     async def part(self, position: Position) -> Slot:
@@ -168,16 +174,17 @@ class Line:
         if data is None:
             raise NotFound(f"part {position.part} of segment {position.msn} is not here")
         # Somebody who was released with us may have made it.
-        return self._parts.get(position) or self._parts.setdefault(position, Slot(media(Kind.PART, (data,))))
+        made = self._parts.get(position) or Slot(media(Kind.PART, (data,), self._id))
+        return self._parts.setdefault(position, made)
 
     # ---- inside -----------------------------------------------------------------------------------------
 
-    async def _wait_for(self, target: Position, deadline: float) -> None:
-        self._audience.waiting += 1
+    async def _wait_for(self, target: Position, deadline: float, listeners: int) -> None:
+        self._audience.waiting += listeners
         try:
             await self.waiters.wait(target, deadline)
         finally:
-            self._audience.waiting -= 1
+            self._audience.waiting -= listeners
 
     @property
     def _plain_answers(self) -> int:

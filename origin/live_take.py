@@ -20,15 +20,17 @@ class LiveTake:
         self,
         key: TakeKey,
         window: TakeWindow,
-        make_line: Callable[[str, TakeWindow], Line],
+        make_line: Callable[[TakeKey, str, TakeWindow], Line],
         now: float,
     ) -> None:
         self.key = key
         self.header = window.header
         self.window = window
-        self.lines: Mapping[str, Line] = {name: make_line(name, window) for name in window.renditions}
+        self.lines: Mapping[str, Line] = {name: make_line(key, name, window) for name in window.renditions}
         self.touched = now
         """When something new was put last; once the take has ended, that is its end."""
+        self.grew = now
+        """When its playlists grew last, by sound or a gap: what is told of a take is not its live edge."""
         self._kept_from = 0
         self._multivariant: dict[tuple[int, bool], Representation] = {}
 
@@ -96,5 +98,5 @@ class LiveTake:
             self._multivariant = {key: kept for key, kept in self._multivariant.items() if key[0] == name[0]}
             kind = Kind.ENDED_PLAYLIST if self.window.ended else Kind.MULTIVARIANT
             text = encode(self.window.multivariant(self.key.take), gzipped=gzipped)
-            made = self._multivariant[name] = playlist(kind, text)
+            made = self._multivariant[name] = playlist(kind, text, self.key.take)
         return made

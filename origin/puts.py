@@ -158,12 +158,15 @@ class Puts:
         self.takes.add(take)
         return take
 
-    def _make_line(self, name: str, take: TakeWindow) -> Line:
+    def _make_line(self, key: TakeKey, name: str, take: TakeWindow) -> Line:
         waiters = Waiters(self._crowd, self.metrics.release.observe)
-        return Line(name, take, waiters, self.clock, self.limits.block_seconds)
+        return Line(key, name, take, waiters, self.clock, self.limits.block_seconds)
 
     def _moved(self, take: LiveTake, record: Record) -> None:
-        take.moved(self.clock())
+        now = self.clock()
+        take.moved(now)
+        if record.kind is not RecordKind.EVENT:
+            take.grew = now
         self._record(take, record)
         evicted = take.newly_evicted()
         if self._journal is not None and evicted is not None:

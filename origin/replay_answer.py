@@ -9,10 +9,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from contracts.errors import PreconditionFailed
-from origin.cache_policy import CACHE_CONTROL, Kind
+from origin.cache_policy import Kind, cache_fields
 from origin.ranges import ByteRange, parse_range, range_holds
 from origin.replay_reader import Stored
-from origin.representation import MEDIA_TYPE, etag_matches
+from origin.representation import MEDIA_TYPE, etag_matches, surrogate_key
 
 _EXPOSED: Final = "Date, ETag, Accept-Ranges, Content-Range, Content-Length"
 
@@ -46,10 +46,10 @@ def replay_fields(kind: Kind, take: str) -> dict[str, str]:
     By the surrogate key an edge can let go of everything of a take at once.
     """
     fields = {
-        "Cache-Control": CACHE_CONTROL[kind],
+        **cache_fields(kind),
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": _EXPOSED,
-        "Surrogate-Key": take,
+        **surrogate_key(take),
     }
     # Without its token, a host is told that there is nothing.
     return {**fields, "Vary": "Authorization"} if kind is Kind.HIDDEN_REPLAY else fields

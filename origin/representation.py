@@ -15,7 +15,7 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from origin.cache_policy import CACHE_CONTROL, Kind
+from origin.cache_policy import Kind, cache_fields
 
 SERVER: Final = "longwave"
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
@@ -53,7 +53,7 @@ class Text:
 class Slot:
     """A place whose representation changes over time: None while the next one has not been made.
 
-    `answers` is how many requests were answered from it.
+    `answers` is how many requests of listeners were answered from it: those of edges are left out.
     """
 
     __slots__ = ("answers", "representation")
@@ -71,9 +71,18 @@ def content_etag(chunks: Iterable[bytes], suffix: str = "") -> str:
     return f'"{digest.hexdigest()}{suffix}"'
 
 
-def media(kind: Kind, chunks: tuple[bytes, ...]) -> Representation:
-    """An init segment, a part, or a segment given as its parts."""
-    return represent(kind, MEDIA_TYPE, chunks, content_etag(chunks), {"Accept-Ranges": "none"})
+def surrogate_key(take: str) -> dict[str, str]:
+    """What a take's answers are marked with, so that a CDN can be made to let go of all of them at once.
+
+    Fastly and Varnish know the field by this name, CloudFront is told it, others copy it: see docs/cdn.md.
+    """
+    return {"Surrogate-Key": take}
+
+
+def media(kind: Kind, chunks: tuple[bytes, ...], take: str) -> Representation:
+    """An init segment, a part, or a segment given as its parts; `take` is the id of its take."""
+    fields = {"Accept-Ranges": "none", **surrogate_key(take)}
+    return represent(kind, MEDIA_TYPE, chunks, content_etag(chunks), fields)
 
 
 def encode(text: str, *, gzipped: bool) -> Text:
@@ -87,9 +96,10 @@ def encode(text: str, *, gzipped: bool) -> Text:
     return Text(packed, content_etag((data,), "-gz"), {**fields, "Content-Encoding": "gzip"})
 
 
-def playlist(kind: Kind, text: Text) -> Representation:
-    """A playlist that may be kept as `kind` may."""
-    return represent(kind, PLAYLIST_TYPE, (text.data,), text.etag, text.fields)
+def playlist(kind: Kind, text: Text, take: str) -> Representation:
+    """A playlist of a take that may be kept as `kind` may."""
+    fields = {**text.fields, **surrogate_key(take)}
+    return represent(kind, PLAYLIST_TYPE, (text.data,), text.etag, fields)
 
 
 def represent(
@@ -101,7 +111,7 @@ def represent(
         {
             "Content-Type": content_type,
             "Content-Length": str(size),
-            "Cache-Control": CACHE_CONTROL[kind],
+            **cache_fields(kind),
             "ETag": etag,
             "Access-Control-Allow-Origin": "*",
             # Date is what a page on another host needs to know the origin's clock.

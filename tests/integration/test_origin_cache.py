@@ -46,6 +46,29 @@ async def test_each_kind_is_kept_as_the_table_says(
     assert answer.headers["Content-Type"] == content_type
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("index.m3u8", "max-age=1, must-revalidate"),
+        ("index.m3u8?_HLS_msn=3&_HLS_part=1", "max-age=12, must-revalidate"),
+        ("/live/room/index.m3u8", "max-age=1, must-revalidate"),
+        ("/rooms.json", "max-age=1, must-revalidate"),
+        ("9.m4s", "max-age=1, must-revalidate"),
+        ("3.1.m4s", None),
+    ],
+)
+async def test_cdns_are_told_to_answer_nothing_stale(
+    room: RunningOrigin, path: str, told: str | None
+) -> None:
+    assert (await room.get(path)).headers.get("CDN-Cache-Control") == told
+
+
+async def test_all_of_a_take_can_be_purged_at_once(room: RunningOrigin) -> None:
+    for path in ("init.mp4", "2.m4s", "3.1.m4s", "index.m3u8", "/live/room/index.m3u8"):
+        assert (await room.get(path)).headers["Surrogate-Key"] == room.take
+    assert "Surrogate-Key" not in (await room.get("/rooms.json")).headers
+
+
 async def test_a_playlist_that_was_waited_for_is_kept_as_blocking(room: RunningOrigin) -> None:
     request = await blocked(room, "?_HLS_msn=3&_HLS_part=2")
     await room.feed((3, 3))

@@ -7,6 +7,8 @@ import pytest
 from origin.cache_policy import Kind
 from origin.representation import accepts_gzip, content_etag, encode, etag_matches, media, playlist
 
+TAKE = "20260131T200000Z-abc234"
+
 
 @pytest.mark.parametrize(
     ("header", "allowed"),
@@ -54,7 +56,7 @@ def test_etags_are_of_the_content_however_it_is_cut() -> None:
 
 
 def test_a_head_goes_over_the_wire_as_it_is() -> None:
-    assert media(Kind.SEGMENT, (b"ab", b"c")).head == (
+    assert media(Kind.SEGMENT, (b"ab", b"c"), TAKE).head == (
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: audio/mp4\r\n"
         b"Content-Length: 3\r\n"
@@ -64,11 +66,12 @@ def test_a_head_goes_over_the_wire_as_it_is() -> None:
         b"Access-Control-Expose-Headers: Date, ETag\r\n"
         b"Server: longwave\r\n"
         b"Accept-Ranges: none\r\n"
+        b"Surrogate-Key: 20260131T200000Z-abc234\r\n"
     )
 
 
 def test_a_packed_playlist_is_reproducible_and_has_an_etag_of_its_own() -> None:
-    one, other = (playlist(Kind.PLAYLIST, encode("#EXTM3U\n", gzipped=True)) for _ in range(2))
+    one, other = (playlist(Kind.PLAYLIST, encode("#EXTM3U\n", gzipped=True), TAKE) for _ in range(2))
     assert one.chunks == other.chunks
     assert gzip.decompress(one.chunks[0]) == b"#EXTM3U\n"
     assert one.etag == content_etag([b"#EXTM3U\n"], "-gz")
