@@ -6,13 +6,14 @@ one listener. Plain players ask for the playlist about once a target duration (r
 How good it is. Low-latency listeners are counted exactly, but for those who were late for every part of the
 last `PEAK_SECONDS`; one who leaves, or changes to another rendition, is counted for so long after. Plain ones
 come within `PLAIN_SECONDS` to the number that they are, give or take a fifth. The first request of a
-low-latency player is plain too, and is a quarter of a listener for `PLAIN_SECONDS`. An edge that collapses
-requests is one listener: what it serves is in its own logs.
+low-latency player is plain too, and is a quarter of a listener for `PLAIN_SECONDS`. An edge is no listener:
+what it asks for, it asks for many, and counts them itself (`origin/edges.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pipeline.playlist import TARGET_DURATION
@@ -21,6 +22,14 @@ PEAK_SECONDS: Final = 3.0
 """Longer than a segment: who waits for whole segments waits at one part in five."""
 PLAIN_SECONDS: Final = 4.0 * TARGET_DURATION
 """Four reloads of a plain player."""
+
+
+def is_listener(headers: Mapping[str, str]) -> bool:
+    """Whether a request with these (case-insensitive) header fields is a listener's own.
+
+    Edges and CDNs sign what they pass on with `CDN-Loop` (RFC 8586); a browser cannot send it by accident.
+    """
+    return not headers.get("CDN-Loop")
 
 
 class _Sample(NamedTuple):
@@ -33,7 +42,7 @@ class Audience:
     """Counts one rendition's listeners. Times are in seconds, of any clock that is monotonic.
 
     `waiting` is kept by whoever makes playlist requests wait; `answers` is how many plain ones were answered
-    since the rendition began.
+    since the rendition began. In both, what edges ask for is left out.
     """
 
     def __init__(self) -> None:

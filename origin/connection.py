@@ -17,6 +17,7 @@ from aiohttp.web_server import Server
 
 from contracts.http import json_error
 from contracts.metrics import Metrics
+from origin.audience import is_listener
 from origin.cache_policy import error_cache_control
 from origin.memo import Memo, is_one_plain_get
 from origin.representation import Representation
@@ -60,7 +61,7 @@ class Connection(RequestHandler):
         """Remember what answered, where it will answer again."""
         slot = request.get(SLOT)
         if self._asked and slot is not None and isinstance(resp, Shared):
-            self._memo.learn(self._asked, slot)
+            self._memo.learn(self._asked, slot, listens=is_listener(request.headers))
         finished = await super().finish_response(request, resp, start_time)
         # Answers of ours are small, and aiohttp waits only while it writes a large one: who asks on and on
         # and reads nothing would fill the memory.

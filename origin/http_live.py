@@ -11,6 +11,7 @@ from aiohttp import web
 from contracts.errors import BadDirective, NotFound
 from contracts.http import KIND
 from contracts.position import Position
+from origin.audience import is_listener
 from origin.cache_policy import Kind
 from origin.directives import MAX_QUERY, NONE, Directives, parse_directives
 from origin.line import Form, Line
@@ -46,7 +47,7 @@ class LiveHandlers:
         asked = self._directives(request, line)
         if asked.msn is not None:
             request[KIND] = Kind.BLOCKING_PLAYLIST
-        await line.reach(asked)
+        await line.reach(asked, listens=is_listener(request.headers))
         gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
         return respond_slot(request, line.playlist(Form(asked.msn is not None, asked.skip, gzipped)))
 

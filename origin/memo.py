@@ -14,7 +14,7 @@ that for the connection.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import Counter
 
@@ -28,31 +28,39 @@ _END: Final = b"\r\n\r\n"
 _UNUSUAL: Final = (b"content-length", b"transfer-encoding", b"upgrade", b"expect")
 
 
+class _Known(NamedTuple):
+    """What answers a request, and whether it is a listener's own (1) or an edge's (0)."""
+
+    slot: Slot
+    listeners: int
+
+
 class Memo:
     """Requests as bytes, and the slots that answer them. When `MAX_REQUESTS` are known, all are forgotten."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._slots: dict[bytes, Slot] = {}
+        self._known: dict[bytes, _Known] = {}
         self._counters: dict[str, Counter] = {}
 
-    def learn(self, request: bytes, slot: Slot) -> None:
-        """`request` is answered from `slot`."""
-        if len(self._slots) >= MAX_REQUESTS:
-            self._slots.clear()
-        self._slots[request] = slot
+    def learn(self, request: bytes, slot: Slot, *, listens: bool = True) -> None:
+        """`request`, of somebody who `listens`, is answered from `slot`."""
+        if len(self._known) >= MAX_REQUESTS:
+            self._known.clear()
+        self._known[request] = _Known(slot, int(listens))
 
     def recall(self, request: bytes) -> Representation | None:
         """What answers these bytes, counted as answered; None where that has to be found out."""
-        slot = self._slots.get(request)
-        if slot is None or slot.representation is None:
+        known = self._known.get(request)
+        if known is None or known.slot.representation is None:
             return None
+        slot = known.slot
         kind = slot.representation.kind
         counter = self._counters.get(kind)
         if counter is None:
             counter = self._counters[kind] = self._metrics.http_requests.labels(kind, 200)
         counter.inc()
-        slot.answers += 1
+        slot.answers += known.listeners
         return slot.representation
 
 

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from contracts.errors import NotFound
 from contracts.http import KIND
+from origin.audience import is_listener
 from origin.representation import Representation, Slot, etag_matches
 
 SLOT: Final = web.RequestKey("slot", Slot)
@@ -26,7 +27,7 @@ def respond_slot(request: web.Request, slot: Slot) -> web.StreamResponse:
     if slot.representation is None:
         raise NotFound("this take is not here any more")
     request[SLOT] = slot
-    slot.answers += 1
+    slot.answers += is_listener(request.headers)
     request[KIND] = slot.representation.kind
     return respond(request, slot.representation)
 

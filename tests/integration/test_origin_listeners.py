@@ -73,6 +73,30 @@ async def test_plain_players_are_counted_also_when_they_are_answered_from_memory
         assert room.origin.listeners(ROOM) == 3
 
 
+async def test_an_edge_is_no_listener_however_it_asks() -> None:
+    now = 1_000.0
+    edge = {"CDN-Loop": "longwave-edge"}
+    async with running(clock=lambda: now) as room, aiohttp.ClientSession(headers=edge) as session:
+        await room.begin()
+        await room.feed((2, 0))
+        for msn in range(3, 13):
+            now += 2.0
+            for _ in range(3):
+                async with session.get(f"{room.url}{room.line()}/index.m3u8") as answer:
+                    assert answer.status == 200
+                    await answer.read()
+            await room.feed((msn, 0))
+        assert room.origin.listeners(ROOM) == 0
+        asking = asyncio.create_task(room.get("index.m3u8?_HLS_msn=12&_HLS_part=0", CDN_Loop="longwave-edge"))
+        await until(lambda: room.blocked == 1)
+        assert room.origin.listeners(ROOM) == 0
+        listening = await blocked(room, "?_HLS_msn=12&_HLS_part=0")
+        assert room.origin.listeners(ROOM) == 1
+        await room.feed((12, 1))
+        assert [answer.status for answer in await asyncio.gather(asking, listening)] == [200, 200]
+        assert room.origin.listeners(ROOM) == 1
+
+
 async def test_nobody_listens_to_a_take_that_is_over_or_not_there(room: RunningOrigin) -> None:
     request = await blocked(room, "?_HLS_msn=3&_HLS_part=2")
     assert (await end(room, samples_to((3, 2)))).status == 201

@@ -228,7 +228,7 @@ async def test_the_memo_is_bounded(room: RunningOrigin) -> None:
     memo = Memo(room.origin.metrics)
     for number in range(3 * MAX_REQUESTS):
         memo.learn(b"%d" % number, Slot())
-    assert len(memo._slots) <= MAX_REQUESTS
+    assert len(memo._known) <= MAX_REQUESTS
 
 
 async def test_who_asks_on_and_on_and_reads_nothing_is_not_answered_on_and_on(room: RunningOrigin) -> None:

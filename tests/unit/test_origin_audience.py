@@ -1,8 +1,9 @@
 import random
 
 import pytest
+from multidict import CIMultiDict
 
-from origin.audience import PEAK_SECONDS, PLAIN_SECONDS, Audience
+from origin.audience import PEAK_SECONDS, PLAIN_SECONDS, Audience, is_listener
 
 PART = 0.4
 
@@ -86,3 +87,18 @@ def test_how_much_is_kept_does_not_grow() -> None:
     for part in range(10_000):
         audience.observe(part * PART, part)
     assert len(audience._samples) <= PLAIN_SECONDS / PART + 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "listens"),
+    [
+        ({}, True),
+        ({"Via": "1.1 office-proxy", "X-Forwarded-For": "192.0.2.1"}, True),
+        ({"CDN-Loop": ""}, True),
+        ({"CDN-Loop": "longwave-edge"}, False),
+        ({"cdn-loop": "cloudflare; subreqs=1, longwave-edge"}, False),
+        ({"CDN-Loop": "Fastly"}, False),
+    ],
+)
+def test_who_passes_requests_on_for_many_is_no_listener(fields: dict[str, str], listens: bool) -> None:
+    assert is_listener(CIMultiDict(fields)) is listens
