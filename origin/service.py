@@ -44,6 +44,7 @@ class Origin(Puts):
         metrics.blocked_listeners.set_function(lambda: self._crowd.blocked)
         metrics.window_bytes.set_function(lambda: self.takes.size)
         metrics.listeners.set_function(lambda: sum(take.listeners() for take in self.takes))
+        metrics.live_edge_age.set_function(self._live_edge_age)
         metrics.takes.labels("live").set_function(lambda: self.takes.count(ended=False))
         metrics.takes.labels("ended").set_function(lambda: self.takes.count(ended=True))
 
@@ -84,6 +85,10 @@ class Origin(Puts):
     def filling(self) -> bool:
         """Whether the origin, or any take, is being filled."""
         return self.being_filled or any(take.filling for take in self.takes)
+
+    def _live_edge_age(self) -> float:
+        now = self.clock()
+        return max((now - take.grew for take in self.takes.live()), default=0.0)
 
     def refuse_while_filled(self) -> None:
         """Raise NotReady while windows are taken over from sisters."""
