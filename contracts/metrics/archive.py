@@ -33,6 +33,7 @@ class ArchiveMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.archive_uploads.labels("conflict")
         self.archive_failures = Counter(
             "longwave_archive_failures", "Tries to reach the storage that failed", registry=registry
         )
@@ -50,3 +51,4 @@ class ArchiveMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.replays.labels("damaged")

@@ -26,3 +26,4 @@ class HttpMetrics:
             ["where"],
             registry=registry,
         )
+        self.unexpected_errors.labels("http")

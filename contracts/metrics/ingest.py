@@ -30,6 +30,7 @@ class IngestMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.whip_sessions.labels("handshake")
         self.speaker_delay = Histogram(
             "longwave_speaker_delay_seconds",
             "From the arrival of a voice's packet to the bus, of each voice once a second",

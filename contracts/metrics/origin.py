@@ -53,3 +53,4 @@ class OriginMetrics:
             ["reason"],
             registry=registry,
         )
+        self.replay_failures.labels("damaged")
