@@ -5,7 +5,7 @@ A route that is not in the table is refused when the app starts: nothing is open
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from contracts.errors import Forbidden, Unauthorized
 from contracts.http import KIND
+from contracts.listen import LISTEN_PREFIX, unknown_address
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -21,20 +22,25 @@ if TYPE_CHECKING:
 
     from contracts.tokens import TokenGate
 
-Role = Literal["admin", "host", "speaker", "publish"]
-"""What a token is good for: everything; a room's host; to speak in a room; workers that feed origins."""
-ROOM_ROLES: Final[frozenset[Role]] = frozenset({"host", "speaker"})
+Role = Literal["admin", "host", "speaker", "listener", "publish"]
+"""What a token is good for: everything; a room's host; to speak in a room; to be let into a private room;
+workers that feed origins."""
+ROOM_ROLES: Final[frozenset[Role]] = frozenset({"host", "speaker", "listener"})
 """Those whose tokens always name their room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who asks, as the token says (`id` is its `jti`). With a `room` it is good for that room alone."""
+    """Who asks, as the token says (`id` is its `jti`). With a `room` it is good for that room alone.
+
+    `expires` is the token's end in seconds since 1970, None for one that has none.
+    """
 
     role: Role
     room: str | None = None
     name: str | None = None
     id: str | None = None
+    expires: float | None = field(default=None, compare=False)
 
     def speaks_as(self, asked: str | None) -> str | None:
         """The name to speak under: the one that was asked for, else the token's own.
@@ -57,14 +63,16 @@ PUBLIC: Final = "public"
 _ADMINS: Final[frozenset[Role]] = frozenset({"admin"})
 _HOSTS: Final[frozenset[Role]] = frozenset({"admin", "host"})
 _SPEAKERS: Final[Access] = frozenset({"admin", "host", "speaker"})
+_LISTENERS: Final[Access] = frozenset({"admin", "host", "speaker", "listener"})
 _WORKERS: Final[Access] = frozenset({"admin", "publish"})
 
 _GATE: Final[web.AppKey[TokenGate]] = web.AppKey("gate")
 
 _LINE: Final = "/live/{room}/{take}/{rendition}"
 _TAKE: Final = "/publish/{room}/{take}"
-# What an edge passes on (with HEAD, and OPTIONS for the preflight of other sites' pages).
-_PUBLIC_READ: Final = (
+# What an edge passes on (with HEAD, and OPTIONS for the preflight of other sites' pages). First what a room
+# is heard by: all of that is there under /p/{listen}, too, for private ones.
+_SIGNED_READ: Final = (
     f"{_LINE}/index.m3u8",
     f"{_LINE}/{{msn}}.{{part}}.m4s",
     f"{_LINE}/{{msn}}.m4s",
@@ -78,8 +86,12 @@ _PUBLIC_READ: Final = (
     "/replay/{room}/{take}/chapters.json",
     "/replay/{room}/{take}/peaks.json",
     "/replay/{room}/{take}.m4a",
-    "/replay/{room}/{take}",
     "/feeds/{room}.xml",
+    "/listen/{room}.json",
+)
+# Pages know nothing of a room by themselves; the others tell of public rooms alone.
+_UNSIGNED_READ: Final = (
+    "/replay/{room}/{take}",
     "/rooms.json",
     "/",
     "/listen/{room}",
@@ -100,6 +112,8 @@ _GUARDED: Final[Mapping[tuple[str, str], Access]] = {
     ("DELETE", "/whip/{room}/{session}"): _SPEAKERS,
     # Hosts.
     ("GET", "/rooms/{room}"): _SPEAKERS,
+    ("OPTIONS", "/rooms/{room}/listen-token"): PUBLIC,
+    ("POST", "/rooms/{room}/listen-token"): _LISTENERS,
     ("PUT", "/rooms/{room}"): _HOSTS,
     ("DELETE", "/rooms/{room}"): _HOSTS,
     ("POST", "/rooms/{room}/end"): _HOSTS,
@@ -133,7 +147,8 @@ _GUARDED: Final[Mapping[tuple[str, str], Access]] = {
 
 
 def _table() -> Iterator[tuple[tuple[str, str], Access]]:
-    for path in _PUBLIC_READ:
+    signed = (LISTEN_PREFIX + path for path in _SIGNED_READ)
+    for path in (*_SIGNED_READ, *signed, *_UNSIGNED_READ):
         for method in ("GET", "HEAD", "OPTIONS"):
             yield (method, path), PUBLIC
     yield from _GUARDED.items()
@@ -141,6 +156,8 @@ def _table() -> Iterator[tuple[tuple[str, str], Access]]:
 
 ACCESS: Final[Mapping[tuple[str, str], Access]] = MappingProxyType(dict(_table()))
 """(method, route as the router spells it) → who may."""
+SIGNED: Final = frozenset(_SIGNED_READ)
+"""What is answered under `/p/{listen}` as well, as the router spells it."""
 # LiveKit's egress is given an address and nothing else: it cannot send a header.
 _TOKEN_IN_QUERY: Final = ("GET", "/pcm/{room}/ws")
 
@@ -187,6 +204,19 @@ def shows_host(request: web.Request, room: str) -> bool:
     except (Unauthorized, Forbidden):
         return False
     return True
+
+
+def check_listen(request: web.Request, token: str, room: str) -> None:
+    """Return where a listen token lets into `room`. Raises ListenRefused."""
+    gate = request.app.get(_GATE)
+    if gate is None:
+        raise unknown_address()
+    gate.check_listen(token, room)
+
+
+def gate_of(app: web.Application) -> TokenGate:
+    """What the tokens of an app's requests are checked by."""
+    return app[_GATE]
 
 
 async def _check_routes(app: web.Application) -> None:

@@ -18,6 +18,7 @@ from contracts.errors import (
     UnsupportedEncoding,
     http_status,
 )
+from contracts.listen import without_listen_token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -122,7 +123,7 @@ def _unexpected(request: web.Request, cache_control: Callable[[int], str], metri
     incident = uuid4().hex[:12]
     metrics.unexpected_errors.labels("http").inc()
     log.exception(  # noqa: LOG004 - called while it is handled
-        "unexpected error", incident=incident, method=request.method, path=request.path
+        "unexpected error", incident=incident, method=request.method, path=without_listen_token(request.path)
     )
     return json_error(500, f"an error of this server's own, logged as {incident}", cache_control(500))
 

@@ -21,7 +21,12 @@ from typing import Final
 
 from contracts.errors import Forbidden
 
+LISTEN_PREFIX: Final = "/p/{listen}"
+"""What stands before the path of what is listened to, as a router spells it; `listen` is the token."""
+MINUTE: Final = 60
+"""Seconds: ends of tokens are whole minutes, so that those who ask in the same one share their URLs."""
 _PURPOSE: Final = b"longwave listen key"
+_IN_A_PATH: Final = re.compile(r"^/p/[^/?#]*")
 _TOKEN: Final = re.compile(r"([A-Za-z0-9._-]{1,64})\.([1-9][0-9]{0,11})\.([0-9a-f]{64})")
 
 
@@ -33,6 +38,14 @@ def listen_key(secret: bytes) -> str:
 def listen_mac(key: str, kid: str, expires: int, room: str) -> str:
     """The last part of a token: 64 hex digits."""
     return hmac.new(key.encode(), f"{kid}.{expires}.{room}".encode(), hashlib.sha256).hexdigest()
+
+
+class ListenRefused(Forbidden):
+    """A listen token that does not let in here. `outcome` is the reason, as it is counted."""
+
+    def __init__(self, message: str, outcome: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
 
 class ListenKeys:
@@ -52,12 +65,36 @@ class ListenKeys:
         return f"{self._first}.{expires}.{listen_mac(self._keys[self._first], self._first, expires, room)}"
 
     def check(self, token: str, room: str, now: float) -> None:
-        """Return where `token` lets into `room` at `now`. Raises Forbidden with the reason."""
+        """Return where `token` lets into `room` at `now`. Raises ListenRefused with the reason."""
         found = _TOKEN.fullmatch(token)
         key = self._keys.get(found[1]) if found else None
         if found is None or key is None:
-            raise Forbidden("this address is not known here: ask whoever invited you for a new one")
+            raise unknown_address()
         if not hmac.compare_digest(listen_mac(key, found[1], int(found[2]), room), found[3]):
-            raise Forbidden("this address is not good for this room")
+            raise ListenRefused("this address is not good for this room", "forged")
         if now >= int(found[2]):
-            raise Forbidden("this address has expired: ask whoever invited you for a new one")
+            raise ListenRefused("this address has expired: ask whoever invited you for a new one", "expired")
+
+
+def unknown_address() -> ListenRefused:
+    """What is no token, or was signed with a key that is not (any more) known here."""
+    return ListenRefused("this address is not known here: ask whoever invited you for a new one", "unknown")
+
+
+def listen_path(token: str) -> str:
+    """What stands before every path that `token` lets in at: `/p/TOKEN`."""
+    return LISTEN_PREFIX.replace("{listen}", token)
+
+
+def without_listen_token(path: str) -> str:
+    """`path` as it may be logged: with dots in the place of a listen token."""
+    return _IN_A_PATH.sub("/p/…", path)
+
+
+def listen_expiry(now: float, seconds: int, latest: float | None = None) -> int:
+    """When a token ends that is asked for at `now` for so many seconds: at the end of a minute.
+
+    Never after `latest`, the end of whatever it was asked for with.
+    """
+    expires = -(-(int(now) + seconds) // MINUTE) * MINUTE
+    return expires if latest is None else min(expires, int(latest))

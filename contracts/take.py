@@ -12,6 +12,7 @@ from contracts.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
 MAX_RENDITIONS: Final = 8
 MAX_PARTS: Final = 10
@@ -73,11 +74,15 @@ def parse_renditions(text: str) -> tuple[Rendition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TakeSettings:
-    """What is frozen when a take starts. Raises BadRequest when it cannot be encoded."""
+    """What is frozen when a take starts. Raises BadRequest when it cannot be encoded.
+
+    A `private` take is heard by those alone who were let in (`contracts.listen`).
+    """
 
     channels: int = 1
     parts: int = 5
     renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
+    private: bool = False
 
     def __post_init__(self) -> None:
         _check_int("channels", self.channels, 1, 2)
@@ -111,12 +116,14 @@ class TakeHeader:
             "parts": self.settings.parts,
             "renditions": [rendition.name for rendition in self.settings.renditions],
             "encoder": self.encoder,
+            # Said only where it is so: who knows of no privacy takes public takes as before, and no others.
+            **({"private": True} if self.settings.private else {}),
         }
 
     @classmethod
     def from_json(cls, obj: object) -> TakeHeader:
         """From the wire form. Raises BadRequest."""
-        fields = _object(obj, {"epoch_us", "channels", "parts", "renditions", "encoder"})
+        fields = _object(obj, {"epoch_us", "channels", "parts", "renditions", "encoder"}, {"private"})
         names = fields["renditions"]
         encoder = fields["encoder"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -129,9 +136,19 @@ class TakeHeader:
                 channels=fields["channels"],
                 parts=fields["parts"],
                 renditions=tuple(Rendition(name) for name in names),
+                private=read_private(fields),
             ),
             encoder=encoder,
         )
+
+
+def read_private(obj: Mapping[str, object]) -> bool:
+    """Whether a take is private, as its documents say: `"private": true`, or nothing. Raises BadRequest."""
+    private = obj.get("private", False)
+    # What is neither is not taken for public.
+    if not isinstance(private, bool):
+        raise BadRequest("private: true or false")
+    return private
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +275,12 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _object(obj: object, keys: set[str]) -> dict[str, Any]:
+def _object(obj: object, keys: set[str], more: AbstractSet[str] = frozenset()) -> dict[str, Any]:
+    """A JSON object with all of `keys`, and any of `more`. Raises BadRequest."""
     if not isinstance(obj, dict):
         raise BadRequest("a JSON object is wanted")
-    if set(obj) != keys:
-        wrong = min(keys.symmetric_difference(obj), key=str)
+    if set(obj) - more != keys:
+        wrong = min(keys.symmetric_difference(set(obj) - more), key=str)
         raise BadRequest(f"{wrong!s:.40}: {'missing' if wrong in keys else 'not known here'}")
     return obj
 

@@ -16,6 +16,7 @@ from jwt.types import Options
 from contracts.access import ROOM_ROLES, Grant, Role
 from contracts.errors import BadRequest, Forbidden, Unauthorized, UsageError
 from contracts.ids import check_room, check_speaker
+from contracts.listen import ListenKeys, listen_key, unknown_address
 
 # RFC 7518 3.2: a key of at least the size of the hash.
 MIN_SECRET_BYTES: Final = 32
@@ -47,6 +48,8 @@ class Keys:
             raise UsageError("there is no key to sign tokens with: set LONGWAVE_KEYS or LONGWAVE_TOKEN")
         self._secrets = dict(secrets)
         self._first = next(iter(self._secrets))
+        self.listen: Final = ListenKeys({kid: listen_key(secret) for kid, secret in secrets.items()})
+        """Those of listen tokens, in the same order."""
 
     def sign(self, grant: Grant, expires: int) -> str:
         """A token for `grant`, good until `expires` (seconds since 1970)."""
@@ -106,6 +109,21 @@ class TokenGate:
         if self._keys is None:
             raise Forbidden("this token is not known here: it is not the value of LONGWAVE_TOKEN")
         return self._keys.verify(shown, self._clock())
+
+    @property
+    def listen(self) -> ListenKeys | None:
+        """What listen tokens are signed with; None where everybody hears everything."""
+        return None if self._keys is None else self._keys.listen
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
+
+    def check_listen(self, token: str, room: str) -> None:
+        """Return where a listen token lets into `room`. Raises ListenRefused."""
+        if self._keys is None:
+            raise unknown_address()
+        self._keys.listen.check(token, room, self._clock())
 
 
 class OwnToken:
@@ -196,6 +214,7 @@ def _grant(claims: Mapping[str, object]) -> Grant:
             None if room is None else check_room(room),
             None if name is None else check_speaker(name),
             token_id,
+            _number(claims, "exp"),
         )
     except BadRequest as error:
         raise Forbidden(f"this token cannot be used: {error.message}") from None

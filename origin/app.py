@@ -23,6 +23,7 @@ from origin.pages import Page, PageHandlers, load_pages
 from origin.replays import Replays
 from origin.representation import SERVER
 from origin.service import Origin
+from origin.signed import count_refusals
 
 _SWEEP_SECONDS: Final = 1.0
 
@@ -43,6 +44,7 @@ def add_routes(
     (by default those of `origin/web`).
     """
     app.on_response_prepare.append(_name_server)
+    count_refusals(app, origin.metrics.listen_tokens)
     LiveHandlers(origin).add_routes(app)
     PublishHandlers(origin).add_routes(app)
     WindowHandlers(origin, _unheard if replays is None else replays.forget).add_routes(app)

@@ -19,6 +19,7 @@ from origin.public import add_public
 from origin.representation import accepts_gzip
 from origin.respond import respond, respond_slot
 from origin.service import Origin
+from origin.signed import sees_private
 
 # One name for one thing: `007.m4s` would be a second address, and a second copy in every cache.
 _NUMBER: Final = "(?:0|[1-9][0-9]{0,11})"
@@ -78,13 +79,14 @@ class LiveHandlers:
         """The running take's multivariant playlist, or that of the last one while it is in the window."""
         request[KIND] = Kind.MULTIVARIANT
         self._origin.refuse_while_filled()
-        take = self._origin.current(request.match_info["room"])
+        take = self._origin.current(request.match_info["room"], private=sees_private(request))
         gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
         return respond(request, take.multivariant(gzipped=gzipped))
 
     def _line(self, request: web.Request) -> Line:
         where = request.match_info
-        return self._origin.line(where["room"], where["take"], where["rendition"])
+        private = sees_private(request)
+        return self._origin.line(where["room"], where["take"], where["rendition"], private=private)
 
     @contextmanager
     def _filled_later(self) -> Iterator[None]:

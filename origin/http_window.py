@@ -85,7 +85,7 @@ class WindowHandlers:
         key = key_of(request)
         self._origin.refuse_while_filled()
         rendition, msn = check_rendition(request.match_info["rendition"]), int(request.match_info["msn"])
-        parts = self._origin.line(*key, rendition).window.parts_held(msn)
+        parts = self._origin.line(*key, rendition, private=True).window.parts_held(msn)
         if not parts:
             raise NotFound(f"nothing of segment {msn} is here")
         return web.Response(body=b"".join(parts), content_type="audio/mp4", headers=_HEADERS)

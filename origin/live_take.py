@@ -25,6 +25,7 @@ class LiveTake:
     ) -> None:
         self.key = key
         self.header = window.header
+        self.private = window.header.settings.private
         self.window = window
         self.lines: Mapping[str, Line] = {name: make_line(key, name, window) for name in window.renditions}
         self.touched = now

@@ -15,6 +15,7 @@ from contracts.errors import NotFound
 from contracts.http import KIND
 from origin.audience import is_listener
 from origin.representation import Representation, Slot, etag_matches
+from origin.signed import sees_private
 
 SLOT: Final = web.RequestKey("slot", Slot)
 """Where an answer came from that will be the same until the slot is emptied."""
@@ -39,7 +40,9 @@ def respond(request: web.Request, representation: Representation) -> web.StreamR
         for name in _BODY_FIELDS:
             headers.popall(name, None)
         return web.Response(status=304, headers=headers)
-    if request.method == "GET" and request.keep_alive and request.version == HttpVersion11:
+    # An answer at a signed path has a field more, and is never remembered (`origin.memo`) with its request.
+    shared = request.keep_alive and request.version == HttpVersion11 and not sees_private(request)
+    if request.method == "GET" and shared:
         return Shared(representation)
     return web.Response(body=b"".join(representation.chunks), headers=representation.headers)
 

@@ -50,22 +50,24 @@ class Origin(Puts):
 
     # ---- what listeners ask -----------------------------------------------------------------------------
 
-    def line(self, room: str, take: str, rendition: str) -> Line:
-        """A rendition. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
-        return self.takes.line(room, take, rendition)
+    # Who is to hear of private takes says so (`private`): all others are shown what there is without them.
 
-    def current(self, room: str) -> LiveTake:
+    def line(self, room: str, take: str, rendition: str, *, private: bool = False) -> Line:
+        """A rendition. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
+        return self.takes.line(room, take, rendition, private=private)
+
+    def current(self, room: str, *, private: bool = False) -> LiveTake:
         """The room's newest running take, else the newest that has ended. Raises NotFound or BadRequest."""
-        return self.takes.current(room)
+        return self.takes.current(room, private=private)
 
     def live_takes(self) -> list[LiveTake]:
-        """Each room's running take, for the lobby."""
+        """Each room's running take, for the lobby: none that is private."""
         return self.takes.live()
 
-    def is_live(self, key: TakeKey) -> bool | None:
+    def is_live(self, key: TakeKey, *, private: bool = False) -> bool | None:
         """Whether a take goes on, as far as this origin was told; None where it is not in the window."""
         take = self.takes.find(key)
-        return None if take is None else not take.window.ended
+        return None if take is None or take.private > private else not take.window.ended
 
     def listeners(self, room: str) -> int:
         """How many listen to the room's running take through this origin, as far as can be told."""
@@ -73,7 +75,7 @@ class Origin(Puts):
 
     def listeners_by_room(self) -> Mapping[str, int]:
         """The same for every room that is live, for heartbeats."""
-        return {take.key.room: take.listeners() for take in self.takes.live()}
+        return {take.key.room: take.listeners() for take in self.takes.live(private=True)}
 
     # ---- how it is --------------------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class Origin(Puts):
 
     def _live_edge_age(self) -> float:
         now = self.clock()
-        return max((now - take.grew for take in self.takes.live()), default=0.0)
+        return max((now - take.grew for take in self.takes.live(private=True)), default=0.0)
 
     def refuse_while_filled(self) -> None:
         """Raise NotReady while windows are taken over from sisters."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Takes:
-    """Rooms, and in each its takes. A room's current take is its newest running one, else its newest."""
+    """Rooms, and in each its takes. A room's current take is its newest running one, else its newest.
+
+    Private takes are there for those who ask as `private`, and as if they were not for all others.
+    """
 
     def __init__(self) -> None:
         self._rooms: dict[str, dict[str, LiveTake]] = {}
@@ -50,29 +53,29 @@ class Takes:
             raise UnknownTake("put take.json first")
         return take
 
-    def line(self, room: str, take: str, rendition: str) -> Line:
+    def line(self, room: str, take: str, rendition: str, *, private: bool = False) -> Line:
         """A rendition. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
         live = self._rooms.get(check_room(room), {}).get(take)
-        if live is None:
+        if live is None or live.private > private:
             raise NotFound("this take is not here (any more)")
         return live.line(rendition)
 
-    def current(self, room: str) -> LiveTake:
+    def current(self, room: str, *, private: bool = False) -> LiveTake:
         """A room's current take. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
-        takes = self._rooms.get(check_room(room))
-        if not takes:
+        take = _current(self._rooms.get(check_room(room), {}), private=private)
+        if take is None:
             raise NotFound("this room is not live")
-        return _current(takes)
+        return take
 
-    def live(self) -> list[LiveTake]:
+    def live(self, *, private: bool = False) -> list[LiveTake]:
         """Each room's running take."""
-        newest = (_current(takes) for takes in self._rooms.values())
-        return [take for take in newest if not take.window.ended]
+        newest = (_current(takes, private=private) for takes in self._rooms.values())
+        return [take for take in newest if take is not None and not take.window.ended]
 
     def listeners(self, room: str) -> int:
-        """How many listen to a room's current take, as far as can be told."""
-        takes = self._rooms.get(room)
-        return _current(takes).listeners() if takes else 0
+        """How many listen to a room's current take, private or not, as far as can be told."""
+        take = _current(self._rooms.get(room, {}), private=True)
+        return 0 if take is None else take.listeners()
 
     def count(self, *, ended: bool) -> int:
         """How many have ended, or go on."""
@@ -84,5 +87,6 @@ class Takes:
         return sum(take.window.size for take in self)
 
 
-def _current(takes: Mapping[str, LiveTake]) -> LiveTake:
-    return max(takes.values(), key=lambda take: take.order)
+def _current(takes: Mapping[str, LiveTake], *, private: bool) -> LiveTake | None:
+    heard = (take for take in takes.values() if private or not take.private)
+    return max(heard, key=lambda take: take.order, default=None)
