@@ -3,8 +3,8 @@
 A file for each group; to whoever counts they are one. Labels tell classes apart (kinds, outcomes, reasons)
 and what an operator has set up (buses, origins, tiers): never rooms, of which there is no end.
 
-What an alert takes for an event (an increase of a counter with labels) is there as 0 from the start: the first
-time a series is seen is no increase to Prometheus.
+What an alert takes for an event (an increase of a counter with labels) is there as 0 from the start: a first
+sample is no increase to Prometheus.
 """
 
 from __future__ import annotations
