@@ -45,13 +45,13 @@ dev: install $(DEV) ## the same, with the tools for `make check` and `make test`
 run: install ## start Longwave with a demo room that speaks (PORT, HOST, DATA_DIR)
 	@exec $(BIN)/longwave serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(OPTIONS)
 
-check: $(DEV) lint ## ruff, strict mypy, import direction, Dockerfile and infra/compose
+check: $(DEV) lint ## ruff, strict mypy, import direction, Dockerfile, infra/compose and alert rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports --no-cache
 
-lint: $(DEV) $(LINT) ## Dockerfile and infra/compose alone, without a container engine
+lint: $(DEV) $(LINT) ## Dockerfile, infra/compose and alert rules alone, without a container engine
 	@infra/lint.sh $(BIN)
 
 test: dev programs $(ORACLE) ## every test; installs test programs where it may (Debian, root)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Check the Dockerfile (hadolint) and infra/compose (against the Compose specification's schema, and dclint's rules), which
-# needs no container engine: infra/lint.sh BIN
+# Check the Dockerfile (hadolint), infra/compose (against the Compose specification's schema, and dclint's rules), which
+# needs no container engine, and infra/prometheus (promtool, with the tests of every alert): infra/lint.sh BIN
 # Where one of them could not be installed this only says so; with CI=true it fails.
 set -eu
 bin=$1
@@ -24,4 +24,14 @@ if [ -x "$dclint" ] && command -v node >/dev/null 2>&1; then
     echo "infra/compose: no complaints"
 else
     missing dclint infra/compose
+fi
+
+if command -v promtool >/dev/null 2>&1; then
+    # It says a line for every file: wanted only where something is wrong.
+    said=$(promtool check config infra/prometheus/prometheus.yml 2>&1) || { echo "$said" >&2; exit 1; }
+    said=$(promtool test rules infra/prometheus/alerts_test.yml 2>&1) || { echo "$said" >&2; exit 1; }
+    echo "infra/prometheus: no complaints"
+else
+    # `make test` brings it, does the same, and fails without it where CI=true.
+    echo "promtool: not installed here, so infra/prometheus is not checked" >&2
 fi
