@@ -1,0 +1,1 @@
+"""The dashboard as code: `python -m infra.grafana` writes what Grafana reads."""
