@@ -35,3 +35,8 @@ else
     # `make test` brings it, does the same, and fails without it where CI=true.
     echo "promtool: not installed here, so infra/prometheus is not checked" >&2
 fi
+
+if command -v terraform >/dev/null 2>&1; then
+    terraform fmt -check -diff infra/terraform
+    echo "infra/terraform: no complaints"
+fi
