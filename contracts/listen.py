@@ -86,6 +86,11 @@ def listen_path(token: str) -> str:
     return LISTEN_PREFIX.replace("{listen}", token)
 
 
+def listen_token(path: str) -> str:
+    """The token of a path that `listen_path` gave."""
+    return path.removeprefix(listen_path(""))
+
+
 def without_listen_token(path: str) -> str:
     """`path` as it may be logged: with dots in the place of a listen token."""
     return _IN_A_PATH.sub("/p/…", path)

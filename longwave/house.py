@@ -12,6 +12,7 @@ from longwave.serve_replays import opened_storage
 from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
 from workers.redis_bus.room_cache import RedisRoomCache
+from workers.wishes import recorded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +40,12 @@ class House:
     def record_of(self, room: str) -> RoomRecord | None:
         """What its host says of a room, from memory."""
         return self.rooms.known(room) if self.knows_rooms else None
+
+    async def look_up(self, room: str) -> RoomRecord | None:
+        """The same, read where it never was. Raises DependencyError where nobody can say."""
+        if self.shared and not self.rooms.looked_up(room):
+            return await recorded(self.rooms, room)
+        return self.record_of(room)
 
     def title_of(self, room: str) -> str | None:
         """A room's title for the lobby, from memory; None for one that is not to be listed."""

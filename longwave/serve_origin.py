@@ -108,7 +108,7 @@ def add_origin_routes(
         degraded=troubles,
         replays=replays,
     )
-    feeds_of(origin, replays, settings, room_of=house.record_of).add_routes(app)
+    feeds_of(origin, replays, settings, house.look_up).add_routes(app)
     return replays
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from origin.http_feed import FeedHandlers, RoomOf
+from origin.http_feed import FeedHandlers, LookUp
 from origin.replays import Replays
 from storage.pooled import Pooled
 
@@ -56,9 +56,7 @@ def replays_of(kept: Kept, here: Origin, settings: OriginSettings) -> Replays:
     )
 
 
-def feeds_of(
-    here: Origin, replays: Replays, settings: OriginSettings, *, room_of: RoomOf = lambda _: None
-) -> FeedHandlers:
-    """The podcast feeds of this process; `room_of` knows what rooms say of their podcasts."""
+def feeds_of(here: Origin, replays: Replays, settings: OriginSettings, look_up: LookUp) -> FeedHandlers:
+    """The podcast feeds of this process; `look_up` gives what rooms say of their podcasts."""
     public_url = None if settings.public_url is None else str(settings.public_url)
-    return FeedHandlers(here, replays, room_of, public_url)
+    return FeedHandlers(here, replays, look_up, public_url)

@@ -57,6 +57,7 @@ def speaking_of(
         sender_timeout=settings.sender_timeout,
         max_rooms=settings.max_rooms,
         max_speakers=settings.max_speakers,
+        private_rooms=settings.token_keys() is not None,
     )
     ingest = Ingest(
         hub, house.rooms, keeper, limits, house.metrics, Clocks(block=_BLOCK), claims=claims or NoCluster()

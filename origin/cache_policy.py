@@ -30,7 +30,9 @@ class Kind(StrEnum):
     REPLAY = "replay"
     HIDDEN_REPLAY = "hidden_replay"
     FEED = "feed"
+    SIGNED_FEED = "signed_feed"
     LOBBY = "lobby"
+    LISTEN = "listen"
     PAGE = "page"
     STATUS = "status"
     PREFLIGHT = "preflight"
@@ -69,7 +71,11 @@ _TABLE: Final[Mapping[Kind, Row]] = {
     # The same, of a replay that is not published, for its host.
     Kind.HIDDEN_REPLAY: Row(_NEVER),
     Kind.FEED: Row("public, max-age=60"),
+    # The same at a signed path: the one answer that holds a listen token.
+    Kind.SIGNED_FEED: Row("private, no-store"),
     Kind.LOBBY: _strictly(_BRIEFLY),
+    # Who is told to move a moment late moves a moment late.
+    Kind.LISTEN: Row("public, max-age=2"),
     # Pages change with a release: kept, but asked about (ETag). A CDN asks once for all who do so within ten
     # seconds; for so long after a release some get the page before, whole or in part.
     Kind.PAGE: Row("no-cache", {"CDN-Cache-Control": "max-age=10"}),

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from lxml import etree
 from lxml.etree import CDATA, Element, SubElement
 
+from contracts.listen import listen_token
 from contracts.take import TakeKey
 from origin.feed_text import (
     MAX_DESCRIPTION,
@@ -55,13 +56,17 @@ _NAMESPACES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """A room as a feed shows it. `base` is what its addresses begin with: `https://example.net`."""
+    """A room as a feed shows it. `base` is what its addresses begin with: `https://example.net`.
+
+    `prefix` is that of signed paths, `/p/TOKEN`, where the feed is for those who were let in.
+    """
 
     room: str
     title: str
     base: str
     podcast: Podcast = field(default_factory=Podcast)
     listed: bool = True
+    prefix: str = ""
 
     @property
     def name(self) -> str:
@@ -71,12 +76,22 @@ class Show:
     @property
     def feed_url(self) -> str:
         """The feed's own address."""
-        return f"{self.base}/feeds/{self.room}.xml"
+        return f"{self.media}/feeds/{self.room}.xml"
 
     @property
-    def page(self) -> str:
-        """Where people find the room."""
-        return f"{self.base}/listen/{self.room}"
+    def media(self) -> str:
+        """What the addresses of all that is heard begin with."""
+        return self.base + self.prefix
+
+    @property
+    def guid(self) -> str:
+        """Who this podcast is: the same for everybody, whatever token they come with."""
+        return self.podcast.guid or podcast_guid(f"{self.base}/feeds/{self.room}.xml")
+
+    def page(self, path: str = "") -> str:
+        """Where people find the room, or what has a page at `path`. A page is told the token by itself."""
+        fragment = f"#listen={listen_token(self.prefix)}" if self.prefix else ""
+        return f"{self.base}{path or f'/listen/{self.room}'}{fragment}"
 
     @property
     def image(self) -> str:
@@ -130,14 +145,14 @@ def _describe_show(channel: etree._Element, show: Show) -> None:
     author = one_line(podcast.author) or name
     _add(channel, "atom:link", href=show.feed_url, rel="self", type=FEED_TYPE)
     _add(channel, "title", name)
-    _add(channel, "link", show.page)
+    _add(channel, "link", show.page())
     _add(channel, "description", paragraphs(podcast.description) or f"{name}: what was said, to hear again.")
     _add(channel, "language", podcast.language)
     _add(channel, "generator", "Longwave")
     image = _add(channel, "image")
     _add(image, "url", show.image)
     _add(image, "title", name)
-    _add(image, "link", show.page)
+    _add(image, "link", show.page())
     _add(channel, "itunes:image", href=show.image)
     _add(channel, "itunes:author", author)
     category, subcategory = split_category(podcast.category)
@@ -156,7 +171,7 @@ def _describe_show(channel: etree._Element, show: Show) -> None:
 def _describe_to_hosts(channel: etree._Element, show: Show) -> None:
     """Who this podcast is, and what other platforms may do with it."""
     podcast = show.podcast
-    _add(channel, "podcast:guid", podcast.guid or podcast_guid(show.feed_url))
+    _add(channel, "podcast:guid", show.guid)
     _add(channel, "podcast:medium", "podcast")
     owner = {"owner": podcast.email} if podcast.email else {}
     _add(channel, "podcast:locked", "yes" if podcast.locked else "no", **owner)
@@ -170,11 +185,12 @@ def _describe_to_hosts(channel: etree._Element, show: Show) -> None:
 
 def _add_episode(channel: etree._Element, show: Show, episode: Episode) -> None:
     entry = episode.entry
-    replay = f"{show.base}/replay/{entry.key.room}/{entry.key.take}"
+    path = f"/replay/{entry.key.room}/{entry.key.take}"
+    replay = show.media + path
     item = _add(channel, "item")
     title = one_line(entry.title) or entry.key.take
     _add(item, "title", title)
-    _add(item, "link", replay)
+    _add(item, "link", show.page(path))
     _add(item, "guid", entry.key.take, isPermaLink="false")
     _add(item, "pubDate", rfc_2822(_published_us(episode)))
     _add(item, "enclosure", url=f"{replay}.m4a", length=str(entry.size), type=_M4A_TYPE)
@@ -210,10 +226,10 @@ def _add_live(channel: etree._Element, show: Show, on_air: OnAir) -> None:
 
     Readers that do not know it take what is in it for the show's: so it is called and linked as the show is.
     """
-    playlist = f"{show.base}/live/{show.room}/index.m3u8"
+    playlist = f"{show.media}/live/{show.room}/index.m3u8"
     live = _add(channel, "podcast:liveItem", status="live", start=iso_8601(on_air.epoch_us))
     _add(live, "title", show.name)
-    _add(live, "link", show.page)
+    _add(live, "link", show.page())
     _add(live, "guid", f"{on_air.key.take}-live", isPermaLink="false")
     _add(live, "pubDate", rfc_2822(on_air.epoch_us))
     # The RSS board's word for a length that nobody knows is 0.
@@ -221,7 +237,7 @@ def _add_live(channel: etree._Element, show: Show, on_air: OnAir) -> None:
     _add(live, "itunes:explicit", _truth(show.podcast.explicit))
     _add(live, "itunes:image", href=show.image)
     _add_hls(live, playlist, default="true")
-    _add(live, "podcast:contentLink", "Listen live", href=show.page)
+    _add(live, "podcast:contentLink", "Listen live", href=show.page())
 
 
 def _add_person(item: etree._Element, name: str) -> None:

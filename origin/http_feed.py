@@ -1,5 +1,8 @@
 """`GET /feeds/{room}.xml`: a room's podcast feed, for anybody who knows the room's id.
 
+That of a private room is there for those alone who come through a signed path (`origin.signed`). Theirs holds
+private replays as well, and addresses that begin as the one they asked at does: so nobody keeps it.
+
 A feed is made when somebody asks and something it speaks of has changed, by whoever asked first; everybody
 else gets the bytes that are there. Chapters, which the catalogue does not hold, are read once for each
 version of a replay.
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -26,6 +29,7 @@ from origin.public import add_stored
 from origin.representation import Representation, accepts_gzip, encode, represent
 from origin.respond import respond
 from origin.service import Origin
+from origin.signed import signed_prefix
 from origin.weighed import Weighed
 from storage.entry import ReplayEntry
 from storage.meta import Chapter
@@ -61,15 +65,17 @@ class Told(Protocol):
 class Catalogue(Protocol):
     """Where replays are known: `origin.replays.Replays`. Both may raise StorageUnavailable."""
 
-    async def listed(self, room: str | None = None) -> Sequence[ReplayEntry]:
+    async def listed(self, room: str | None = None, *, private: bool = False) -> Sequence[ReplayEntry]:
         """The published replays of a room, newest first."""
 
-    async def find(self, key: TakeKey) -> Told:
+    async def find(self, key: TakeKey, *, private: bool = False) -> Told:
         """One replay. Raises a ListenerError where there is none (any more)."""
 
 
 RoomOf = Callable[[str], RoomRecord | None]
 """A room's record from memory, None where nobody made one or it is kept elsewhere."""
+LookUp = Callable[[str], Awaitable[RoomRecord | None]]
+"""The same, read where nothing is known of it yet. May raise DependencyError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,11 @@ class _Subject:
     show: Show
     entries: tuple[ReplayEntry, ...]
     on_air: OnAir | None
+
+    @property
+    def kind(self) -> Kind:
+        """Whoever has an answer that holds a listen token can listen."""
+        return Kind.SIGNED_FEED if self.show.prefix else Kind.FEED
 
 
 @dataclass(slots=True, eq=False)
@@ -105,13 +116,13 @@ class FeedHandlers:
     """
 
     def __init__(
-        self, origin: Origin, replays: Catalogue, room_of: RoomOf, public_url: str | None = None
+        self, origin: Origin, replays: Catalogue, look_up: LookUp, public_url: str | None = None
     ) -> None:
         self._origin = origin
         self._replays = replays
-        self._room_of = room_of
+        self._look_up = look_up
         self._public_url = None if public_url is None else public_url.rstrip("/")
-        self._feeds: Weighed[tuple[str, str], _Feed] = Weighed(_MAX_FEED_BYTES)
+        self._feeds: Weighed[tuple[str, str, str], _Feed] = Weighed(_MAX_FEED_BYTES)
         self._chapters: Weighed[tuple[TakeKey, str], tuple[Chapter, ...]] = Weighed(_MAX_CHAPTER_BYTES)
         self._readers = asyncio.Semaphore(_READERS)
         self._writers = asyncio.Semaphore(_WRITERS)
@@ -124,7 +135,9 @@ class FeedHandlers:
         """The feed, the same bytes until something in it changes."""
         request[KIND] = Kind.FEED
         room = check_room(request.match_info["room"])
-        subject = await self._subject(room, self._public_url or _address(request))
+        prefix = signed_prefix(request)
+        subject = await self._subject(room, self._public_url or _address(request), prefix)
+        request[KIND] = subject.kind
         made = await self._current(subject)
         gzipped = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
         representation = made.gzipped if gzipped else made.plain
@@ -134,25 +147,26 @@ class FeedHandlers:
 
     # ---- what it speaks of ----------------------------------------------------------------------------
 
-    async def _subject(self, room: str, base: str) -> _Subject:
-        """What there is to say of a room. Raises NotFound where that is nothing at all."""
-        record = self._room_of(room)
-        entries = tuple(await self._replays.listed(room))[:MAX_EPISODES]
+    async def _subject(self, room: str, base: str, prefix: str) -> _Subject:
+        """What there is to say of a room. Raises NotFound where that is nothing, or nothing for all."""
+        private = bool(prefix)
+        record = await self._look_up(room)
+        entries = tuple(await self._replays.listed(room, private=private))[:MAX_EPISODES]
         try:
-            take = self._origin.current(room)
+            take = self._origin.current(room, private=private)
         except NotFound:
             take = None
-        if record is None and not entries and take is None:
-            raise NotFound("no such room: nobody has made it, it is not live and has no replays")
         known = record or RoomRecord()
-        show = Show(room, known.title, base, known.podcast, listed=known.visibility == "public")
+        if (record is None and not entries and take is None) or known.private > private:
+            raise NotFound("no such room: nobody has made it, it is not live and has no replays")
+        show = Show(room, known.title, base, known.podcast, known.visibility == "public", prefix)
         live = take is not None and not take.window.ended
         return _Subject(show, entries, OnAir(take.key, take.header.epoch_us) if take and live else None)
 
     # ---- how it is made --------------------------------------------------------------------------------
 
     async def _current(self, subject: _Subject) -> _Feed:
-        name = (subject.show.room, subject.show.base)
+        name = (subject.show.room, subject.show.base, subject.show.prefix)
         feed = self._feeds.get(name)
         if feed is None:
             feed = _Feed()
@@ -169,7 +183,7 @@ class FeedHandlers:
             Episode(entry, chapters) for entry, (chapters, _) in zip(subject.entries, told, strict=True)
         ]
         async with self._writers:
-            made = await asyncio.to_thread(_write, subject.show, episodes, subject.on_air)
+            made = await asyncio.to_thread(_write, subject, episodes)
         feed.plain, feed.gzipped = made
         feed.subject = subject
         whole = all(right for _, right in told)
@@ -185,7 +199,7 @@ class FeedHandlers:
             return known, True
         async with self._readers:
             try:
-                replay = await self._replays.find(entry.key)
+                replay = await self._replays.find(entry.key, private=entry.private)
             except (DependencyError, ListenerError) as error:
                 key = entry.key
                 log.warning("a feed lacks chapters", room=key.room, take=key.take, reason=error.message)
@@ -199,13 +213,11 @@ class FeedHandlers:
         return chapters, True
 
 
-def _write(
-    show: Show, episodes: Sequence[Episode], on_air: OnAir | None
-) -> tuple[Representation, Representation]:
+def _write(subject: _Subject, episodes: Sequence[Episode]) -> tuple[Representation, Representation]:
     """The feed, plain and gzipped. Takes some 30 ms for 300 episodes: called in a thread."""
-    text = render_feed(show, episodes, on_air).decode()
+    text = render_feed(subject.show, episodes, subject.on_air).decode()
     plain, gzipped = (
-        represent(Kind.FEED, f"{FEED_TYPE}; charset=utf-8", (coded.data,), coded.etag, coded.fields)
+        represent(subject.kind, f"{FEED_TYPE}; charset=utf-8", (coded.data,), coded.etag, coded.fields)
         for coded in (encode(text, gzipped=False), encode(text, gzipped=True))
     )
     return plain, gzipped

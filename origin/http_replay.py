@@ -1,8 +1,9 @@
 """Replays over HTTP: `/replay/{room}/{take}.m4a`, the HLS VOD, and the documents beside them.
 
-What is published is for everybody. What is not is there for who shows a token of an admin or of the room's
-host, and kept by no cache; to all others it is not there, as what never was. A token that is not good is as
-none: listeners get what is public whatever they send.
+What is published is for everybody, and of a private take for those who came through a signed path
+(`origin.signed`). All of it is there for who shows a token of an admin or of the room's host, and then kept
+by no cache. To all others it is not there, as what never was. A host's token that is not good is as none:
+listeners get what is public whatever they send.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from origin.replay_sender import STALL_SECONDS, Sender
 from origin.replays import NoReplay, Replays
 from origin.representation import MEDIA_TYPE, Representation, accepts_gzip, content_etag, represent
 from origin.respond import respond
+from origin.signed import sees_private
 from origin.weighed import Weighed
 from pipeline.boxes import init_segment
 from storage.names import CHAPTERS, PEAKS, RECORD, REPLAY_M3U8, REPLAY_M4A, content_type, take_object
@@ -139,7 +141,9 @@ class ReplayHandlers:
         # Said first, so that refusals are counted under it too.
         request[KIND] = Kind.REPLAY
         where = request.match_info
-        replay = await self._replays.find(TakeKey(where["room"], where["take"]))
+        room = where["room"]
+        private = sees_private(request) or shows_host(request, room)
+        replay = await self._replays.find(TakeKey(room, where["take"]), private=private)
         request[KIND] = _kind(request, replay)
         return replay
 
@@ -149,7 +153,7 @@ class ReplayHandlers:
         # Only what is public: where others are sent, nobody asks them for a token. And only who gets it: S3
         # refuses HEAD at an address that was signed for GET, and podcast directories begin with HEAD.
         if media.kind is Kind.REPLAY and request.method == "GET":
-            address = await self._replays.elsewhere(media.stored, media.file_name)
+            address = await self._replays.elsewhere(media.stored, media.file_name, private=replay.private)
             if address is not None:
                 fields = {**replay_fields(media.kind, media.take), "Location": address}
                 return web.Response(status=302, headers=fields)
@@ -177,7 +181,7 @@ class ReplayHandlers:
 
 def _kind(request: web.Request, replay: Replay) -> Kind:
     """Under which row of the cache table who asks may have a replay. Raises NotFound where they may not."""
-    if replay.entry.published:
+    if replay.entry.published and (sees_private(request) or not replay.private):
         return Kind.REPLAY
     if not shows_host(request, replay.key.room):
         raise NoReplay

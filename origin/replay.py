@@ -37,6 +37,11 @@ class Replay:
         return self.entry.key
 
     @property
+    def private(self) -> bool:
+        """Whether it is for those alone who were let in; the take says so, whoever wrote the entry."""
+        return self.entry.private or self.commit.story.header.settings.private
+
+    @property
     def chapters(self) -> tuple[Chapter, ...]:
         """The chapters that hold."""
         return self.meta.shown_chapters(self.commit.story)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -32,6 +32,13 @@ Rooms = Mapping[str, tuple[ReplayEntry, ...]]
 """Published replays by room, newest first; the room of the newest one first."""
 
 
+class _Published(NamedTuple):
+    """What is for everybody, and the same with what is for those who were let in."""
+
+    public: Rooms
+    all: Rooms
+
+
 class ReplayList:
     """All entries of one storage, at most `fresh_seconds` old when it is asked and can be read.
 
@@ -46,15 +53,18 @@ class ReplayList:
         self._fresh_seconds = fresh_seconds
         self._clock = clock
         self._entries: dict[str, tuple[str, ReplayEntry | None]] = {}
-        self._rooms: Rooms | None = None
+        self._rooms: _Published | None = None
         self._stale_at = clock()
         self._refreshing: asyncio.Task[None] | None = None
         self._complained: Weighed[tuple[str, str], bool] = Weighed(_COMPLAINTS)
         self.trouble: str | None = None
         """Why it could not be read the last time; None where it could."""
 
-    async def rooms(self) -> Rooms:
-        """Everything that is published. Raises StorageUnavailable while it was never read."""
+    async def rooms(self, *, private: bool = False) -> Rooms:
+        """Everything that is published; `private` takes for those who were let in.
+
+        Raises StorageUnavailable while it was never read.
+        """
         if self._refreshing is None and (self._rooms is None or self._clock() >= self._stale_at):
             self._refreshing = asyncio.create_task(self._refresh(), name="catalogue")
         if self._refreshing is not None and (self._rooms is None or self.trouble is None):
@@ -63,7 +73,7 @@ class ReplayList:
             await asyncio.wait([self._refreshing], timeout=patience)
         if self._rooms is None:
             raise StorageUnavailable(self.trouble or "the catalogue of replays has not been read yet")
-        return self._rooms
+        return self._rooms.all if private else self._rooms.public
 
     def expire(self) -> None:
         """Something has changed: who asks next waits for it to be read."""
@@ -101,7 +111,7 @@ class ReplayList:
             entries.update(entry)
         if entries != self._entries or self._rooms is None:
             self._entries = entries
-            self._rooms = _by_room(entry for _, entry in entries.values() if entry is not None)
+            self._rooms = _published(entry for _, entry in entries.values() if entry is not None)
             self._complain()
 
     def _complain(self) -> None:
@@ -130,12 +140,16 @@ def _read_entries(
     return entries
 
 
-def _by_room(entries: Iterable[ReplayEntry]) -> Rooms:
-    published = sorted(
+def _published(entries: Iterable[ReplayEntry]) -> _Published:
+    newest = sorted(
         (entry for entry in entries if entry.published),
         key=lambda entry: (entry.epoch_us, entry.key.take),
         reverse=True,
     )
+    return _Published(_by_room(entry for entry in newest if not entry.private), _by_room(newest))
+
+
+def _by_room(published: Iterable[ReplayEntry]) -> Rooms:
     rooms: dict[str, list[ReplayEntry]] = {}
     for entry in published:
         rooms.setdefault(entry.key.room, []).append(entry)

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from contracts.errors import NotFound, NotReady, ObjectDamaged, StillLive, StorageUnavailable
-from contracts.take import TakeKey
+from contracts.take import TakeKey, read_private
 from origin.collapse import Collapse
 from origin.replay import Replay, entry_digest, load_replay
 from origin.replay_list import ReplayList, Rooms
 from origin.replay_reader import Reader, Stored
 from origin.weighed import Weighed
+from storage.documents import from_bytes
 from storage.entry import ReplayEntry
 from storage.names import entry_name, open_name, take_prefix
 from storage.objects import Objects
@@ -38,6 +39,17 @@ _FINISHING_RETRY_SECONDS: Final = 2
 _PRESIGNED_SECONDS: Final = 3_600
 
 
+class LiveHere(Protocol):
+    """`origin.service.Origin.is_live`."""
+
+    def __call__(self, key: TakeKey, *, private: bool) -> bool | None:
+        """Whether a take is live here (True), over (False) or not known (None)."""
+
+
+def _nowhere(key: TakeKey, *, private: bool) -> None:
+    """Nobody knows of any window."""
+
+
 class NoReplay(NotFound):
     """No such replay, or none for who asks: the same answer, so that nobody finds out which of them it is."""
 
@@ -47,6 +59,13 @@ class NoReplay(NotFound):
     def headers(self) -> dict[str, str]:
         """A host gets another answer at the same address."""
         return {"Vary": "Authorization"}
+
+
+class _View(NamedTuple):
+    """A take as it is for everybody, or for those who hear of `private` ones."""
+
+    key: TakeKey
+    private: bool
 
 
 class _Absent(Enum):
@@ -72,6 +91,7 @@ class Replays:
 
     `live` says whether a take is live here (True), over (False) or not known (None). `redirect` is where
     listeners are sent for media: None (nowhere), `presign`, or the address of a CDN before the storage.
+    What is private is found and listed for those who ask for it (`private`), and is not there for others.
     """
 
     def __init__(
@@ -81,7 +101,7 @@ class Replays:
         *,
         fresh_seconds: float = 1.0,
         redirect: str | None = None,
-        live: Callable[[TakeKey], bool | None] = lambda _: None,
+        live: LiveHere = _nowhere,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reader = Reader(objects, pooled)
@@ -92,25 +112,26 @@ class Replays:
         self._live = live
         self._clock = clock
         self._list = ReplayList(objects, pooled, fresh_seconds, clock)
-        self._known: Weighed[TakeKey, _Known] = Weighed(_KEPT_BYTES)
-        self._once: Collapse[tuple[TakeKey, int], _Known] = Collapse()
+        self._known: Weighed[_View, _Known] = Weighed(_KEPT_BYTES)
+        self._once: Collapse[tuple[_View, int], _Known] = Collapse()
         self._trouble: str | None = None
         self._changes = 0
 
     # ---- finding ----------------------------------------------------------------------------------------
 
-    async def find(self, key: TakeKey) -> Replay:
+    async def find(self, key: TakeKey, *, private: bool = False) -> Replay:
         """The replay of a take, published or not.
 
         Raises NotFound, StillLive while its take is live or being finished, StorageUnavailable,
         ObjectDamaged, and BadRequest where no take can be called so.
         """
         take_prefix(key)
-        known = self._known.get(key)
+        view = _View(key, private)
+        known = self._known.get(view)
         if known is None or known.until <= self._clock():
             # Who asks after a change does not wait for what was asked before it.
-            known = await self._once.run((key, self._changes), lambda: self._watched(self._look(key)))
-        return self._found(key, known)
+            known = await self._once.run((view, self._changes), lambda: self._watched(self._look(view)))
+        return self._found(view, known)
 
     async def newer(self, replay: Replay, error: ObjectDamaged) -> Replay:
         """What is there now, where the storage has not the bytes that `replay` speaks of.
@@ -119,7 +140,8 @@ class Replays:
         """
         # In this order: a change that is over now has left another version.
         changing = await self._watched(self._pooled.call(self._objects.head, open_name(replay.key)))
-        now = self._found(replay.key, await self._watched(self._look(replay.key)))
+        view = _View(replay.key, replay.private)
+        now = self._found(view, await self._watched(self._look(view)))
         if now.derived != replay.derived:
             return now
         if changing is not None:
@@ -129,28 +151,32 @@ class Replays:
     def forget(self, key: TakeKey) -> None:
         """Something of this take has changed: it is read again when it is asked for next."""
         self._changes += 1
-        self._known.drop(key)
+        for private in (False, True):
+            self._known.drop(_View(key, private))
         self._list.expire()
 
     # ---- listing ----------------------------------------------------------------------------------------
 
-    async def listed(self, room: str | None = None) -> list[ReplayEntry]:
+    async def listed(self, room: str | None = None, *, private: bool = False) -> list[ReplayEntry]:
         """Published replays, of one room or of all, newest first. Raises StorageUnavailable."""
-        rooms = await self._list.rooms()
+        rooms = await self._list.rooms(private=private)
         if room is not None:
             return [*rooms.get(room, ())]
         entries = (entry for found in rooms.values() for entry in found)
         return sorted(entries, key=lambda entry: (entry.epoch_us, entry.key.take), reverse=True)
 
     async def rooms(self) -> Rooms:
-        """Published replays by room. Raises StorageUnavailable."""
+        """Published replays by room, for everybody. Raises StorageUnavailable."""
         return await self._list.rooms()
 
     # ---- elsewhere --------------------------------------------------------------------------------------
 
-    async def elsewhere(self, stored: Stored, filename: str) -> str | None:
-        """The address where anybody may read an object, if listeners are to be sent to one."""
-        if self._redirect is None:
+    async def elsewhere(self, stored: Stored, filename: str, *, private: bool) -> str | None:
+        """The address where anybody may read an object, if listeners are to be sent to one.
+
+        What is `private` has no address that is good for ever.
+        """
+        if self._redirect is None or (private and self._redirect != PRESIGN):
             return None
         if self._redirect != PRESIGN:
             return f"{self._redirect.rstrip('/')}/{quote(stored.name)}"
@@ -181,35 +207,37 @@ class Replays:
 
     # ---- inside -----------------------------------------------------------------------------------------
 
-    async def _look(self, key: TakeKey) -> _Known:
+    async def _look(self, view: _View) -> _Known:
         """Read what there is now, and keep it."""
         until, changes = self._clock() + self._fresh_seconds, self._changes
-        entry = await self._pooled.call(content, self._objects, entry_name(key))
-        if entry is None:
-            absent = await self._pooled.call(_why_absent, self._objects, key)
+        entry = await self._pooled.call(content, self._objects, entry_name(view.key))
+        # Who is not to hear of an entry does what there is to do without one: nothing tells the two apart.
+        if entry is None or _is_private(view.key, entry.data) > view.private:
+            absent = await self._pooled.call(_why_absent, self._objects, view)
             known, weight = _Known(until, absent=absent), _NOTHING_BYTES
         else:
-            known, weight = await self._load(key, entry.data, until)
+            known, weight = await self._load(view, entry.data, until)
         if changes == self._changes:  # else it may be what was there before
-            self._known.put(key, known, weight)
+            self._known.put(view, known, weight)
         return known
 
-    async def _load(self, key: TakeKey, entry: bytes, until: float) -> tuple[_Known, int]:
-        digest, before = entry_digest(entry), self._known.get(key)
+    async def _load(self, view: _View, entry: bytes, until: float) -> tuple[_Known, int]:
+        digest, before = entry_digest(entry), self._known.get(view)
         if before is not None and before.replay is not None and before.entry == digest:
             # An entry is written anew whenever anything that it speaks of changes.
-            return _Known(until, digest, before.replay), self._known.weight_of(key)
+            return _Known(until, digest, before.replay), self._known.weight_of(view)
         try:
-            replay, size = await self._pooled.call(load_replay, self._objects, key, entry)
+            replay, size = await self._pooled.call(load_replay, self._objects, view.key, entry)
         except NotFound:
             return _Known(until, absent=_Absent.DELETED), _NOTHING_BYTES
         return _Known(until, digest, replay), size + _NOTHING_BYTES
 
-    def _found(self, key: TakeKey, known: _Known) -> Replay:
+    def _found(self, view: _View, known: _Known) -> Replay:
         """What was found. Raises NotFound or StillLive, which tell a listener why there is nothing."""
         if known.replay is not None:
             return known.replay
-        live = None if known.absent is _Absent.DELETED else self._live(key)
+        deleted = known.absent is _Absent.DELETED
+        live = None if deleted else self._live(view.key, private=view.private)
         if live:
             raise StillLive("this take is live: its replay comes when it has ended", _LIVE_RETRY_SECONDS)
         if known.absent is _Absent.OPEN or live is False:
@@ -227,8 +255,15 @@ class Replays:
         return result
 
 
-def _why_absent(objects: Objects, key: TakeKey) -> _Absent:
+def _why_absent(objects: Objects, view: _View) -> _Absent:
     """In a thread: whether a take without an entry was deleted, or is worked on."""
-    if is_deleted(objects, key):
+    if is_deleted(objects, view.key):
         return _Absent.DELETED
-    return _Absent.UNKNOWN if objects.head(open_name(key)) is None else _Absent.OPEN
+    mark = content(objects, open_name(view.key))
+    if mark is None or from_bytes(open_name(view.key), mark.data, read_private) > view.private:
+        return _Absent.UNKNOWN
+    return _Absent.OPEN
+
+
+def _is_private(key: TakeKey, entry: bytes) -> bool:
+    return from_bytes(entry_name(key), entry, read_private)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.ids import check_room, check_take
-from contracts.take import TakeKey
+from contracts.take import TakeKey, read_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class ReplayEntry:
     """One replay. `title` is what listeners read; `size` and `sha256` are those of the m4a.
 
     `derived` is the SHA-256 of the bytes of `derived.json`: an entry changes whenever what it speaks of does.
+    A `private` one is for those who were let in, as its take was.
     """
 
     key: TakeKey
@@ -30,6 +31,7 @@ class ReplayEntry:
     size: int
     sha256: str
     derived: str
+    private: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The file's form."""
@@ -44,6 +46,7 @@ class ReplayEntry:
             "chapters": self.chapters,
             "m4a": {"bytes": self.size, "sha256": self.sha256},
             "derived": self.derived,
+            **({"private": True} if self.private else {}),
         }
 
     @classmethod
@@ -60,4 +63,5 @@ class ReplayEntry:
             size=int(obj["m4a"]["bytes"]),
             sha256=str(obj["m4a"]["sha256"]),
             derived=str(obj["derived"]),
+            private=read_private(obj),
         )

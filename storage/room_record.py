@@ -13,7 +13,8 @@ from contracts.take import Rendition, TakeSettings
 from storage.documents import from_bytes, to_bytes
 from storage.podcast import Podcast
 
-Visibility = Literal["public", "unlisted"]
+Visibility = Literal["public", "unlisted", "private"]
+"""Who finds the room: everybody; who knows its name; who was let in by a host (`contracts.listen`)."""
 _VISIBILITIES: Final = get_args(Visibility)
 RoomSound = Literal["auto", "voice", "as-is"]
 """Who is filtered and levelled: microphones (WHIP, WebSocket) but no programme (PUT); all; nobody."""
@@ -40,6 +41,16 @@ class RoomRecord:
     replays: Replays = "published"
     podcast: Podcast = field(default_factory=Podcast)
     etag: str = field(default="", compare=False)
+
+    @property
+    def private(self) -> bool:
+        """Whether its next take, and its feed, are for those alone who were let in."""
+        return self.visibility == "private"
+
+    @property
+    def take_settings(self) -> TakeSettings:
+        """What is frozen when its next take starts."""
+        return replace(self.settings, private=self.private)
 
     def to_json(self) -> dict[str, object]:
         """The wire form, and the file's."""
@@ -73,7 +84,7 @@ class RoomRecord:
                 raise BadRequest(f"{key!s:.40}: not known here; a room has {', '.join(_KEYS)}")
         visibility = obj.get("visibility", "public")
         if visibility not in _VISIBILITIES:
-            raise BadRequest(f"visibility: {' or '.join(_VISIBILITIES)}")
+            raise BadRequest(f"visibility: {', '.join(_VISIBILITIES)}")
         sound = obj.get("sound", "auto")
         if sound not in SOUNDS:
             raise BadRequest(f"sound: {', '.join(SOUNDS)}")

@@ -1,7 +1,7 @@
 """What happened in a take, told by its owner once it is over: `story.json`. Pure: events in, a value out.
 
     {"room", "take", "room_title", "published", "epoch_us", "started_at", "samples", "seconds",
-     "channels", "parts", "renditions", "encoder",
+     "channels", "parts", "renditions", "encoder", and "private": true where it is,
      "speakers": [{"name", "joined": [[from, to], …], "spoke": [[from, to], …], "muted": [[from, to], …]}],
      "chapters": [{"sample", "title"}],
      "loudness": {"integrated"} or null,
@@ -21,7 +21,15 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, cast, get_args
 
 from contracts.ids import check_room, check_take
-from contracts.take import EventKind, Rendition, TakeEvent, TakeHeader, TakeKey, TakeSettings
+from contracts.take import (
+    EventKind,
+    Rendition,
+    TakeEvent,
+    TakeHeader,
+    TakeKey,
+    TakeSettings,
+    read_private,
+)
 
 _SAMPLE_RATE: Final = 48_000
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,9 +106,8 @@ class TakeRecord:
     @classmethod
     def from_json(cls, obj: Any) -> TakeRecord:  # noqa: ANN401 - parsed JSON
         """From the file's form. Raises KeyError, TypeError or ValueError (BadRequest) on nonsense."""
-        settings = TakeSettings(
-            obj["channels"], obj["parts"], tuple(Rendition(str(name)) for name in obj["renditions"])
-        )
+        renditions = tuple(Rendition(str(name)) for name in obj["renditions"])
+        settings = TakeSettings(obj["channels"], obj["parts"], renditions, private=read_private(obj))
         events = tuple(_read_event(event) for event in obj["events"])
         by_id = {(event.sample, event.title): event for event in events if event.kind == "chapter"}
         loudness = obj["loudness"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from storage.rooms import RoomStore
+from workers.http_listen import ListenTokenHandlers
 from workers.http_pcm import PcmHandlers
 from workers.http_replays import ReplayHandlers
 from workers.http_rooms import RoomHandlers
@@ -30,6 +31,7 @@ def add_routes(
     """
     PcmHandlers(ingest, relay).add_routes(app)
     RoomHandlers(ingest, rooms, listeners_of, relay).add_routes(app)
+    ListenTokenHandlers(ingest.metrics.listen_tokens).add_routes(app)
     if relay is not None:
         _end_with(app, relay)
     if replays is not None:

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import ETag, web
 from aiohttp.helpers import ETAG_ANY
 
-from contracts.access import GRANT, Grant
+from contracts.access import GRANT, Grant, gate_of
 from contracts.errors import BadRequest, Busy, DependencyError, LivesElsewhere, UnknownRoom
 from contracts.http import expect_later, json_line, read_json
 from contracts.ids import check_room, check_speaker, check_title
@@ -85,6 +85,10 @@ class RoomHandlers:
         """Create a room or change it, for the next take: 201 or 200, and the record."""
         room = _room(request)
         record = RoomRecord.from_json(await read_json(request, _MAX_BODY))
+        if record.private and gate_of(request.app).listen is None:
+            raise BadRequest(
+                "visibility: everything is open here, nothing private: set LONGWAVE_TOKEN or LONGWAVE_KEYS"
+            )
         new = await asyncio.to_thread(self._rooms.put, room, record, only_if(request))
         headers = {"ETag": f'"{etag_of(record.to_bytes())}"'}
         return json_line({"room": room, **record.to_json()}, 201 if new else 200, headers)

@@ -63,13 +63,14 @@ class Ingest:
         *,
         claims: RoomClaims | None = None,
     ) -> None:
+        self.metrics = metrics
         self._hub = hub
         self._rooms = rooms
         self._keeper = keeper
         self._settings = settings
         self._clocks = clocks or Clocks()
         self._claims = claims = claims or NoCluster()
-        self._stages = Stages(hub, keeper, settings, metrics, self._clocks, claims)
+        self._stages = Stages(hub, keeper, settings, metrics, self._clocks, claims, record_of=rooms.known)
         idle_samples = int(settings.idle_timeout * SAMPLE_RATE)
         recovery = Recovery(hub, keeper, claims, self._clocks, idle_samples)
         self._holding = Holding(hub, self._stages, keeper, claims, recovery)
@@ -253,13 +254,13 @@ class Ingest:
     async def _admit(self, room: str, name: str | None, grant: Grant) -> tuple[Stage, RoomRecord]:
         """The room for somebody who wants to come in, if they may, and what its host wants."""
         self._stages.check_place(room)
-        record = await wishes(self._rooms, room)
+        record = await wishes(self._rooms, room, unknown=self._settings.unknown)
         if not self._closing:
             await self._holding.hold(room)
         if self._closing:
             raise OverCapacity("this server goes down: connect again in a moment")
         # Nothing is waited for from here on, until the speaker is in: an empty room is not held for long.
-        return self._stages.admit(room, record.settings, name, grant), record
+        return self._stages.admit(room, record.take_settings, name, grant), record
 
     def _strip(self, stage: Stage, sound: Sound) -> Strip:
         return Strip(stage.settings.channels, sound, self._clocks.block)

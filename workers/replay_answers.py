@@ -38,6 +38,7 @@ def replay_of(kept: KeptTake) -> dict[str, object]:
         "samples": story.samples,
         "seconds": _seconds(story.samples),
         "speakers": [speaker.name for speaker in story.speakers],
+        "private": story.header.settings.private,
         "missing_seconds": _seconds(sum(gap.span[1] - gap.span[0] for gap in kept.commit.gaps)),
         "chapters": [_chapter(chapter) for chapter in meta.shown_chapters(story)],
         "own": {
@@ -56,6 +57,7 @@ def _entry(entry: ReplayEntry) -> dict[str, object]:
         "seconds": _seconds(entry.samples),
         "speakers": [*entry.speakers],
         "chapters": entry.chapters,
+        "private": entry.private,
         "bytes": entry.size,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -17,6 +17,7 @@ from contracts.metrics import Metrics
 from contracts.take import TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import SAMPLE_RATE
 from pipeline.mix.loudness import LoudnessBin
+from storage.rooms import RoomRecord
 from workers.bus import BusHub
 from workers.claims import RoomClaims
 from workers.headcount import Headcount
@@ -47,7 +48,8 @@ class IngestSettings:
     """`encoder` is the fingerprint for the headers of new takes, or says it; timeouts are in seconds.
 
     Without a sign of life, a sender of PCM is let go after `sender_timeout`, a voice after `voice_timeout`: a
-    net below the WHIP session, which knows first.
+    net below the WHIP session, which knows first. Where there may be `private_rooms`, one of which nothing is
+    known because the storage gives no answer is taken for private: what was heard cannot be unheard.
     """
 
     encoder: str | Callable[[], str]
@@ -56,17 +58,23 @@ class IngestSettings:
     voice_timeout: float = 10.0
     max_rooms: int = 200
     max_speakers: int = 16
+    private_rooms: bool = False
 
     @property
     def fingerprint(self) -> str:
         """The encoder that a take which begins now is for."""
         return self.encoder() if callable(self.encoder) else self.encoder
 
+    @property
+    def unknown(self) -> RoomRecord:
+        """What the host of a room is taken to want where nobody can say."""
+        return RoomRecord(visibility="private" if self.private_rooms else "public")
+
 
 class Stages:
     """Rooms by their id: each is here while somebody is connected or a take of it lives."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on
         self,
         hub: BusHub,
         keeper: TakeKeeper,
@@ -74,6 +82,8 @@ class Stages:
         metrics: Metrics,
         clocks: Clocks,
         claims: RoomClaims,
+        *,
+        record_of: Callable[[str], RoomRecord | None],
     ) -> None:
         self.headcount = Headcount(metrics, settings.sender_timeout, settings.voice_timeout)
         self._hub = hub
@@ -82,6 +92,7 @@ class Stages:
         self._metrics = metrics
         self._clocks = clocks
         self._claims = claims
+        self._record_of = record_of
         self._stages: dict[str, Stage] = {}
         self._ticked_ns = clocks.monotonic_ns()
 
@@ -144,7 +155,7 @@ class Stages:
         zero_ns = self._ticked_ns if now_ns - self._ticked_ns < block_ns(self._clocks.block) else now_ns
         epoch_us = self._clocks.wall_us() - (now_ns - zero_ns) // 1000
         key = TakeKey(stage.room, new_take_id(epoch_us, os.urandom(4)))
-        header = TakeHeader(epoch_us, stage.settings, self._settings.fingerprint)
+        header = TakeHeader(epoch_us, self._frozen(stage), self._settings.fingerprint)
         owner = TakeOwner(self._hub.open(key, header), TakeClock(zero_ns, self._clocks.block), now_ns)
         self._keeper.keep(key, header, generation=self._claims.generation(key.room) or 0)
         stage.begin(owner)
@@ -211,6 +222,15 @@ class Stages:
         self._note(owner, loudness)
         self._keeper.measured(key, loudness)
         self._keeper.ended(key, owner.bus.top, final=self._claims.accepted(key))
+
+    def _frozen(self, stage: Stage) -> TakeSettings:
+        """Settings of the take that begins now.
+
+        They are those under which its speakers came in, but for its privacy: a host who closes the room
+        before anybody has said a word closes it for this take.
+        """
+        record = self._record_of(stage.room)
+        return stage.settings if record is None else replace(stage.settings, private=record.private)
 
     def _note(self, owner: TakeOwner, loudness: tuple[LoudnessBin, ...]) -> None:
         """What another ingest, or this one after a crash, needs to go on with the take."""

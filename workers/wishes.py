@@ -17,14 +17,17 @@ log = structlog.get_logger()
 _DISK_SECONDS: Final = 1.0
 
 
-async def wishes(rooms: RoomStore, room: str) -> RoomRecord:
-    """The record of `room`; the defaults where there is none, or the storage does not say in time."""
+_DEFAULTS: Final = RoomRecord()
+
+
+async def wishes(rooms: RoomStore, room: str, *, unknown: RoomRecord = _DEFAULTS) -> RoomRecord:
+    """The record of `room`; the defaults where there is none, `unknown` where the storage does not say it."""
     try:
         record = await recorded(rooms, room)
     except DependencyError as error:
         log.warning("room record cannot be read", room=room, reason=error.message)
-        return RoomRecord()
-    return record or RoomRecord()
+        return unknown
+    return record or _DEFAULTS
 
 
 async def recorded(rooms: RoomStore, room: str) -> RoomRecord | None:

@@ -53,12 +53,12 @@ class Replays:
     finding_fails: Exception | None = None
     version: str | None = None
 
-    async def listed(self, room: str | None = None) -> Sequence[ReplayEntry]:
+    async def listed(self, room: str | None = None, *, private: bool = False) -> Sequence[ReplayEntry]:
         if self.listing_fails:
             raise StorageUnavailable("the storage gives no answer")
-        return [each for each in self.entries if each.key.room == room]
+        return [each for each in self.entries if each.key.room == room and each.private <= private]
 
-    async def find(self, key: TakeKey) -> Told:
+    async def find(self, key: TakeKey, *, private: bool = False) -> Told:
         self.found.append(key)
         await asyncio.sleep(0)
         if self.finding_fails is not None:
@@ -119,7 +119,11 @@ async def serving(*entries: ReplayEntry, public_url: str | None = None) -> Async
     rooms: dict[str, RoomRecord] = {}
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     guard(app, TokenGate())
-    FeedHandlers(here, replays, rooms.get, public_url).add_routes(app)
+
+    async def look_up(room: str) -> RoomRecord | None:
+        return rooms.get(room)
+
+    FeedHandlers(here, replays, look_up, public_url).add_routes(app)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -219,6 +219,7 @@ def ready(key: TakeKey, *, published: bool) -> dict[str, object]:
         "m4a": f"/replay/room/{key.take}.m4a",
         "title": "Friday, 1 January 2026",
         "published": published,
+        "private": False,
         "started_at": "2026-01-01T00:00:00.000Z",
         "samples": SAMPLES,
         "seconds": 10.0,

@@ -396,7 +396,7 @@ async def test_a_crowd_that_asks_for_nothing_reads_a_storage_once(objects: Watch
         for _ in range(3):
             answers = await asyncio.gather(*(site.get(".m4a") for _ in range(10)))
             assert {answer.status for answer in answers} == {404}
-        assert len(objects.reads) == 2
+        assert len(objects.reads) == 3
         # What is known not to be there may come; who brings it says so.
         keep(objects, Kept())
         assert (await site.get(".m4a")).status == 404

@@ -114,6 +114,7 @@ def entry_of(commit: TakeCommit, meta: TakeMeta, derived: Derived, digest: str) 
         size=m4a.size,
         sha256=m4a.sha256,
         derived=digest,
+        private=story.header.settings.private,
     )
 
 
