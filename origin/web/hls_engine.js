@@ -1,6 +1,7 @@
 // hls.js under our conditions: it loads and appends, the page decides how fast to play and where.
 
 import { LiveEdge } from "./edge.js";
+import { rerouted } from "./rerouting.js";
 
 // Ten retries a minute at most, for ever: a server that restarts is back within seconds, and a network that
 // is down for an hour still comes back.
@@ -68,14 +69,15 @@ export class HlsEngine extends EventTarget {
   #closed = false;
   #later;
 
-  constructor(Hls, media, url) {
+  /** @param {string} path of the multivariant playlist @param {import("./place.js").Place} place where it is asked for */
+  constructor(Hls, media, path, place) {
     super();
     this.#media = media;
-    this.#hls = new Hls(CONFIG);
+    this.#hls = new Hls({ ...CONFIG, ...rerouted(Hls, place) });
     this.#hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details }) => this.#onPlaylist(details));
     this.#hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(data));
     this.#hls.on(Hls.Events.MEDIA_ENDED, () => this.dispatchEvent(new Event("finished")));
-    this.#hls.loadSource(url);
+    this.#hls.loadSource(new URL(path, location.href).href);
     this.#hls.attachMedia(media);
   }
 

@@ -7,23 +7,29 @@ import { maySpeak } from "./may_speak.js";
 import { remember, remembered } from "./memory.js";
 import { Listening, Meter } from "./meter.js";
 import { NativeEngine } from "./native_engine.js";
+import { Place } from "./place.js";
 import { ReplayLink } from "./replay_link.js";
 import { findRoom } from "./rooms.js";
 import { Session } from "./session.js";
-import { offerLink } from "./share.js";
+import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { takeToken } from "./token.js";
-import { LIVE_WITHIN, WORDS, clock, spell, takeStart } from "./words.js";
+import { LIVE_WITHIN, MAY_BE_PRIVATE, WORDS, clock, spell, takeStart } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const room = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const media = $("audio");
+// Both leave the address bar before anything else happens.
+const [token, listen] = [takeToken(room, window), takeToken(room, window, "listen")];
+const place = new Place(room, { token, listen }, location.origin, (...request) => fetch(...request));
+// Under way while hls.js is still being loaded.
+place.tend();
 
 /** hls.js first: Chromium can play HLS by itself too, but seven seconds late. */
 async function chooseEngine() {
   const Hls = await import("/assets/hls.mjs").then((module) => module.default, () => null);
-  if (Hls?.isSupported()) return (element, url) => new HlsEngine(Hls, element, url);
-  if (media.canPlayType("application/vnd.apple.mpegurl")) return (element, url) => new NativeEngine(element, url);
-  return null;
+  if (Hls?.isSupported()) return (element, path) => new HlsEngine(Hls, element, path, place);
+  if (!media.canPlayType("application/vnd.apple.mpegurl")) return null;
+  return (element, path) => new NativeEngine(element, place.address(path));
 }
 
 /** Whether the page may make sound before anybody has touched it. */
@@ -35,10 +41,10 @@ function mayPlay() {
   });
 }
 
-const session = new Session(room, media, await chooseEngine(), (...request) => fetch(...request));
+const session = new Session(room, media, await chooseEngine(), place);
 const listening = new Listening(media);
 const announcer = new Announcer();
-const replay = new ReplayLink(room, $("replay"));
+const replay = new ReplayLink(room, $("replay"), place);
 const meter = new Meter($("meter"), () => listening.level());
 // For tests and for the curious: a snapshot of what the player knows. Nothing here can be changed.
 Object.defineProperty(window, "longwave", { get: () => Object.freeze(session.diagnostics) });
@@ -53,7 +59,7 @@ function show() {
   const [word, hint] = WORDS[state];
   document.body.dataset.state = state;
   say($("state"), word);
-  say($("hint"), hint);
+  say($("hint"), state === "waiting" && place.found === false ? MAY_BE_PRIVATE : hint);
   showPlay();
   showTimes(state);
   showHappening();
@@ -186,7 +192,9 @@ function bindMediaSession(title) {
 async function showTitle() {
   // The id stands in when the title takes its time.
   setTimeout(() => { if ($("title").textContent.trim() === "") say($("title"), room); }, 400);
-  const title = (await findRoom(room))?.title || room;
+  await place.tend();
+  // The lobby does not list private rooms, nor an older server where to listen.
+  const title = place.title || (await findRoom(room))?.title || room;
   say($("title"), title);
   document.title = `${title} · Longwave`;
   bindMediaSession(title);
@@ -205,9 +213,11 @@ session.addEventListener("change", () => {
 media.addEventListener("playing", () => listening.wake());
 $("play").addEventListener("click", toggle);
 $("live").addEventListener("click", () => session.goLive());
-$("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title));
+$("share").addEventListener("click", () => {
+  offerLink($("link"), $("said"), document.title, { note: place.private ? NEEDS_INVITATION : "" });
+});
 $("speak").href = `/speak/${encodeURIComponent(room)}`;
-$("speak").hidden = !maySpeak({ hostname: location.hostname, token: takeToken(room, window) });
+$("speak").hidden = !maySpeak({ hostname: location.hostname, token });
 $("debug").hidden = !new URLSearchParams(location.search).has("debug");
 bindTimeline();
 bindVolume();

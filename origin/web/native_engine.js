@@ -1,5 +1,12 @@
 // The browser's own HLS: Safari without Media Source Extensions, or a page served without hls.js. It keeps
 // the distance from the edge that it likes, so there is little to say about it.
+//
+// Nor can its requests be sent elsewhere while it plays: what a playlist names is resolved against the address that
+// the element was given, and another one is another beginning, with silence before it. So it listens on where it
+// began, under the token that it began with, and goes where the room is heard by then when the session starts it
+// again: for the next take, or when what it has does not answer any more (as after the token's last minute). An
+// edge stays good for a room that has grown beyond it, and a Safari that has Media Source Extensions (all of them,
+// but for iPhones before iOS 17.1) comes by hls.js.
 
 /** One take played by the media element itself. The same shape as HlsEngine. */
 export class NativeEngine extends EventTarget {

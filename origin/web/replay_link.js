@@ -23,14 +23,16 @@ export function leadTo(replays, take) {
 export class ReplayLink {
   #room;
   #link;
+  #place;
   #timer = null;
   #delay = FIRST_MS;
   #take = undefined;
 
-  /** @param {string} room @param {HTMLAnchorElement} link */
-  constructor(room, link) {
+  /** @param {string} room @param {HTMLAnchorElement} link @param {import("./place.js").Place} place */
+  constructor(room, link, place) {
     this.#room = room;
     this.#link = link;
+    this.#place = place;
   }
 
   /**
@@ -50,7 +52,7 @@ export class ReplayLink {
   }
 
   async #look(take) {
-    const replays = (await findRoom(this.#room))?.replays ?? [];
+    const replays = this.#place.private ? await this.#kept(take) : ((await findRoom(this.#room))?.replays ?? []);
     if (this.#take !== take) return;
     const lead = leadTo(replays, take);
     if (lead !== null) {
@@ -61,5 +63,12 @@ export class ReplayLink {
     // A room where nothing is kept is asked less and less often, and not by all who heard it at once.
     this.#timer = setTimeout(() => this.#look(take), this.#delay * (0.75 + 0.5 * Math.random()));
     this.#delay = Math.min(LONGEST_MS, 1.5 * this.#delay);
+  }
+
+  /** The lobby lists nothing of a private room; its take can be asked for by who has heard it. */
+  async #kept(take) {
+    const page = `/replay/${encodeURIComponent(this.#room)}/${encodeURIComponent(take)}`;
+    const response = take === null ? null : await this.#place.get(`${page}/take.json`).catch(() => null);
+    return response?.ok ? [{ take, page }] : [];
   }
 }

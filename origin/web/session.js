@@ -13,6 +13,8 @@ const TICK_MS = 100;
 const IDLE_FACTOR = 3;
 // Paused this long, the page stops loading: a forgotten tab shall not hold a request open for ever.
 const REST_AFTER = 30;
+// Who was not let in may be, once the room is public or the invitation's time has come.
+const REFUSED_MS = 30_000;
 // Standing still this long is not a hiccup any more: look at the server from outside the engine.
 const SUSPICIOUS = 2.5;
 // Standing still this long within the last second of a take that is over: it has been heard.
@@ -25,7 +27,7 @@ export class Session extends EventTarget {
   #room;
   #media;
   #makeEngine;
-  #get;
+  #place;
   #engine = null;
   #follower;
   #take = null;
@@ -33,6 +35,7 @@ export class Session extends EventTarget {
     room: "unknown",
     reachable: true,
     playable: true,
+    refusal: null,
     wanted: false,
     started: false,
     finished: false,
@@ -54,14 +57,14 @@ export class Session extends EventTarget {
    * @param {string} room
    * @param {HTMLMediaElement} media
    * @param {((media: HTMLMediaElement, url: string) => EventTarget) | null} makeEngine null: nothing can play
-   * @param {typeof fetch} get
+   * @param {import("./place.js").Place} place where the room is asked for
    */
-  constructor(room, media, makeEngine, get) {
+  constructor(room, media, makeEngine, place) {
     super();
     this.#room = room;
     this.#media = media;
     this.#makeEngine = makeEngine;
-    this.#get = get;
+    this.#place = place;
     this.#follower = new Follower(media);
     this.#facts.playable = makeEngine !== null;
     media.addEventListener("playing", () => this.#onPlaying());
@@ -157,6 +160,10 @@ export class Session extends EventTarget {
       ...facts,
       behind: this.behind,
       engine: this.#engine?.name ?? null,
+      base: this.#place.base,
+      tier: this.#place.tier,
+      moves: this.#place.moves,
+      private: this.#place.private,
       part,
       target: this.#follower.target(part),
       margin: this.#follower.margin,
@@ -180,6 +187,8 @@ export class Session extends EventTarget {
     this.#facts.stalled = still === null ? 0 : now - still;
     this.#facts.behind = this.behind ?? 0;
     this.#restAfterAWhile(now);
+    // While a take is on, where it is heard best and the token that opens it go with the time.
+    if (this.#engine !== null && !this.#resting) this.#place.tend(now);
     // Not every browser says "ended" when a few milliseconds of the last part are missing.
     if (this.#closed && this.#facts.stalled > SPENT && this.#facts.behind < 1) this.#onFinished();
     if (this.#facts.stalled > SUSPICIOUS && this.#facts.wanted) this.#soon(1000);
@@ -194,11 +203,14 @@ export class Session extends EventTarget {
     this.#engine.rest();
   }
 
-  #wake() {
+  async #wake() {
     this.#pausedAt = null;
     if (!this.#resting) return;
     this.#resting = false;
-    this.#engine?.wake();
+    const engine = this.#engine;
+    // A token may have run out meanwhile.
+    await this.#place.tend(seconds());
+    if (engine === this.#engine) engine?.wake();
   }
 
   /** Ask the server in `delay` milliseconds, unless it is about to be asked anyway. */
@@ -211,15 +223,27 @@ export class Session extends EventTarget {
   async #ask() {
     this.#probeTimer = null;
     this.#probing = true;
-    const answer = await probe(this.#room, this.#get);
+    await this.#place.tend(seconds());
+    this.#facts.refusal = this.#place.refusal;
+    const answer = await this.#look();
     this.#probing = false;
     this.#failures = answer.kind === "unreachable" ? this.#failures + 1 : 0;
     this.#facts.reachable = answer.kind !== "unreachable";
     if (answer.kind !== "unreachable") this.#learn(answer);
     const content = this.#engine !== null && !this.#closed && this.#facts.stalled < SUSPICIOUS;
     if (content) return;
+    if (this.#facts.refusal !== null) {
+      this.#soon(REFUSED_MS);
+      return;
+    }
     const idle = this.#facts.wanted && !document.hidden ? 1 : IDLE_FACTOR;
     this.#soon(idle * pause(answer.kind, this.#failures, Math.random()));
+  }
+
+  /** Who is not let in gets nothing to play, whatever the room is at. */
+  async #look() {
+    if (this.#facts.refusal !== null) return { kind: "absent" };
+    return await probe(this.#room, (path, options) => this.#place.get(path, options));
   }
 
   /** The server has said what the room is at. */

@@ -6,18 +6,19 @@
  *
  * @param {string} room tokens are good for one room
  * @param {{location: Location, history: History, sessionStorage: Storage}} tab `window`
+ * @param {"token" | "listen"} name an invitation (a JWT), or a bare listen token: `#listen=KID.EXPIRY.MAC`
  * @returns {string | null}
  */
-export function takeToken(room, tab) {
+export function takeToken(room, tab, name = "token") {
   const { location, history } = tab;
   const fragment = new URLSearchParams(location.hash.slice(1));
-  const brought = fragment.get("token");
+  const brought = fragment.get(name);
   if (brought !== null) {
-    fragment.delete("token");
+    fragment.delete(name);
     const rest = String(fragment);
     history.replaceState(null, "", location.pathname + location.search + (rest === "" ? "" : `#${rest}`));
   }
-  const key = `longwave.token.${room}`;
+  const key = `longwave.${name}.${room}`;
   try {
     if (brought) tab.sessionStorage.setItem(key, brought);
     return brought || tab.sessionStorage.getItem(key);
@@ -47,6 +48,11 @@ export function claims(token) {
 export function expired(token, now) {
   const { exp } = claims(token);
   return typeof exp === "number" && exp * 1000 <= now;
+}
+
+/** Whether it invites to listen and to nothing else. @param {string | null} token */
+export function onlyListens(token) {
+  return claims(token).role === "listener";
 }
 
 /** @param {string | null} token @returns {Record<string, string>} */

@@ -13,13 +13,19 @@ export const WORDS = Object.freeze({
   paused: ["Paused", "Press play to go on."],
   returning: ["Back in a moment", "The sound has stopped on the way. It goes on by itself."],
   waiting: ["This room is not live right now – waiting", "It starts by itself as soon as the room goes live."],
+  private: ["This room is private", "You need an invitation: ask whoever told you of it for a link of your own."],
+  expired: ["Your invitation has expired", "This room is private. Ask whoever invited you for a new link."],
   ended: ["The room has ended", "Should it come back, it plays on by itself."],
   unplayable: ["This browser cannot play the room", "It needs Media Source Extensions or native HLS."],
 });
 
+/** Said to who waits for a room that the server does not know of: a private one is not there for the uninvited. */
+export const MAY_BE_PRIVATE = "It starts by itself as soon as the room goes live. A private room opens only by invitation.";
+
 /**
  * @typedef {object} Facts
  * @property {"unknown"|"starting"|"absent"|"live"|"ended"} room what the server said last
+ * @property {"private"|"expired"|null} refusal why the listener is not let in
  * @property {boolean} reachable whether the server answered last time
  * @property {boolean} playable whether this browser can play HLS at all
  * @property {boolean} wanted whether the listener wants to hear it
@@ -33,6 +39,7 @@ export const WORDS = Object.freeze({
 /** @param {Facts} facts @returns {keyof typeof WORDS} */
 export function stateOf(facts) {
   if (!facts.playable) return "unplayable";
+  if (facts.refusal && !facts.started) return facts.refusal;
   if (facts.room === "unknown") return facts.reachable ? "connecting" : "returning";
   if (facts.room === "starting" && !facts.started) return "connecting";
   if (facts.room === "absent") return facts.heard ? "ended" : "waiting";

@@ -29,6 +29,9 @@ const TABLE = [
   ["connecting", { ...playing, finished: true }],
   ["ended", { ...playing, room: "absent" }],
   ["unplayable", { ...playing, playable: false }],
+  ["private", { ...before, room: "absent", refusal: "private" }],
+  ["expired", { ...before, room: "absent", refusal: "expired" }],
+  ["live", { ...playing, refusal: "expired" }],
 ];
 
 for (const [state, facts] of TABLE) {

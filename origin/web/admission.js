@@ -1,0 +1,104 @@
+// The way into a private room: a listen token in the path of everything that is asked for (`/p/TOKEN/live/…`). An
+// invitation (a JWT) is exchanged for one, again and again while the page listens; a bare one is used as it is.
+
+import { authorization, expired } from "./token.js";
+
+const PATIENCE_MS = 8000;
+// Of a token's life, when the next one is fetched: two more tries fit into what is left.
+const RENEW_AT = 2 / 3;
+// What is said of lives is not believed below and beyond this: the clocks of listeners may be hours wrong.
+const [SHORTEST, LONGEST] = [30, 86_400];
+// After a failure, and between two exchanges of an invitation that lets nobody in.
+const AGAIN = 5;
+
+/**
+ * @typedef {"private" | "expired"} Refusal
+ */
+
+export class Admission {
+  /** What stands before `/live/…`: "/p/TOKEN", or "" as long as there is none. */
+  path = "";
+  /** Why there is none, where the server has said so. @type {Refusal | null} */
+  refusal = null;
+  /** Where invitations are exchanged. */
+  renewal;
+  #invitation;
+  #bare;
+  #get;
+  #renewAt = Infinity;
+  #mayTryAt = -Infinity;
+  #exchanging = null;
+
+  /**
+   * @param {string} room
+   * @param {{token: string | null, listen: string | null}} brought an invitation; a bare listen token
+   * @param {typeof fetch} get
+   */
+  constructor(room, { token, listen }, get) {
+    this.renewal = `/rooms/${encodeURIComponent(room)}/listen-token`;
+    this.#invitation = token;
+    this.#bare = listen;
+    this.#get = get;
+  }
+
+  /** Whether the listener has brought anything along. */
+  get invited() {
+    return this.#invitation !== null || this.#bare !== null;
+  }
+
+  /**
+   * The door was shut: find another key. `false`: there is none, and `refusal` may say why.
+   *
+   * @param {string} tried what stood before the path that was refused @param {number} now seconds
+   * @returns {Promise<boolean>}
+   */
+  async enter(tried, now) {
+    if (this.path !== "" && this.path !== tried) return true;
+    if (this.#invitation !== null && now >= this.#mayTryAt) await this.#exchange(now);
+    if (this.path !== tried) return true;
+    if (this.#bare === null) return false;
+    const bare = `/p/${this.#bare}`;
+    if (tried === bare) {
+      // Whether it was good before, only its second part says.
+      this.refusal = Number(this.#bare.split(".").at(-2)) * 1000 <= Date.now() ? "expired" : "private";
+      return false;
+    }
+    this.path = bare;
+    return true;
+  }
+
+  /** Call it often: renews the token when it is time. @param {number} now seconds */
+  async tend(now) {
+    if (now >= this.#renewAt) await this.#exchange(now);
+  }
+
+  #exchange(now) {
+    this.#exchanging ??= this.#ask(now).finally(() => { this.#exchanging = null; });
+    return this.#exchanging;
+  }
+
+  async #ask(now) {
+    this.#mayTryAt = now + AGAIN;
+    if (this.#renewAt < Infinity) this.#renewAt = now + AGAIN;
+    const response = await this.#get(this.renewal, {
+      method: "POST",
+      headers: authorization(this.#invitation),
+      cache: "no-store",
+      credentials: "omit",
+      referrerPolicy: "no-referrer",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    }).catch(() => null);
+    const date = Date.parse(response?.headers.get("date") ?? "") || Date.now();
+    if (response?.status === 401 || response?.status === 403) {
+      this.refusal = expired(this.#invitation, date) ? "expired" : "private";
+      this.#renewAt = Infinity;
+    }
+    if (!response?.ok) return;
+    const { path, expires } = await response.json().catch(() => ({}));
+    if (typeof path !== "string" || !path.startsWith("/p/")) return;
+    this.path = path;
+    this.refusal = null;
+    const life = Math.min(LONGEST, Math.max(SHORTEST, expires - date / 1000 || 0));
+    this.#renewAt = now + RENEW_AT * life;
+  }
+}

@@ -1,0 +1,178 @@
+// From where, and by which addresses, one room is listened to: Where decides the base, Admission opens the door.
+
+import { Admission } from "./admission.js";
+import { HOME, Where, readWhere } from "./where.js";
+
+const PATIENCE_MS = 4000;
+// When the server has not said where to listen: it may know soon.
+const AGAIN = 5;
+const SOON = 1;
+
+export class Place {
+  /** The room's title; "" as long as it is not known. */
+  title = "";
+  /** Whether the room is known to whoever asks as we do; null: not asked yet. @type {boolean | null} */
+  found = null;
+  /** How often the listener has moved. */
+  moves = 0;
+  #path;
+  #home;
+  #get;
+  #where = new Where();
+  #admission;
+  #signed = false;
+  #askAt = -Infinity;
+  #asking = null;
+  #shut = false;
+
+  /**
+   * @param {string} room
+   * @param {{token: string | null, listen: string | null}} brought see Admission
+   * @param {string} home `location.origin`
+   * @param {typeof fetch} get
+   */
+  constructor(room, brought, home, get) {
+    this.#path = `/listen/${encodeURIComponent(room)}.json`;
+    this.#home = home;
+    this.#get = get;
+    this.#admission = new Admission(room, brought, get);
+  }
+
+  /** The address of `path` (`/live/…`) from here, as it is at this moment. */
+  address(path) {
+    return this.#where.base + this.#prefix + path;
+  }
+
+  get base() {
+    return this.#where.base;
+  }
+
+  get tier() {
+    return this.#where.tier;
+  }
+
+  /** Whether the room is let into by token only. */
+  get private() {
+    return this.#signed;
+  }
+
+  /** Why the room cannot be heard here. @returns {"private" | "expired" | null} */
+  get refusal() {
+    return this.#shut ? this.#admission.refusal : null;
+  }
+
+  /** As `fetch`, for a path; what becomes of it is noted. */
+  async get(path, options = {}) {
+    const { base } = this;
+    try {
+      const response = await this.#fetch(this.address(path), options);
+      this.report(base, response.status);
+      return response;
+    } catch (error) {
+      this.report(base, 0);
+      throw error;
+    }
+  }
+
+  /** A request to `base` was answered with this status; 0: it was not. Without a network no base is at fault. */
+  report(base, status, now = seconds()) {
+    if (status === 503) {
+      // A room that stands still gets it from everywhere. So does everybody from an edge that has lost its origins,
+      // but such an edge cannot say where to listen either.
+      if (base !== HOME) this.#askAt = Math.min(this.#askAt, now + SOON);
+    } else if (status > 0 && status < 500) {
+      this.#where.answered(base);
+    } else if (globalThis.navigator?.onLine !== false && this.#where.failed(base, now)) {
+      this.#fellHome(now);
+    }
+  }
+
+  /** Call it often while the room is of interest: asks where to listen and renews the token, when it is time. */
+  async tend(now = seconds()) {
+    await this.#admission.tend(now);
+    if (now < this.#askAt && this.#asking === null) return;
+    this.#asking ??= this.#ask(now).finally(() => { this.#asking = null; });
+    await this.#asking;
+  }
+
+  get #prefix() {
+    return this.#signed ? this.#admission.path : "";
+  }
+
+  async #ask(now) {
+    const { base } = this;
+    this.#askAt = now + (base === HOME ? AGAIN : SOON);
+    const response = await this.#look(base, now);
+    const status = response?.status ?? 0;
+    if (status === 0 || status >= 500) {
+      this.report(base, status === 503 ? 502 : status, now);
+    } else if (this.#refused(status) && base !== HOME) {
+      this.#where.leave(now);
+      this.#fellHome(now);
+    } else {
+      this.#where.answered(base);
+      this.#shut = this.#refused(status);
+      this.found = response.ok;
+      const said = response.ok ? await response.json().catch(() => null) : null;
+      if (said !== null) await this.#learn(readWhere(said, this.#home), now);
+    }
+  }
+
+  /** Not all who fell at the same moment ask the origin at once. */
+  #fellHome(now) {
+    this.moves += 1;
+    this.#askAt = now + 2 * SOON * Math.random();
+  }
+
+  /** Ask as often as there are keys to try; without a token first, unless one has been needed. */
+  async #look(base, now) {
+    let response = await this.#read(base);
+    while (this.#refused(response?.status)) {
+      if (!await this.#admission.enter(this.#prefix, now)) {
+        if (!this.#signed) break;
+        // What the token does not open (any more) may have become public.
+        this.#signed = false;
+        return await this.#read(base);
+      }
+      this.#signed = true;
+      response = await this.#read(base);
+    }
+    return response;
+  }
+
+  /** Who has no key is told that there is no such room; who has a good one, only where that is true. */
+  #refused(status) {
+    return status === 401 || status === 403 || (status === 404 && !this.#signed);
+  }
+
+  async #learn(told, now) {
+    this.title = told.title;
+    this.#signed &&= told.private;
+    this.#admission.renewal = told.renew ?? this.#admission.renewal;
+    this.#askAt = now + told.askAgain * (0.75 + 0.5 * Math.random());
+    const next = this.#where.told(told, now, Math.random());
+    if (next === null) return;
+    // It is tried first. So a base that does not work costs nothing, and one that does has a connection when the
+    // next part is due, whose hold-back is shorter than three round trips.
+    const answer = await this.#read(next.base);
+    if (answer?.ok) {
+      this.#where.settle(next);
+      this.moves += 1;
+    } else {
+      this.#where.shun(next.base, now);
+    }
+  }
+
+  #read(base) {
+    const options = { signal: AbortSignal.timeout(PATIENCE_MS) };
+    return this.#fetch(base + this.#prefix + this.#path, options).catch(() => null);
+  }
+
+  #fetch(url, options) {
+    return this.#get(url, { ...options, credentials: "omit", referrerPolicy: "no-referrer" });
+  }
+}
+
+function seconds() {
+  return performance.now() / 1000;
+}

@@ -1,0 +1,33 @@
+// Every request of hls.js goes to where the room is listened to at that moment, while hls.js keeps its own idea of
+// its addresses: MSNs and bytes are equal everywhere, so a listener moves from one base to another between two
+// requests, and nothing is loaded or attached again. What is under way ends where it began.
+
+// hls.js gives up on an answer after this and aborts it, as it does with what it no longer needs.
+const GIVEN_UP_MS = 7500;
+
+/**
+ * Settings of hls.js.
+ *
+ * @param {typeof import("hls.js").default} Hls
+ * @param {Pick<import("./place.js").Place, "address" | "base" | "report">} place
+ */
+export function rerouted(Hls, place) {
+  class Loader extends Hls.DefaultConfig.loader {
+    load(context, config, callbacks) {
+      // hls.js resolves what a playlist names against the address that has answered, thinking of redirects.
+      const onSuccess = (response, ...more) => callbacks.onSuccess({ ...response, url: context.url }, ...more);
+      super.load(context, config, { ...callbacks, onSuccess });
+    }
+  }
+  // Called for each try, so that a retry, too, goes where one listens by then.
+  const xhrSetup = (xhr, url) => {
+    const { pathname, search } = new URL(url);
+    const { base } = place;
+    xhr.open("GET", place.address(pathname + search), true);
+    const begun = performance.now();
+    xhr.addEventListener("load", () => place.report(base, xhr.status));
+    xhr.addEventListener("error", () => place.report(base, 0));
+    xhr.addEventListener("abort", () => { if (performance.now() - begun > GIVEN_UP_MS) place.report(base, 0); });
+  };
+  return { loader: Loader, xhrSetup };
+}
