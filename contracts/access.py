@@ -138,6 +138,8 @@ _GUARDED: Final[Mapping[tuple[str, str], Access]] = {
     ("POST", f"{_TAKE}/end"): _WORKERS,
     ("GET", _TAKE): _WORKERS,
     ("HEAD", _TAKE): _WORKERS,
+    # Edges.
+    ("PUT", "/edges/{name}/listeners"): _WORKERS,
     # Sisters, and workers who ask what an origin has.
     ("GET", "/publish"): _WORKERS,
     ("GET", f"{_TAKE}/window"): _WORKERS,

@@ -32,7 +32,6 @@ from longwave.publish import PublishOptions, publish
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_origin import (
     add_origin_routes,
-    counted,
     filled,
     make_app,
     make_metrics,
@@ -40,6 +39,7 @@ from longwave.serve_origin import (
     say,
 )
 from longwave.speaking import speaking_of
+from longwave.tiers import counting, tier_plan
 from pipeline.fingerprint import encoder_fingerprint
 from pipeline.grid import SAMPLE_RATE
 from samples import DEMO
@@ -73,6 +73,7 @@ _SOUND_HELD = 6 * SAMPLE_RATE
 def run_serve(settings: ServeSettings) -> None:
     """Run until SIGINT or SIGTERM. Raises UsageError or DependencyError where it cannot start."""
     settings.check_exposure()
+    tier_plan(settings)
     configure_logs(settings.log_level, settings.log_format)
     share_one_arena()
     with data_directory(settings.data_dir):
@@ -134,6 +135,8 @@ async def _alone(
     me, metrics = this.me, this.metrics
     house = await stack.enter_async_context(opened_house(settings, metrics))
     here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+    counted = await stack.enter_async_context(counting(settings, here, me, None))
+    whereabouts = counted.whereabouts
     await stack.enter_async_context(filled(settings, here, None))
     crashes = await asyncio.to_thread(survey_crashes, settings.data_dir, time.monotonic())
     quarantine = Quarantine(metrics, time.monotonic, counted=crashes.counted)
@@ -153,7 +156,7 @@ async def _alone(
         troubles = (ingest.degraded, encoder.archive.archiver.degraded, quarantine.degraded)
         return [each for each in troubles if each]
 
-    replays = add_origin_routes(app, settings, house, here, degraded=degraded)
+    replays = add_origin_routes(app, settings, house, whereabouts, degraded)
     hosts = host_handlers(
         house,
         encoder.archive.finisher,
@@ -161,12 +164,11 @@ async def _alone(
         forget=Forgetting(lambda: origins.clients),
         changed=replays.forget,
     )
-    workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=here.listeners, replays=hosts)
+    workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=whereabouts.listeners, replays=hosts)
     add_whip_routes(app, ingest, settings.whip(), metrics)
     ClusterHandlers(LocalView(me, hub.live, quarantine.holds), house.rooms).add_routes(app)
     me.carrying = lambda: frozenset(f"{bus.key.room}/{bus.key.take}" for bus in hub.live())
-    me.listeners = lambda: sum(here.listeners_by_room().values())
-    background = [sweeper, *ingest.background, *encoder.background]
+    background = [sweeper, *counted.background, *ingest.background, *encoder.background]
     return _Served(here, ingest, house.rooms, background, _nobody_to_hand_over_to)
 
 
@@ -183,8 +185,8 @@ async def _among_others(
     cluster = await stack.enter_async_context(joined(settings, me, metrics))
     house = await stack.enter_async_context(opened_house(settings, metrics, cluster))
     here, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
+    counted = await stack.enter_async_context(counting(settings, here, me, cluster))
     await stack.enter_async_context(filled(settings, here, cluster))
-    counting = await stack.enter_async_context(counted(cluster, here))
     origins = KnownOrigins(
         [str(url) for url in settings.origin], own_token(settings.token_keys()), local=LocalOrigin(here)
     )
@@ -193,13 +195,13 @@ async def _among_others(
 
     def degraded() -> list[str]:
         speaking = [each for each in (owned.ingest.degraded,) if each]
-        return carried.degraded() + speaking + unshared(shared=house.shared)
+        return carried.degraded() + speaking + unshared(shared=house.shared) + cluster.degraded()
 
-    replays = add_origin_routes(app, settings, house, here, cluster, degraded)
+    replays = add_origin_routes(app, settings, house, counted.whereabouts, degraded)
     finisher = carried.encoding.archive.finisher
     among = Among(cluster, carried.directory, owned, finisher, lambda: origins.clients)
     add_speakers_and_hosts(app, settings, house, among, replays.forget)
-    background = [sweeper, *counting, *cluster.background, *carried.background, *owned.background]
+    background = [sweeper, *counted.background, *cluster.background, *carried.background, *owned.background]
     return _Served(here, owned.ingest, house.rooms, background, carried.hand_over)
 
 

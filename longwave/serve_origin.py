@@ -26,10 +26,10 @@ from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
 from longwave.machine import measure_machine
 from longwave.own_token import own_token
-from longwave.running import running
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_replays import feeds_of, replays_of
-from origin.app import add_routes, sweep_for_ever
+from longwave.tiers import counting, tier_plan
+from origin.app import Rooms, add_routes, sweep_for_ever
 from origin.cache_policy import error_cache_control
 from origin.fill import start_filling
 from origin.journal import Journal
@@ -37,7 +37,6 @@ from origin.journal_store import JournalStore
 from origin.reload import reload
 from origin.service import Origin, OriginLimits
 from origin.sisters import Sister
-from workers.cluster.listeners import ListenerCounts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from longwave.house import House
     from longwave.settings import OriginSettings
     from origin.replays import Replays
+    from origin.whereabouts import Whereabouts
 
 log = structlog.get_logger()
 
@@ -56,6 +56,7 @@ _OTHERS_SECONDS: Final = 2.0
 def run_origin(settings: OriginSettings) -> None:
     """Run until SIGINT or SIGTERM. Raises UsageError or DependencyError where it cannot start."""
     settings.check_exposure()
+    tier_plan(settings)
     configure_logs(settings.log_level, settings.log_format)
     with data_directory(settings.data_dir):
         uvloop.run(_run(settings))
@@ -67,23 +68,24 @@ async def _run(settings: OriginSettings) -> None:
     async with AsyncExitStack() as stack:
         place = stack.enter_context(door(settings))
         cluster = None
+        me = SelfReport(node_id(settings.data_dir), {"origin"}, metrics)
         if settings.bus:
-            me = SelfReport(node_id(settings.data_dir), {"origin"}, metrics)
             me.url = reached_at(place, settings, settings.advertise)
             cluster = await stack.enter_async_context(joined(settings, me, metrics))
         house = await stack.enter_async_context(opened_house(settings, metrics, cluster, hosts=False))
         origin, sweeper = await stack.enter_async_context(opened_origin(settings, metrics))
-        background = [sweeper]
+        counted = await stack.enter_async_context(counting(settings, origin, me, cluster))
+        background = [sweeper, *counted.background]
         if cluster is not None:
-            background += [*cluster.background, *await stack.enter_async_context(counted(cluster, origin))]
+            background += cluster.background
         await stack.enter_async_context(filled(settings, origin, cluster))
         app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
-        add_origin_routes(app, settings, house, origin, cluster)
+        degraded = list if cluster is None else cluster.degraded
+        add_origin_routes(app, settings, house, counted.whereabouts, degraded)
         url = await stack.enter_async_context(listening(app, settings, metrics, place))
         say(f"Longwave's origin listens on {url}/")
         await stopped(background)
-        if cluster is not None:
-            cluster.me.draining = True
+        me.draining = True
         origin.drain()
 
 
@@ -91,35 +93,21 @@ def add_origin_routes(
     app: web.Application,
     settings: OriginSettings,
     house: House,
-    origin: Origin,
-    cluster: Cluster | None = None,
+    whereabouts: Whereabouts,
     degraded: Callable[[], list[str]] = list,
 ) -> Replays:
     """Everything that CDNs and players ask; `degraded` says what else of this process does not work."""
-
-    def troubles() -> list[str]:
-        return degraded() + ([] if cluster is None else cluster.degraded())
-
+    origin = whereabouts.origin
     replays = replays_of(house.kept, origin, settings)
     add_routes(
         app,
         origin,
-        title_of=house.title_of,
-        degraded=troubles,
+        rooms=Rooms(house.title_of, house.record_of, whereabouts),
+        degraded=degraded,
         replays=replays,
     )
     feeds_of(origin, replays, settings, house.look_up).add_routes(app)
     return replays
-
-
-@asynccontextmanager
-async def counted(cluster: Cluster, origin: Origin) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Tell others how many listen here. Gives the task that does."""
-    cluster.me.listeners = lambda: sum(origin.listeners_by_room().values())
-    counts = ListenerCounts(cluster.links, list)
-    saying = counts.say_for_ever(cluster.me.id, origin.listeners_by_room)
-    async with running(saying, "listeners") as task:
-        yield [task]
 
 
 @asynccontextmanager

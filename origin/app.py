@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from contracts.take import TakeKey
+from origin.http_edges import EdgeHandlers
+from origin.http_listen import ListenHandlers, RecordOf
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
 from origin.http_replay import ReplayHandlers, add_no_replays
@@ -24,25 +27,41 @@ from origin.replays import Replays
 from origin.representation import SERVER
 from origin.service import Origin
 from origin.signed import count_refusals
+from origin.whereabouts import Whereabouts
 
 _SWEEP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What is known of rooms beside their takes.
+
+    `title_of` gives a room's title (None: not listed; by default its id), `record_of` what its host says of
+    it, `whereabouts` who listens to it and where (by default here alone).
+    """
+
+    title_of: TitleOf = str
+    record_of: RecordOf = lambda _: None
+    whereabouts: Whereabouts | None = None
 
 
 def add_routes(
     app: web.Application,
     origin: Origin,
     *,
-    title_of: TitleOf = str,
+    rooms: Rooms | None = None,
     degraded: Callable[[], list[str]] = list,
     replays: Replays | None = None,
     pages: dict[str, Page] | None = None,
 ) -> None:
     """Add everything that an origin answers.
 
-    `title_of` gives a room's title (None: not listed; by default its id), `degraded` what else in the
-    process does not work, `replays` those of a storage (they are closed with the app), `pages` the web pages
-    (by default those of `origin/web`).
+    `rooms` tells what is known of rooms (by default nothing), `degraded` what else in the process does not
+    work, `replays` those of a storage (they are closed with the app), `pages` the web pages (by default those
+    of `origin/web`).
     """
+    rooms = rooms or Rooms()
+    where = rooms.whereabouts or Whereabouts(origin)
     app.on_response_prepare.append(_name_server)
     count_refusals(app, origin.metrics.listen_tokens)
     LiveHandlers(origin).add_routes(app)
@@ -53,10 +72,13 @@ def add_routes(
     else:
         ReplayHandlers(replays, origin.metrics).add_routes(app)
         app.on_cleanup.append(lambda _: replays.close())
-    LobbyHandlers(origin, title_of, replays).add_routes(app)
+    LobbyHandlers(origin, rooms.title_of, where.listeners, replays).add_routes(app)
+    ListenHandlers(origin, where, rooms.record_of).add_routes(app)
+    EdgeHandlers(where.edges, origin.clock).add_routes(app)
     add_status(app, origin, lambda: degraded() + (replays.degraded() if replays else []))
     if pages is None:
-        pages = load_pages(media_sources=() if replays is None else replays.media_sources)
+        stored = () if replays is None else replays.media_sources
+        pages = load_pages(media_sources=stored, listen_sources=where.plan.servers)
     PageHandlers(pages).add_routes(app)
 
 

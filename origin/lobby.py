@@ -36,10 +36,20 @@ _WAIT_SECONDS: Final = 2.0
 
 
 class LobbyHandlers:
-    """`/rooms.json`. A room that nobody gave a title is listed under its id."""
+    """`/rooms.json`. A room that nobody gave a title is listed under its id.
 
-    def __init__(self, origin: Origin, title_of: TitleOf, replays: Replays | None = None) -> None:
+    `listeners_of` counts who listens to a room.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        title_of: TitleOf,
+        listeners_of: Callable[[str], int],
+        replays: Replays | None = None,
+    ) -> None:
         self._origin = origin
+        self._listeners_of = listeners_of
         self._title_of = title_of
         self._replays = replays
 
@@ -78,7 +88,10 @@ class LobbyHandlers:
     def _live(self, takes: Iterable[LiveTake], kept: Rooms) -> list[dict[str, object]]:
         titled = [(take, self._title_of(take.key.room)) for take in takes]
         return [
-            _live(take, title or take.key.room, kept.get(take.key.room, ()))
+            {
+                **_live(take, title or take.key.room, kept.get(take.key.room, ())),
+                "listeners": self._listeners_of(take.key.room),
+            }
             for take, title in titled
             if title is not None
         ]
@@ -94,7 +107,6 @@ def _live(take: LiveTake, title: str, replays: Sequence[ReplayEntry]) -> dict[st
         "started_at": _instant(take.header.epoch_us),
         "listen": f"/listen/{room}",
         "playlist": f"/live/{room}/index.m3u8",
-        "listeners": take.listeners(),
         "replays": _newest(replays),
     }
 

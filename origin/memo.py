@@ -52,16 +52,19 @@ class Memo:
     def recall(self, request: bytes) -> Representation | None:
         """What answers these bytes, counted as answered; None where that has to be found out."""
         known = self._known.get(request)
-        if known is None or known.slot.representation is None:
+        if known is None:
             return None
-        slot = known.slot
-        kind = slot.representation.kind
-        counter = self._counters.get(kind)
+        slot, listeners = known
+        representation = slot.representation
+        if representation is None:
+            return None
+        counter = self._counters.get(representation.kind)
         if counter is None:
-            counter = self._counters[kind] = self._metrics.http_requests.labels(kind, 200)
+            labels = (representation.kind, 200)
+            counter = self._counters[representation.kind] = self._metrics.http_requests.labels(*labels)
         counter.inc()
-        slot.answers += known.listeners
-        return slot.representation
+        slot.answers += listeners
+        return representation
 
 
 def is_one_plain_get(data: bytes) -> bool:

@@ -67,6 +67,11 @@ class Takes:
             raise NotFound("this room is not live")
         return take
 
+    def running(self, room: str, *, private: bool = False) -> LiveTake | None:
+        """A room's running take, if there is one."""
+        take = _current(self._rooms.get(room, {}), private=private)
+        return None if take is None or take.window.ended else take
+
     def live(self, *, private: bool = False) -> list[LiveTake]:
         """Each room's running take."""
         newest = (_current(takes, private=private) for takes in self._rooms.values())

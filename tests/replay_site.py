@@ -23,7 +23,7 @@ from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
 from contracts.tokens import Keys, TokenGate
-from origin.app import add_routes
+from origin.app import Rooms, add_routes
 from origin.cache_policy import error_cache_control
 from origin.connection import OriginRunner
 from origin.lobby import TitleOf
@@ -281,7 +281,9 @@ async def serving(
     replays = Replays(objects, pooled, fresh_seconds=fresh_seconds, redirect=redirect, live=origin.is_live)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     guard(app, gate or TokenGate(TOKEN, KEYS))
-    add_routes(app, origin, title_of=title_of, replays=replays, pages=None if pages is None else dict(pages))
+    add_routes(
+        app, origin, rooms=Rooms(title_of), replays=replays, pages=None if pages is None else dict(pages)
+    )
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -216,13 +216,24 @@ class WindowSettings(LengthSettings):
     replay_redirect: str | None = Field(
         None, description="where replays are read: 'presign', or the URL of a CDN before the storage"
     )
+    edge_url: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (), description="edges that carry rooms which have grown, with commas between"
+    )
+    cdn_url: AnyHttpUrl | None = Field(None, description="the CDN that carries the largest rooms")
+    edge_from: int = Field(100, ge=1, description="listeners with whom a room goes to the edges")
+    cdn_from: int = Field(1000, ge=1, description="listeners with whom a room goes to the CDN")
     max_window_mb: int = Field(4096, ge=16, description="memory that all windows may take")
     max_blocked: int = Field(20_000, ge=1, description="listeners that may wait for media at once")
 
-    @field_validator("public_url", mode="before")
+    @field_validator("public_url", "cdn_url", mode="before")
     @classmethod
     def _no_empty_public_url(cls, value: object) -> object:
         return value or None
+
+    @field_validator("edge_url", mode="before")
+    @classmethod
+    def _edges(cls, value: object) -> object:
+        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
 
     @field_validator("replay_redirect")
     @classmethod

@@ -17,7 +17,7 @@ from contracts.access import guard
 from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.tokens import TokenGate
-from origin.app import add_routes
+from origin.app import Rooms, add_routes
 from origin.cache_policy import error_cache_control
 from origin.pages import WEB, Page, load_pages
 from origin.service import Origin, OriginLimits
@@ -37,7 +37,7 @@ async def serving(
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     pages = load_pages(web_files)
     guard(app, TokenGate())
-    add_routes(app, origin, title_of=title_of, degraded=degraded, pages=pages)
+    add_routes(app, origin, rooms=Rooms(title_of), degraded=degraded, pages=pages)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,0 +1,94 @@
+"""Where a room of a certain size is heard: up at once, down late, never back and forth.
+
+Nothing of HTTP, of clocks or of other origins: times are seconds of a monotonic clock, and arguments.
+Why it decides as it does: docs/decisions/0020-tiers-go-up-at-once-and-down-late.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from contracts.listeners import Tier
+
+CALM_SECONDS: Final = 60.0
+"""A room leaves a tier when fewer than half of those who brought it there have listened for so long."""
+SETTLE_SECONDS: Final = 20.0
+"""Who moves to another tier is counted on both for some seconds (`origin/audience.py`), and a crowd moves
+within one round of asking: for so long a sum of tiers may count people twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TierPlan:
+    """The tiers that there are: what listeners' addresses begin with on each, and how many open it.
+
+    `bases` has every tier that there is, the origins' own too; "" is the server that a listener asked.
+    `starts` has all but the origins' own. `public_url` is what listeners call the origins,
+    where that is known.
+    """
+
+    bases: Mapping[Tier, tuple[str, ...]] = field(default_factory=lambda: {Tier.ORIGIN: ("",)})
+    starts: Mapping[Tier, int] = field(default_factory=dict)
+    public_url: str = ""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses of all that a listener may be sent to, beside the server that was asked."""
+        return tuple(base for bases in self.bases.values() for base in bases if base)
+
+    def nearest(self, tier: Tier) -> Tier:
+        """`tier`, or the highest one below it that there is."""
+        return max(each for each in self.bases if each <= tier)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Onto one tier. `above` and `below`: since when there have been enough listeners for it, or too few."""
+
+    tier: Tier
+    start: int
+    taken: bool = False
+    above: float | None = None
+    below: float | None = None
+
+    def update(self, now: float, counts: Mapping[Tier, int]) -> None:
+        total = sum(counts.values())
+        if total >= self.start:
+            self.below = None
+            self.above = now if self.above is None else self.above
+            # Nobody is twice in one tier's count.
+            if max(counts.values()) >= self.start or now - self.above >= SETTLE_SECONDS:
+                self.taken = True
+            return
+        self.above = None
+        # Where nobody tells who listens there, few are counted because most are there.
+        if not self.taken or 2 * total >= self.start or self.tier not in counts:
+            self.below = None
+        elif self.below is None:
+            self.below = now
+        elif now - self.below >= CALM_SECONDS:
+            self.taken, self.below = False, None
+
+
+class RoomTier:
+    """One room's tier. `starts` says from how many listeners on each tier above the origins' own is taken."""
+
+    def __init__(self, starts: Mapping[Tier, int]) -> None:
+        self._steps = [_Step(tier, start) for tier, start in sorted(starts.items())]
+
+    @property
+    def tier(self) -> Tier:
+        """Where the room's listeners should be."""
+        return max((step.tier for step in self._steps if step.taken), default=Tier.ORIGIN)
+
+    def lift(self, tier: Tier) -> None:
+        """The room is known to be on `tier` already, or above it."""
+        for step in self._steps:
+            if step.tier <= tier:
+                step.taken = True
+
+    def update(self, now: float, counts: Mapping[Tier, int]) -> None:
+        """So many listen on each tier at `now`; a tier of which nobody tells is left out of `counts`."""
+        for step in self._steps:
+            step.update(now, counts)
