@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+LOCAL: Final = ("127.0.0.1", "::1")
 
 
 class Address(NamedTuple):
@@ -24,6 +26,7 @@ class EdgeOptions:
 
     `keys` are those of listen tokens by key id (`longwave token --edge-keys`); without any, private rooms are
     answered 403. `tier` is what this edge is to listeners, `name` what it is called where they are counted.
+    `purgers` are addresses and networks that may remove what is cached.
     """
 
     listen: Address
@@ -35,6 +38,7 @@ class EdgeOptions:
     tls_key: Path | None = None
     keys: tuple[tuple[str, str], ...] = ()
     memory_mb: int = 256
+    purgers: tuple[str, ...] = LOCAL
 
 
 class Child(NamedTuple):

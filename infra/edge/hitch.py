@@ -1,0 +1,67 @@
+"""hitch: TLS before a Varnish, with HTTP/2 by ALPN and the listener's address in PROXY v2."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from pathlib import Path
+from typing import Final
+
+from infra.edge.options import Child, EdgeOptions
+
+_USER: Final = "_hitch"
+
+
+def socket_path(options: EdgeOptions) -> Path:
+    """Where hitch meets Varnish."""
+    return options.directory / "tls.sock"
+
+
+def user() -> str | None:
+    """Whom hitch becomes where it is started as root, which it insists on; None elsewhere."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(_USER).pw_name
+    except KeyError:
+        return "nobody"
+
+
+def child(options: EdgeOptions) -> Child:
+    """Its command line; its configuration is written."""
+    path = options.directory / "hitch.conf"
+    path.write_text(_configuration(options))
+    return Child("hitch", ("hitch", f"--config={path}"))
+
+
+def reload(options: EdgeOptions) -> None:
+    """Read certificates again; connections stay."""
+    (options.directory / "hitch.conf").write_text(_configuration(options))
+    os.kill(int(_pid_file(options).read_text()), signal.SIGHUP)
+
+
+def _pid_file(options: EdgeOptions) -> Path:
+    return options.directory / "hitch.pid"
+
+
+def _configuration(options: EdgeOptions) -> str:
+    listen = options.listen
+    lines = [
+        f'frontend = "[{listen.host}]:{listen.port}"',
+        f'backend = "{socket_path(options)}"',
+        f'pem-file = {{\n    cert = "{options.tls_cert}"\n    private-key = "{options.tls_key}"\n}}',
+        'alpn-protos = "h2, http/1.1"',
+        "tls-protos = TLSv1.2 TLSv1.3",
+        "write-proxy-v2 = on",
+        f"workers = {len(os.sched_getaffinity(0))}",
+        "backlog = 4096",
+        f'pidfile = "{_pid_file(options)}"',
+        # Certificates that have a responder are stapled from a file, if at all: an edge asks nobody.
+        'ocsp-dir = ""',
+        "log-level = 1",
+    ]
+    becomes = user()
+    if becomes is not None:
+        lines.append(f'user = "{becomes}"')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,159 @@
+"""Running the programs of an edge: all of them or none, ended by pid, reloaded without an end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import queue
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, Protocol
+
+from infra.edge.options import Address, Child, EdgeOptions
+
+_ANSWER_SECONDS: Final = 20.0
+_END_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.5
+# What is bound to everything is reached at home.
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+
+
+class Program(Protocol):
+    """A module that knows one of the programs."""
+
+    def children(self, options: EdgeOptions) -> list[Child]:
+        """Write what they read; what to start."""
+        ...
+
+    def reload(self, options: EdgeOptions) -> None:
+        """Write it again, and have it taken up."""
+        ...
+
+
+class EdgeFailed(Exception):
+    """The edge is not there, or no longer: one line that says why."""
+
+
+def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
+    """Start an edge, say on stdout where it listens, and return once it was asked to end (SIGTERM, SIGINT).
+
+    `options` are asked for again at each SIGHUP. Raises EdgeFailed when a program ends by itself or cannot be
+    started, ValueError or OSError where the options are wrong at the start.
+    """
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def tell(number: int, _: FrameType | None) -> None:
+        signals.put(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, tell)
+    first = options()
+    running: list[tuple[Child, subprocess.Popen[bytes]]] = []
+    try:
+        for child in program.children(first):
+            running.append((child, _spawn(child)))  # noqa: PERF401 - what was started is ended if the next cannot be
+        if _wait_until_it_answers(first, running, signals):
+            scheme = "http" if first.tls_cert is None else "https"
+            print(f"edge listens on {scheme}://{first.listen}/", flush=True)  # noqa: T201 - whoever started it reads it
+            _serve(program, options, running, signals)
+    finally:
+        _end(running)
+
+
+def _spawn(child: Child) -> subprocess.Popen[bytes]:
+    try:
+        # What programs have to say belongs to the log; our own line stands alone.
+        return subprocess.Popen(child.argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)  # noqa: S603
+    except OSError as error:
+        raise EdgeFailed(f"{child.name} cannot be started: {error.strerror}") from None
+
+
+def _check(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+    for child, process in running:
+        status = process.poll()
+        if status is not None:
+            raise EdgeFailed(f"{child.name} ended by itself with status {status}: see what it said above")
+
+
+def _wait_until_it_answers(
+    options: EdgeOptions,
+    running: Sequence[tuple[Child, subprocess.Popen[bytes]]],
+    signals: queue.SimpleQueue[int],
+) -> bool:
+    """True once it answers, False where it was asked to end before."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        _check(running)
+        if answers(options.listen, tls=options.tls_cert is not None):
+            # Its own answer, and not that of somebody who has had the port before.
+            _check(running)
+            return True
+        with contextlib.suppress(queue.Empty):
+            if signals.get(timeout=0.05) in (signal.SIGTERM, signal.SIGINT):
+                return False
+    raise EdgeFailed(f"nothing answers on {options.listen} within {_ANSWER_SECONDS:.0f} s")
+
+
+def answers(listen: Address, *, tls: bool) -> bool:
+    """Whether an edge speaks HTTP at `listen`: a preflight is answered without an origin."""
+    host = _EVERYWHERE.get(listen.host, listen.host)
+    if tls:
+        # The certificate is for its listeners' name for it.
+        trusting = ssl.create_default_context()
+        trusting.check_hostname = False
+        trusting.verify_mode = ssl.CERT_NONE
+        secure = http.client.HTTPSConnection(host, listen.port, timeout=2, context=trusting)
+        connection: http.client.HTTPConnection = secure
+    else:
+        connection = http.client.HTTPConnection(host, listen.port, timeout=2)
+    try:
+        connection.request("OPTIONS", "/rooms.json")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _serve(
+    program: Program,
+    options: Callable[[], EdgeOptions],
+    running: Sequence[tuple[Child, subprocess.Popen[bytes]]],
+    signals: queue.SimpleQueue[int],
+) -> None:
+    while True:
+        _check(running)
+        with contextlib.suppress(queue.Empty):
+            match signals.get(timeout=_LOOK_SECONDS):
+                case signal.SIGTERM | signal.SIGINT:
+                    return
+                case signal.SIGHUP:
+                    _reload(program, options)
+
+
+def _reload(program: Program, options: Callable[[], EdgeOptions]) -> None:
+    try:
+        program.reload(options())
+    except (ValueError, OSError, subprocess.SubprocessError) as error:
+        print(f"edge goes on as before: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    else:
+        print("edge has taken up its options again", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _end(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+    """Whoever meets listeners first ends first."""
+    for _, process in reversed(running):
+        process.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    for _, process in running:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,1 @@
+"""A Varnish edge: for low latency, and for everything else too."""

@@ -1,0 +1,94 @@
+# What listeners get, and what is counted.
+
+sub vcl_deliver {
+    unset resp.http.X-Varnish;
+    # Which server this is, but not its version.
+    set resp.http.Via = regsub(resp.http.Via, "[^,]*\(Varnish[^)]*\)$", "1.1 longwave-edge");
+    # Varnish offers ranges of whatever it has; key.vcl says why not of these.
+    if (req.url ~ "^/live/" && resp.http.Accept-Ranges) {
+        set resp.http.Accept-Ranges = "none";
+    }
+    # How it came about (RFC 9211), after what an edge before us has said of it.
+    if (req.http.x-lw-outcome == "pass") {
+        set req.http.x-lw-said = "longwave-edge; fwd=request";
+    } elsif (obj.hits > 0) {
+        set req.http.x-lw-outcome = "hit";
+        set req.http.x-lw-said = "longwave-edge; hit";
+    } else {
+        set req.http.x-lw-outcome = "miss";
+        set req.http.x-lw-said = "longwave-edge; fwd=miss";
+    }
+    if (resp.http.Cache-Status) {
+        set resp.http.Cache-Status = resp.http.Cache-Status + ", " + req.http.x-lw-said;
+    } else {
+        set resp.http.Cache-Status = req.http.x-lw-said;
+    }
+    if (req.http.x-lw-token) {
+        set resp.http.Referrer-Policy = "no-referrer";
+    }
+    call count;
+    return (deliver);
+}
+
+sub vcl_pass {
+    set req.http.x-lw-outcome = "pass";
+    return (fetch);
+}
+
+# Answers of this edge's own: as an origin would give them.
+sub vcl_synth {
+    unset resp.http.X-Varnish;
+    set resp.http.Server = "longwave";
+    set resp.http.Access-Control-Allow-Origin = "*";
+    if (req.url ~ "^/p/" || req.http.x-lw-token) {
+        set resp.http.Referrer-Policy = "no-referrer";
+    }
+    if (resp.status == 204) {
+        set resp.http.Access-Control-Allow-Methods = "GET, HEAD, OPTIONS";
+        set resp.http.Access-Control-Allow-Headers = "*";
+        set resp.http.Access-Control-Max-Age = "86400";
+        set resp.http.Cache-Control = "public, max-age=86400";
+        return (deliver);
+    }
+    set resp.http.Content-Type = "application/json; charset=utf-8";
+    set resp.http.Cache-Control = "no-store";
+    if (resp.status == 200) {
+        set resp.body = {"{"purged": ""} + req.http.Surrogate-Key + """"}
+""";
+        return (deliver);
+    }
+    if (resp.status == 400 || resp.status == 404 || resp.status == 503) {
+        set resp.http.Cache-Control = "public, max-age=1";
+    }
+    if (resp.status == 503) {
+        set resp.http.Retry-After = "1";
+        set resp.reason = "no answer: try again in a moment";
+    }
+    if (resp.status == 405) {
+        set resp.http.Allow = "GET, HEAD, OPTIONS";
+    }
+    set resp.body = {"{"error": ""} + resp.reason + """"}
+""";
+    # The usual words again: ours are in the body.
+    set resp.status = resp.status;
+    set req.http.x-lw-outcome = "error";
+    call count;
+    return (deliver);
+}
+
+# One line for each playlist of a live take, for those who count listeners: without the token, and with the directives, which tell
+# how many low-latency listeners there are. varnishncsa -q 'VCL_Log:lw1' -F 'lw1 %{VCL_Log:lw1}x'
+sub count {
+    if (req.method == "GET" && req.url ~ "^/live/[^?]*/index\.m3u8(\?|$)") {
+        if (req.url !~ "^/live/[^/]+/index\.m3u8") {
+            if (req.url ~ "[?&]_HLS_msn=") {
+                set req.http.x-lw-kind = "blocking_playlist";
+            } else {
+                set req.http.x-lw-kind = "playlist";
+            }
+        } else {
+            set req.http.x-lw-kind = "multivariant";
+        }
+        std.log("lw1:" + resp.status + " " + req.http.x-lw-outcome + " " + req.http.x-lw-kind + " " + req.url);
+    }
+}

@@ -1,0 +1,133 @@
+"""Varnish as an edge: its command line, and how it takes up new keys and origins without losing its cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from infra.edge import hitch
+from infra.edge.options import Child, EdgeOptions
+from infra.edge.varnish.configuration import configuration
+
+# As Debian's package names it.
+_GROUP: Final = "varnish"
+_PARAMETERS: Final = {
+    # A request that waits for another one's answer holds no thread, but each that fetches does, and so does
+    # each connection of HTTP/2. Threads are there before the crowd is: making them takes longer than answering.
+    "thread_pools": "2",
+    "thread_pool_min": "200",
+    "thread_pool_max": "5000",
+    # Beyond so many requests without a thread connections are dropped: 20 by default, less than any crowd.
+    "thread_queue_limit": "20000",
+    "listen_depth": "16384",
+    # Each of those who were woken wakes so many more. 3, the default, takes seven rounds to two thousand.
+    "rush_exponent": "16",
+    # Held by each request that waits; requests of listeners are small. HTTP/2 wants 20 kB.
+    "workspace_client": "32k",
+    "workspace_backend": "32k",
+    "vsl_buffer": "4k",
+    "http_req_size": "12k",
+    "http_req_hdr_len": "4k",
+    "http_resp_size": "12k",
+    "http_resp_hdr_len": "4k",
+    # A player of two-second segments asks every two seconds.
+    "timeout_idle": "30",
+    # A listener whose network is gone, not one who is slow.
+    "idle_send_timeout": "20",
+    # All that is cached lies where it was put, and nothing that is only passed on can fill it.
+    "shortlived": "0",
+    # A replay takes the place of many fragments.
+    "nuke_limit": "10000",
+    "feature": "+http2",
+    # No address that lets people in is ever in the shared log: neither URLs nor fields of requests, nor what
+    # was no request, nor where replays are redirected to.
+    "vsl_mask": "-ReqURL,-ReqHeader,-ReqUnset,-BereqURL,-BereqHeader,-BereqUnset,-BogoHeader,-HttpGarbage"
+    ",-RespHeader,-BerespHeader,-LostHeader",
+}
+
+
+def children(options: EdgeOptions) -> list[Child]:
+    """Varnish, and hitch before it where there is a certificate. Their files are written.
+
+    Raises ValueError where an option cannot be, OSError where the files cannot be written.
+    """
+    _write(options)
+    places = (f"public={options.listen},HTTP",)
+    if options.tls_cert is not None:
+        owner = hitch.user()
+        places = (f"tls={hitch.socket_path(options)},PROXY" + (f",user={owner},mode=0600" if owner else ""),)
+    argv = [
+        "varnishd",
+        "-F",
+        *("-n", str(working_directory(options))),
+        *("-i", options.name),
+        *("-f", str(_vcl(options))),
+        *(word for place in places for word in ("-a", place)),
+        *("-s", f"live=malloc,{options.memory_mb * 3 // 4}m"),
+        *("-s", f"replays=malloc,{options.memory_mb // 4}m"),
+        *("-s", f"Transient=malloc,{options.memory_mb}m"),
+        *(word for name, value in _PARAMETERS.items() for word in ("-p", f"{name}={value}")),
+    ]
+    varnish = Child("varnishd", tuple(argv))
+    return [varnish] if options.tls_cert is None else [varnish, hitch.child(options)]
+
+
+def working_directory(options: EdgeOptions) -> Path:
+    """What `varnishadm -n`, `varnishstat -n` and `varnishncsa -n` are given."""
+    return options.directory / "varnish" / "n"
+
+
+def reload(options: EdgeOptions) -> None:
+    """Take up keys, origins and certificates; what is cached stays, and so do connections.
+
+    Raises ValueError or OSError with what is wrong; the edge goes on as before.
+    """
+    _write(options)
+    before = [line.split()[-1] for line in _admin(options, "vcl.list").splitlines() if line.strip()]
+    name = f"edge_{time.monotonic_ns()}"
+    _admin(options, "vcl.load", name, str(_vcl(options)))
+    _admin(options, "vcl.use", name)
+    for old in before:
+        _admin(options, "vcl.discard", old)
+    if options.tls_cert is not None:
+        hitch.reload(options)
+
+
+def _vcl(options: EdgeOptions) -> Path:
+    return options.directory / "varnish" / "edge.vcl"
+
+
+def _write(options: EdgeOptions) -> None:
+    """The VCL, for varnishd alone: it holds keys, and so does what it is compiled to.
+
+    As root, varnishd reads it as the user `varnish`, and runs as another one of the same group.
+    """
+    # hitch, too, is another user then, and passes through here.
+    options.directory.chmod(0o711)
+    path = _vcl(options)
+    text = configuration(options)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+    if os.geteuid() == 0:
+        shutil.chown(path.parent, group=_GROUP)
+        shutil.chown(path, group=_GROUP)
+        path.parent.chmod(0o710)
+        path.chmod(0o640)
+
+
+def _admin(options: EdgeOptions, *words: str) -> str:
+    told = subprocess.run(  # noqa: S603
+        ["varnishadm", "-n", str(working_directory(options)), *words],  # noqa: S607 - wherever it is installed
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if told.returncode:
+        raise OSError(f"varnishadm {words[0]}: {(told.stdout + told.stderr).strip()}")
+    return told.stdout

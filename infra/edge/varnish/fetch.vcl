@@ -1,0 +1,108 @@
+# Asking origins, and for how long what they say is kept.
+
+sub vcl_backend_fetch {
+    if (bereq.http.x-lw-token) {
+        # Once: a second try finds it in place.
+        set bereq.url = "/p/" + bereq.http.x-lw-token + bereq.url;
+    }
+    unset bereq.http.x-lw-token;
+    unset bereq.http.x-lw-kid;
+    unset bereq.http.x-lw-expiry;
+    unset bereq.http.x-lw-room;
+    unset bereq.http.x-lw-mac;
+    unset bereq.http.x-lw-outcome;
+    # One listener asks for all: who that is, is no matter. And equal requests are answered sooner by an origin.
+    unset bereq.http.X-Forwarded-For;
+    unset bereq.http.X-Varnish;
+    if (!bereq.uncacheable) {
+        unset bereq.http.User-Agent;
+        unset bereq.http.Origin;
+        unset bereq.http.Accept-Language;
+    }
+    # An origin answers a request that waits within 6 s, also where there is nothing. A replay may come from far away.
+    if (bereq.url ~ "^(/p/[^/]+)?/live/") {
+        set bereq.first_byte_timeout = 7.5s;
+    }
+    return (fetch);
+}
+
+sub vcl_backend_response {
+    # An origin that fills, drains or is full says so at once: another one is asked. One that let the listener wait for its
+    # whole time is believed: a player has no use for an answer that comes twice as late.
+    if (beresp.status == 503 && now - bereq.time < 3s) {
+        call other_origin;
+    }
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
+    set beresp.do_stream = true;
+    if (bereq.uncacheable) {
+        return (deliver);
+    }
+    unset beresp.http.Set-Cookie;
+    if (beresp.status == 401 || beresp.status == 403) {
+        # A token that is good here and not there: its owner's trouble alone. The next of those who wait asks with their own.
+        return (abandon);
+    }
+    call lifetime;
+    call places;
+    return (deliver);
+}
+
+# As long as the origin says (RFC 9213: CDN-Cache-Control before all else). Never hit-for-miss on what a crowd may ask for: for two
+# minutes each of its requests would reach the origin. An object that lives for a millisecond is still the answer to everybody who
+# asked before it came; one that lives for 0 s is not, and all who wait would be served one after the other.
+sub lifetime {
+    if (beresp.http.CDN-Cache-Control ~ "max-age=[0-9]{1,9}") {
+        set beresp.ttl = std.duration(regsub(beresp.http.CDN-Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 1ms);
+    } elsif (beresp.status >= 400 && beresp.http.Cache-Control ~ "max-age=[0-9]{1,9}") {
+        # Varnish itself looks at the fields of 404 and 410 only.
+        set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 1ms);
+    } elsif (beresp.status < 400 && beresp.http.Cache-Control ~ "(?i)no-store|private") {
+        # Not for others. No origin says so to a request that is looked up.
+        set beresp.uncacheable = true;
+        set beresp.ttl = 1s;
+        return (deliver);
+    }
+    if (beresp.status >= 400 && beresp.ttl > 1s) {
+        set beresp.ttl = 1s;
+    }
+    # A part that is not there may be there in a moment, and somebody may have asked too early on purpose.
+    if (beresp.status == 404 && bereq.url ~ "/live/.*\.m4s$") {
+        set beresp.ttl = 1ms;
+    }
+    # An error without a lifetime; what has grown old in an edge between.
+    if (beresp.ttl <= 0s) {
+        set beresp.ttl = 1ms;
+    }
+}
+
+# Live pieces and replays lie apart: for one replay of 30 MB ten thousand parts would have to go.
+sub places {
+    set beresp.storage = storage.live;
+    if (bereq.url ~ "^(/p/[^/]+)?/replay/") {
+        set beresp.storage = storage.replays;
+    }
+    # What may be edited is asked about when it is old (ETag: 304 for 30 MB), and answers while no origin does. Live playlists
+    # have changed when they are old, and errors are never worth keeping.
+    if (beresp.status < 400 && bereq.url !~ "^(/p/[^/]+)?/(live/|listen/[^/]+\.json$|rooms\.json$)") {
+        set beresp.keep = 1h;
+        set beresp.grace = 10m;
+    }
+}
+
+# No origin, no answer in time, or the connection broke. Requests that were waiting there are asked again of another one.
+sub vcl_backend_error {
+    call other_origin;
+    set beresp.status = 503;
+    set beresp.ttl = 1s;
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
+    set beresp.http.Cache-Control = "public, max-age=1";
+    set beresp.http.Retry-After = "1";
+    set beresp.http.Content-Type = "application/json; charset=utf-8";
+    set beresp.http.Access-Control-Allow-Origin = "*";
+    set beresp.http.Server = "longwave";
+    set beresp.body = """{"error": "no origin answers: try again in a moment"}
+""";
+    return (deliver);
+}
