@@ -1,0 +1,1 @@
+"""The edge with nginx: its configuration, and how it is started."""

@@ -1,0 +1,170 @@
+"""The nginx edge: its files, and its command line.
+
+The configuration is copied into the edge's directory as it is; what differs from edge to edge is rendered
+into `rendered/` beside it. Workers run as whom the directory belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from infra.edge.counting import counter
+from infra.edge.options import Address, Child, EdgeOptions
+
+ACCESS_SOCKET: Final = "access.sock"
+"""In an edge's directory: where nginx sends its access lines (syslog, datagrams), if somebody listens."""
+STATUS_SOCKET: Final = "status.sock"
+"""In an edge's directory: `GET /` answers nginx's stub_status."""
+_HERE: Final = Path(__file__).parent
+_AS_THEY_ARE: Final = ("edge.conf", "maps.conf", "site.conf", "errors.conf", "listen.js")
+_MODULE: Final = "ngx_http_js_module.so"
+_MODULES: Final = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/local/lib/nginx/modules")
+# sun_path of Linux, without the zero at its end.
+_LONGEST_SOCKET: Final = 107
+# Of the memory. Playlists are small and soon over; what is left after them is for media and replays.
+_PLAYLISTS_SHARE: Final = 8
+_MOST_FILES: Final = 65_536
+_ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+
+def children(options: EdgeOptions) -> list[Child]:
+    """Write the files of an edge that is about to start; its programs. Raises ValueError."""
+    directory = options.directory
+    for name in (ACCESS_SOCKET, STATUS_SOCKET):
+        if len(os.fsencode(directory / name)) > _LONGEST_SOCKET:
+            raise ValueError(f"{directory} is too long a path for a socket in it: choose a shorter one")
+    # A socket that a killed nginx left behind cannot be bound again.
+    (directory / STATUS_SOCKET).unlink(missing_ok=True)
+    for name in ("temp", "cache"):
+        _make(directory / name, options)
+    _render(options)
+    nginx = Child("nginx", ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf"))
+    if not options.counted:
+        return [nginx]
+    status = ("--nginx", str(directory / STATUS_SOCKET))
+    # Who listens to nginx is there before it: nginx complains of each line that nobody takes.
+    return [counter(options, f"unix:{directory / ACCESS_SOCKET}", *status), nginx]
+
+
+def reload(options: EdgeOptions) -> None:
+    """Write the files anew, and have the running nginx read them: keys, certificates, origins.
+
+    The cache stays. What nginx cannot use it says on stderr, and goes on as it was.
+    """
+    _render(options)
+    pid = int((options.directory / "nginx.pid").read_text())
+    os.kill(pid, signal.SIGHUP)
+
+
+def _make(directory: Path, options: EdgeOptions) -> None:
+    directory.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        shutil.chown(directory, *_owner(options))
+
+
+def _owner(options: EdgeOptions) -> tuple[str, str]:
+    return options.directory.owner(), options.directory.group()
+
+
+def _render(options: EdgeOptions) -> None:
+    for name in _AS_THEY_ARE:
+        shutil.copyfile(_HERE / name, options.directory / name)
+    rendered = options.directory / "rendered"
+    rendered.mkdir(exist_ok=True)
+    for name, lines in _rendered(options):
+        # Keys: for nobody else to read, from the first byte on.
+        with os.fdopen(os.open(rendered / name, _ANEW, 0o600), "w") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+def _rendered(options: EdgeOptions) -> Iterator[tuple[str, list[str]]]:
+    yield "main.conf", _main(options)
+    yield "logs.conf", _logs(options)
+    yield "cache.conf", _cache(options)
+    yield "origins.conf", _origins(options.origins)
+    yield "listen.conf", _listen(options)
+    yield "status.conf", [f'listen "unix:{options.directory / STATUS_SOCKET}";']
+    yield "keys.js", [f"export default {json.dumps(dict(options.keys))};"]
+
+
+def _main(options: EdgeOptions) -> list[str]:
+    """As many connections as files may be open: a listener holds one, or two where nobody waits with it."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if files == resource.RLIM_INFINITY else min(files, _MOST_FILES)
+    lines = [
+        f'load_module "{_module()}";',
+        f"worker_rlimit_nofile {files};",
+        f"events {{ worker_connections {files * 3 // 4}; multi_accept on; }}",
+    ]
+    if os.geteuid() == 0:
+        lines.append("user {} {};".format(*_owner(options)))
+    return lines
+
+
+def _module() -> Path:
+    for place in _MODULES:
+        if (found := Path(place) / _MODULE).exists():
+            return found
+    raise ValueError(f"nginx has no {_MODULE}: install libnginx-mod-http-js")
+
+
+def _logs(options: EdgeOptions) -> list[str]:
+    lines = ["access_log /dev/stderr failed if=$has_failed;"]
+    if not options.counted:
+        return lines
+    syslog = f'"syslog:server=unix:{options.directory / ACCESS_SOCKET},nohostname,tag=longwave"'
+    return [
+        *lines,
+        f"access_log {syslog} playlist if=$is_playlist;",
+        f"access_log {syslog} asked if=$upstream_status;",
+    ]
+
+
+def _cache(options: EdgeOptions) -> list[str]:
+    """Zones of 1 MB hold 8,000 keys. What nobody asked for in the time of `inactive` is removed."""
+    playlists = max(8, options.memory_mb // _PLAYLISTS_SHARE)
+    media = max(8, options.memory_mb - playlists)
+    zones = (("playlists", "8m", playlists, "30s"), ("media", "32m", media, "15m"))
+    return [
+        f"proxy_cache_path cache/{name} levels=1:2 use_temp_path=off keys_zone={name}:{keys} "
+        f"max_size={megabytes}m inactive={inactive};"
+        for name, keys, megabytes, inactive in zones
+    ]
+
+
+def _origins(origins: tuple[Address, ...]) -> list[str]:
+    """The first, and the others in its absence.
+
+    An origin that has failed twice is left alone for 3 s. The last resort never is: nothing would answer.
+    """
+    first, *others = origins
+    return [
+        "upstream origins {",
+        "    zone origins 64k;",
+        f"    server {first} max_fails=2 fail_timeout=3s;",
+        *(f"    server {other} backup max_fails=0;" for other in others),
+        "    keepalive 256;",
+        "    keepalive_requests 100000;",
+        "}",
+    ]
+
+
+def _listen(options: EdgeOptions) -> list[str]:
+    if options.tls_cert is None or options.tls_key is None:
+        return [f"listen {options.listen} backlog=4096;"]
+    return [
+        f"listen {options.listen} ssl http2 backlog=4096;",
+        f'ssl_certificate "{options.tls_cert.resolve()}";',
+        f'ssl_certificate_key "{options.tls_key.resolve()}";',
+        "ssl_protocols TLSv1.2 TLSv1.3;",
+        "ssl_session_cache shared:tls:16m;",
+        "ssl_session_timeout 1h;",
+        "http2_max_concurrent_streams 128;",
+    ]
