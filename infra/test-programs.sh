@@ -5,12 +5,17 @@ set -eu
 . "$(dirname "$0")/debian.sh"
 PATH=$PATH:/usr/sbin:/sbin
 
-# program[,other name]:Debian package
+# program[,other name]:Debian package. A name with a slash is a file, for what is no program: modules of one.
 wanted='ffmpeg:ffmpeg chromium,chromium-browser,google-chrome:chromium nginx:nginx-light node:nodejs npm:npm curl:curl wrk:wrk mpv:mpv redis-server:redis-server faketime:faketime varnishd:varnish hitch:hitch promtool:prometheus h2load:nghttp2-client'
+wanted="$wanted vmod_digest,/usr/lib/*/varnish/vmods/libvmod_digest.so:varnish-vmod-digest"
+wanted="$wanted njs,/usr/lib/nginx/modules/ngx_http_js_module.so:libnginx-mod-http-js"
 
 find_program() {
     for name in $(echo "${1%%:*}" | tr , ' '); do
-        if command -v "$name"; then return; fi
+        case $name in
+            */*) if [ -e "$name" ]; then echo "$name" && return; fi ;;
+            *) if command -v "$name"; then return; fi ;;
+        esac
     done
     return 1
 }

@@ -19,6 +19,11 @@ _PACKAGES = {
     "hls-parser": _ROOT / "tests/oracle/node_modules/hls-parser",
     "hls.js": _ROOT / "origin/web/node_modules/hls.js",
 }
+# And so do modules of one: a file, wherever the machine's architecture puts it.
+_MODULES = {
+    "vmod_digest": "/usr/lib/*/varnish/vmods/libvmod_digest.so",
+    "njs": "/usr/lib/nginx/modules/ngx_http_js_module.so",
+}
 MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
 """A program after these words, `needs("mounts")`, may mount what only it sees; containers often forbid it."""
 # Debian keeps nginx where only root's PATH looks.
@@ -31,6 +36,8 @@ def find(program: str) -> Path | None:
         return _mounts()
     if program in _PACKAGES:
         return _PACKAGES[program] if _PACKAGES[program].is_dir() else None
+    if program in _MODULES:
+        return next(iter(Path("/").glob(_MODULES[program].removeprefix("/"))), None)
     for name in _NAMES.get(program, (program,)):
         if found := shutil.which(name, path=_SEARCH):
             return Path(found)

@@ -17,7 +17,7 @@ from infra.edge.varnish.configuration import configuration
 _GROUP: Final = "varnish"
 _PARAMETERS: Final = {
     # A request that waits for another one's answer holds no thread, but each that fetches does, and so does
-    # each connection of HTTP/2. Threads are there before the crowd is: making them takes longer than answering.
+    # each connection of HTTP/2. They are there before the crowd is: making them takes its time.
     "thread_pools": "2",
     "thread_pool_min": "200",
     "thread_pool_max": "5000",
