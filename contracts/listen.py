@@ -23,6 +23,8 @@ from contracts.errors import Forbidden
 
 LISTEN_PREFIX: Final = "/p/{listen}"
 """What stands before the path of what is listened to, as a router spells it; `listen` is the token."""
+MAX_LISTEN_SECONDS: Final = 366 * 86_400
+"""The longest that a token lets in: a feed's subscribers come back for a year."""
 MINUTE: Final = 60
 """Seconds: ends of tokens are whole minutes, so that those who ask in the same one share their URLs."""
 _PURPOSE: Final = b"longwave listen key"

@@ -16,12 +16,10 @@ from contracts.access import GRANT, Grant, gate_of
 from contracts.errors import BadRequest, Forbidden
 from contracts.http import CORS, KIND, expect_later, json_line, read_body
 from contracts.ids import check_room
-from contracts.listen import listen_expiry, listen_path
+from contracts.listen import MAX_LISTEN_SECONDS, listen_expiry, listen_path
 
 _PATH: Final = "/rooms/{room}/listen-token"
 _MAX_BODY: Final = 1024
-_DAY: Final = 86_400
-_LONGEST: Final = 366 * _DAY
 _SHORT: Final = 600
 """Seconds of a path that is not asked for by a host: whoever is shut out is out after so long."""
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
@@ -92,6 +90,6 @@ def _seconds(body: bytes) -> int:
     match wish:
         # bool is an int to Python, but `true` is no number to JSON.
         case {"for": int(seconds), **others} if not others and not isinstance(seconds, bool):
-            if 1 <= seconds <= _LONGEST:
+            if 1 <= seconds <= MAX_LISTEN_SECONDS:
                 return seconds
-    raise BadRequest(f'the body is {{"for": seconds}}, from 1 to {_LONGEST}, or empty')
+    raise BadRequest(f'the body is {{"for": seconds}}, from 1 to {MAX_LISTEN_SECONDS}, or empty')

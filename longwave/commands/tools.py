@@ -66,14 +66,22 @@ def package(
 
 @app.command()
 def token(
-    role: Annotated[str, typer.Option(help="admin, host, speaker or publish.")],
+    role: Annotated[
+        str | None, typer.Option(help="admin, host, speaker, listener (an invitation) or publish.")
+    ] = None,
     room: Annotated[
-        str | None, typer.Option(help="The only room it is good for; hosts and speakers need one.")
+        str | None, typer.Option(help="The only room it is good for; hosts, speakers, listeners need one.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The only name that a speaker may use with it.")] = None,
     for_: Annotated[str, typer.Option("--for", help="How long it is good, such as 90m, 12h or 7d.")] = "12h",
+    listen: Annotated[
+        bool, typer.Option("--listen", help="The path into a private room, /p/…, instead of a token.")
+    ] = False,
+    edge_keys: Annotated[
+        bool, typer.Option("--edge-keys", help="What edges check such paths with, a key a line.")
+    ] = False,
 ) -> None:
     """Print a token, signed with the first of LONGWAVE_KEYS, or with a key made from LONGWAVE_TOKEN."""
-    from longwave.token import run_token
+    from longwave.token import Wanted, run_token
 
-    run_token(role, room, name, for_)
+    run_token(Wanted(role, room, name, for_, listen, edge_keys))
