@@ -13,7 +13,7 @@ const keys = cf.kvs();
 
 // A kid may contain dots: the mac and the expiry have none.
 const SIGNED = /^\/p\/([A-Za-z0-9._-]{1,64})\.([1-9][0-9]{0,11})\.([0-9a-f]{64})\/(.+)$/;
-const ROOM = /^(?:(?:live|replay)\/([A-Za-z0-9_-]{1,64})\/.+|listen\/([A-Za-z0-9_-]{1,64})\.json|feeds\/([A-Za-z0-9_-]{1,64})\.xml)$/;
+const ROOM = /^(?:(?:live|replay)\/([A-Za-z0-9_-]{1,64})\/.+|listen\/([A-Za-z0-9_-]{1,64})(?:\.json)?|feeds\/([A-Za-z0-9_-]{1,64})\.xml)$/;
 const DIRECTIVES = ['_HLS_msn', '_HLS_part', '_HLS_skip'];
 
 async function handler(event) {
