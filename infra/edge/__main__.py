@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
+from infra.edge.counting import can_count
 from infra.edge.options import LOCAL, Address, EdgeOptions
 from infra.edge.supervise import EdgeFailed, Program, run
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = parser.parse_args(arguments)
     if (told.tls_cert is None) != (told.tls_key is None):
         parser.error("--tls-cert and --tls-key belong together")
+    if told.count and not can_count():
+        parser.error("--count needs Longwave itself: run it with the Python of its environment")
     if told.listen.port == 0:
         told.listen = _free(told.listen)
     program = cast("Program", importlib.import_module(f"infra.edge.{told.program}.edge"))
@@ -89,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         help="addresses or networks that may purge, in the place of this machine: name them where a proxy of "
         "this machine stands before the edge",
     )
+    add(
+        "--count",
+        action="store_true",
+        help="count listeners and tell origins: `longwave edge` beside it, whose token is LONGWAVE_TOKEN",
+    )
+    add("--metrics-port", type=int, metavar="PORT", help="where `longwave edge` shows its numbers")
     add("--directory", metavar="DIR", help="where its files are written; a temporary one by default")
     return parser
 
@@ -128,6 +137,8 @@ def _options(told: argparse.Namespace, directory: Path) -> EdgeOptions:
         keys=read_keys(told.keys) if told.keys else (),
         memory_mb=told.memory,
         purgers=tuple(told.purge_from or LOCAL),
+        counted=told.count,
+        metrics_port=told.metrics_port,
     )
 
 

@@ -26,8 +26,9 @@ class EdgeOptions:
 
     `keys` are those of listen tokens by key id (`longwave token --edge-keys`); without any, private rooms are
     answered 403. `tier` is what this edge is to listeners, `name` what it is called where they are counted.
-    `purgers` are addresses and networks that may remove what is cached. Where it is `counted`, `longwave edge`
-    runs beside it and counts its listeners; its numbers are on `metrics_port` of the loopback, if there is one.
+    `purgers` are addresses and networks that may remove what is cached. Where it is `counted`,
+    `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the loopback,
+    if there is one.
     """
 
     listen: Address
@@ -45,7 +46,11 @@ class EdgeOptions:
 
 
 class Child(NamedTuple):
-    """A program of an edge: what it is called in messages, and its command line."""
+    """A program of an edge: what it is called in messages, and its command line.
+
+    `reads` names the program, started before it, whose standard output it reads.
+    """
 
     name: str
     argv: tuple[str, ...]
+    reads: str | None = None

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 from infra.edge.options import Address, Child, EdgeOptions
 
@@ -55,8 +55,7 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
     first = options()
     running: list[tuple[Child, subprocess.Popen[bytes]]] = []
     try:
-        for child in program.children(first):
-            running.append((child, _spawn(child)))  # noqa: PERF401 - what was started is ended if the next cannot be
+        _start(program.children(first), running)
         if _wait_until_it_answers(first, running, signals):
             scheme = "http" if first.tls_cert is None else "https"
             print(f"edge listens on {scheme}://{first.listen}/", flush=True)  # noqa: T201 - whoever started it reads it
@@ -65,12 +64,22 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
         _end(running)
 
 
-def _spawn(child: Child) -> subprocess.Popen[bytes]:
-    try:
+def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+    """Start them in order; `running` grows by each, so that all of them are ended if one cannot be started."""
+    read = {child.reads for child in children}
+    pipes: dict[str | None, IO[bytes] | None] = {}
+    for child in children:
         # What programs have to say belongs to the log; our own line stands alone.
-        return subprocess.Popen(child.argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)  # noqa: S603
-    except OSError as error:
-        raise EdgeFailed(f"{child.name} cannot be started: {error.strerror}") from None
+        stdin = pipes.pop(child.reads, None) if child.reads else None
+        stdout = subprocess.PIPE if child.name in read else sys.stderr
+        try:
+            process = subprocess.Popen(child.argv, stdin=stdin or subprocess.DEVNULL, stdout=stdout)  # noqa: S603
+        except OSError as error:
+            raise EdgeFailed(f"{child.name} cannot be started: {error.strerror}") from None
+        if stdin is not None:
+            stdin.close()
+        pipes[child.name] = process.stdout
+        running.append((child, process))
 
 
 def _check(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:

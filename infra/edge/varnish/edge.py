@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.edge import hitch
+from infra.edge.counting import counter
 from infra.edge.options import Child, EdgeOptions
 from infra.edge.varnish.configuration import configuration
 
@@ -72,8 +73,15 @@ def children(options: EdgeOptions) -> list[Child]:
         *("-s", f"Transient=malloc,{options.memory_mb}m"),
         *(word for name, value in _PARAMETERS.items() for word in ("-p", f"{name}={value}")),
     ]
-    varnish = Child("varnishd", tuple(argv))
-    return [varnish] if options.tls_cert is None else [varnish, hitch.child(options)]
+    programs = [Child("varnishd", tuple(argv))]
+    if options.tls_cert is not None:
+        programs.append(hitch.child(options))
+    if options.counted:
+        directory = str(working_directory(options))
+        lines = ("varnishncsa", "-t", "30", "-n", directory, "-q", "VCL_Log:lw1", "-F", "lw1 %{VCL_Log:lw1}x")
+        counting = counter(options, "-", "--varnish", directory)
+        programs += [Child("varnishncsa", lines), counting._replace(reads="varnishncsa")]
+    return programs
 
 
 def working_directory(options: EdgeOptions) -> Path:
