@@ -72,10 +72,8 @@ class Catalogue(Protocol):
         """One replay. Raises a ListenerError where there is none (any more)."""
 
 
-RoomOf = Callable[[str], RoomRecord | None]
-"""A room's record from memory, None where nobody made one or it is kept elsewhere."""
 LookUp = Callable[[str], Awaitable[RoomRecord | None]]
-"""The same, read where nothing is known of it yet. May raise DependencyError."""
+"""A room's record, None where nobody made one or it is kept elsewhere. May raise DependencyError."""
 
 
 @dataclass(frozen=True, slots=True)
