@@ -16,8 +16,10 @@ const AGAIN = 5;
  */
 
 export class Admission {
-  /** What stands before `/live/…`: "/p/TOKEN", or "" as long as there is none. */
+  /** "/p/TOKEN", or "" as long as there is none. */
   path = "";
+  /** Whether a token has been needed. */
+  signed = false;
   /** Why there is none, where the server has said so. @type {Refusal | null} */
   refusal = null;
   /** Where invitations are exchanged. */
@@ -41,9 +43,37 @@ export class Admission {
     this.#get = get;
   }
 
-  /** Whether the listener has brought anything along. */
-  get invited() {
-    return this.#invitation !== null || this.#bare !== null;
+  /** What stands before `/live/…` in an address now. */
+  get prefix() {
+    return this.signed ? this.path : "";
+  }
+
+  /**
+   * Ask as often as there are keys to try; without one first, unless one has been needed before.
+   *
+   * @param {(prefix: string) => Promise<Response | null>} ask @param {number} now seconds
+   * @returns {Promise<Response | null>}
+   */
+  async knock(ask, now) {
+    let response = await ask(this.prefix);
+    while (this.shuts(response?.status)) {
+      if (await this.enter(this.prefix, now)) {
+        this.signed = true;
+      } else if (this.signed) {
+        // What the token does not open (any more) may have become public.
+        this.signed = false;
+        return await ask("");
+      } else {
+        return response;
+      }
+      response = await ask(this.prefix);
+    }
+    return response;
+  }
+
+  /** Who has no key is told that there is nothing; who has a good one, only where that is true. */
+  shuts(status) {
+    return status === 401 || status === 403 || (status === 404 && !this.signed);
   }
 
   /**

@@ -20,7 +20,6 @@ export class Place {
   #get;
   #where = new Where();
   #admission;
-  #signed = false;
   #askAt = -Infinity;
   #asking = null;
   #shut = false;
@@ -40,7 +39,7 @@ export class Place {
 
   /** The address of `path` (`/live/…`) from here, as it is at this moment. */
   address(path) {
-    return this.#where.base + this.#prefix + path;
+    return this.#where.base + this.#admission.prefix + path;
   }
 
   get base() {
@@ -53,7 +52,7 @@ export class Place {
 
   /** Whether the room is let into by token only. */
   get private() {
-    return this.#signed;
+    return this.#admission.signed;
   }
 
   /** Why the room cannot be heard here. @returns {"private" | "expired" | null} */
@@ -95,23 +94,19 @@ export class Place {
     await this.#asking;
   }
 
-  get #prefix() {
-    return this.#signed ? this.#admission.path : "";
-  }
-
   async #ask(now) {
     const { base } = this;
     this.#askAt = now + (base === HOME ? AGAIN : SOON);
-    const response = await this.#look(base, now);
+    const response = await this.#admission.knock((prefix) => this.#read(base, prefix), now);
     const status = response?.status ?? 0;
     if (status === 0 || status >= 500) {
       this.report(base, status === 503 ? 502 : status, now);
-    } else if (this.#refused(status) && base !== HOME) {
+    } else if (this.#admission.shuts(status) && base !== HOME) {
       this.#where.leave(now);
       this.#fellHome(now);
     } else {
       this.#where.answered(base);
-      this.#shut = this.#refused(status);
+      this.#shut = this.#admission.shuts(status);
       this.found = response.ok;
       const said = response.ok ? await response.json().catch(() => null) : null;
       if (said !== null) await this.#learn(readWhere(said, this.#home), now);
@@ -124,37 +119,16 @@ export class Place {
     this.#askAt = now + 2 * SOON * Math.random();
   }
 
-  /** Ask as often as there are keys to try; without a token first, unless one has been needed. */
-  async #look(base, now) {
-    let response = await this.#read(base);
-    while (this.#refused(response?.status)) {
-      if (!await this.#admission.enter(this.#prefix, now)) {
-        if (!this.#signed) break;
-        // What the token does not open (any more) may have become public.
-        this.#signed = false;
-        return await this.#read(base);
-      }
-      this.#signed = true;
-      response = await this.#read(base);
-    }
-    return response;
-  }
-
-  /** Who has no key is told that there is no such room; who has a good one, only where that is true. */
-  #refused(status) {
-    return status === 401 || status === 403 || (status === 404 && !this.#signed);
-  }
-
   async #learn(told, now) {
     this.title = told.title;
-    this.#signed &&= told.private;
+    this.#admission.signed &&= told.private;
     this.#admission.renewal = told.renew ?? this.#admission.renewal;
     this.#askAt = now + told.askAgain * (0.75 + 0.5 * Math.random());
     const next = this.#where.told(told, now, Math.random());
     if (next === null) return;
     // It is tried first. So a base that does not work costs nothing, and one that does has a connection when the
     // next part is due, whose hold-back is shorter than three round trips.
-    const answer = await this.#read(next.base);
+    const answer = await this.#read(next.base, this.#admission.prefix);
     if (answer?.ok) {
       this.#where.settle(next);
       this.moves += 1;
@@ -163,9 +137,9 @@ export class Place {
     }
   }
 
-  #read(base) {
+  #read(base, prefix) {
     const options = { signal: AbortSignal.timeout(PATIENCE_MS) };
-    return this.#fetch(base + this.#prefix + this.#path, options).catch(() => null);
+    return this.#fetch(base + prefix + this.#path, options).catch(() => null);
   }
 
   #fetch(url, options) {

@@ -1,5 +1,6 @@
 // The replay page: binds what the server has of a take, its sound, and the host's hand to what people see and press.
 
+import { Admission } from "./admission.js";
 import { Announcer } from "./announcer.js";
 import { ChapterList } from "./chapter_list.js";
 import { listed } from "./happening.js";
@@ -12,11 +13,11 @@ import { HostPart } from "./replay_host.js";
 import { ReplaySource } from "./replay_source.js";
 import { WORDS, dayAndTime, lasting, ofGaps } from "./replay_words.js";
 import { findRoom } from "./rooms.js";
-import { offerLink } from "./share.js";
+import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { Sound } from "./sound.js";
 import { SpeakerLanes, heard, speakingAt } from "./speaker_lanes.js";
 import { chapterAt, total } from "./timeline.js";
-import { claims, takeToken } from "./token.js";
+import { claims, onlyListens, takeToken } from "./token.js";
 import { Waveform } from "./waveform.js";
 import { clock, takeStart } from "./words.js";
 
@@ -32,21 +33,25 @@ const FEED_COPIED = "Copied: paste it into a podcast app";
 const $ = (id) => document.getElementById(id);
 const [room, take] = location.pathname.split("/").slice(2).map(decodeURIComponent);
 const token = takeToken(room, window);
+const listen = takeToken(room, window, "listen");
 const get = (...request) => fetch(...request);
 const playable = $("audio").canPlayType('audio/mp4; codecs="mp4a.40.2"') !== "";
 
 // Only for these the host's part is asked for: everybody else would get a refusal for nothing.
-const mayEdit = claims(token).role !== "speaker" && maySpeak({ hostname: location.hostname, token });
+const mayEdit = !["speaker", "listener"].includes(claims(token).role) && maySpeak({ hostname: location.hostname, token });
 
 let state = "loading";
 let replay = null;
 let looking = false;
 let progress = null;
 let asking = null;
+// Whether the sound is loaded from where it lies, and not fetched as a whole.
+let addressed = false;
 // Whether the moment in the address has been gone to.
 let sought = false;
 
-const source = new ReplaySource(room, take, token, get);
+const admission = new Admission(room, { token, listen }, get);
+const source = new ReplaySource(room, take, onlyListens(token) ? null : token, admission, get);
 const sound = new Sound($("audio"));
 const titleAt = (seconds) => replay?.chapters[chapterAt(replay.chapters, seconds)]?.title ?? "";
 const controls = new Controls($, sound, $("audio"), titleAt);
@@ -71,7 +76,7 @@ Object.defineProperty(window, "longwave", {
 async function look() {
   if (looking) return;
   looking = true;
-  const answer = await source.ask();
+  const answer = await source.ask(seconds());
   looking = false;
   // Whoever listens is not disturbed by what is known already.
   if (answer.kind === "ready" && replay === null) await found(answer.replay);
@@ -101,7 +106,7 @@ async function hidden() {
     setTimeout(look);
     return;
   }
-  become("gone");
+  become(admission.refusal ?? "gone");
 }
 
 async function unfinished(after) {
@@ -125,8 +130,11 @@ async function found(read) {
 
 async function loadSound(published) {
   $("notice").hidden = published;
+  $("feed").hidden = replay.private; // a feed outlives every token that a page has
+  // A host sees by their own token what is private.
+  addressed = published && (!replay.private || await source.sign(seconds()));
   $("download").href = source.m4a;
-  if (published) sound.load(source.m4a);
+  if (addressed) sound.load(source.m4a);
   else await fetchSound();
 }
 
@@ -158,7 +166,10 @@ function become(next) {
     sound.unload();
   }
   const lobby = ["/", "All rooms"];
-  const lead = { live: [`/listen/${encodeURIComponent(room)}`, "Listen live"], gone: lobby, deleted: lobby }[state];
+  const lead = {
+    live: [`/listen/${encodeURIComponent(room)}`, "Listen live"],
+    gone: lobby, private: lobby, expired: lobby, deleted: lobby,
+  }[state];
   $("leads").hidden = lead === undefined;
   if (lead !== undefined) [$("lead").href, $("lead").textContent] = lead;
   if (out) $("notice").hidden = true;
@@ -203,6 +214,15 @@ function showReplay() {
   tick();
 }
 
+/** The address of a private replay changes with the token; somebody may press play for as long as the page is open. */
+async function renew() {
+  const { prefix } = admission;
+  await admission.tend(seconds());
+  if (!addressed || admission.prefix === prefix || state !== "ready") return;
+  $("download").href = source.m4a;
+  sound.readdress(source.m4a);
+}
+
 function showTitle(title) {
   say($("title"), title);
   document.title = `${title} · Longwave`;
@@ -210,6 +230,7 @@ function showTitle(title) {
 
 function tick() {
   showState();
+  renew();
   if (replay === null || state !== "ready") return;
   const { position } = sound;
   controls.show();
@@ -257,10 +278,12 @@ $("feed").addEventListener("click", (event) => {
   event.preventDefault();
   offerLink($("link"), $("said"), replay?.roomTitle || room, { path: $("feed").pathname, done: FEED_COPIED });
 });
-$("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title));
+const note = () => (replay?.private ? NEEDS_INVITATION : "");
+$("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title, { note: note() }));
 $("share-here").addEventListener("click", () => {
   const { position } = sound;
-  offerLink($("link"), $("said"), document.title, { hash: momentHash(position), done: `Link to ${clock(position)} copied` });
+  const what = { hash: momentHash(position), done: `Link to ${clock(position)} copied`, note: note() };
+  offerLink($("link"), $("said"), document.title, what);
 });
 window.addEventListener("hashchange", () => {
   const moment = momentIn(location.hash);
@@ -277,6 +300,10 @@ sound.addEventListener("change", () => {
 async function askWhy() {
   if (sound.state === "broken" && state === "ready") await look();
   asking = sound.state === "broken" && state === "ready" ? setTimeout(askWhy, WHY_MS) : null;
+}
+
+function seconds() {
+  return performance.now() / 1000;
 }
 
 // The id stands in when the title takes its time.

@@ -9,7 +9,7 @@ const PATIENCE_MS = 60_000;
  * @typedef {object} HostReplay
  * @property {string} title as listeners read it @property {string} ownTitle the host's own; "" where there is none
  * @property {{at: number, sample: number, title: string}[]} chapters
- * @property {boolean} published
+ * @property {boolean} published @property {boolean} private
  */
 
 /** @param {object} said the server's JSON @returns {HostReplay} */
@@ -19,6 +19,7 @@ export function readHostReplay(said) {
     ownTitle: said.own?.title ?? "",
     chapters: (said.chapters ?? []).map(({ sample, seconds, title }) => ({ at: seconds, sample, title })),
     published: said.published === true,
+    private: said.private === true,
   };
 }
 

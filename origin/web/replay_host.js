@@ -5,6 +5,7 @@ import { secondsOf } from "./moment.js";
 import { clock } from "./words.js";
 
 const PUBLIC = "Published: it is in the lobby and in the podcast feed, and whoever has the link can hear it.";
+const INVITED = "Published: whoever is invited to this room can hear it.";
 const HIDDEN = "Not published: only hosts of this room can see and hear it.";
 
 /** Chapters as the server takes them. One whose time nobody has touched keeps its sample. */
@@ -47,7 +48,7 @@ export class HostPart {
     this.#known = replay;
     const $ = this.#$;
     $("host").hidden = false;
-    $("visibility").textContent = replay.published ? PUBLIC : HIDDEN;
+    $("visibility").textContent = replay.published ? (replay.private ? INVITED : PUBLIC) : HIDDEN;
     $("publish").textContent = replay.published ? "Unpublish" : "Publish";
     $("edit-title").value = replay.ownTitle;
     $("edit-title").placeholder = replay.ownTitle === "" ? replay.title : "The room's title and the day";
@@ -62,7 +63,7 @@ export class HostPart {
 
   async #publish() {
     const published = !this.#known.published;
-    const done = published ? "It is published." : "It is not public any more. Caches may keep it for a minute.";
+    const done = published ? "It is published." : "It is not published any more. Caches may keep it for a minute.";
     await this.#change({ published }, done);
   }
 

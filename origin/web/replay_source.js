@@ -11,6 +11,7 @@ const LONGEST_MS = 15_000;
  * @typedef {object} Replay
  * @property {string} title
  * @property {string} roomTitle
+ * @property {boolean} private whether a token is needed to hear it
  * @property {number} start the instant it began, in milliseconds since 1970
  * @property {number} seconds
  * @property {import("./timeline.js").Chapter[]} chapters
@@ -26,15 +27,22 @@ const LONGEST_MS = 15_000;
  */
 
 export class ReplaySource {
-  #base;
+  #path;
   #token;
+  #admission;
   #get;
   #failures = 0;
 
-  /** @param {string} room @param {string} take @param {string | null} token @param {typeof fetch} get */
-  constructor(room, take, token, get) {
-    this.#base = `/replay/${encodeURIComponent(room)}/${encodeURIComponent(take)}`;
+  /**
+   * @param {string} room @param {string} take
+   * @param {string | null} token a host's
+   * @param {import("./admission.js").Admission} admission the way into private rooms
+   * @param {typeof fetch} get
+   */
+  constructor(room, take, token, admission, get) {
+    this.#path = `/replay/${encodeURIComponent(room)}/${encodeURIComponent(take)}`;
     this.#token = token;
+    this.#admission = admission;
     this.#get = get;
   }
 
@@ -48,13 +56,28 @@ export class ReplaySource {
     return this.#token !== null;
   }
 
+  /** The sound's address; that of a private replay changes with the token. */
   get m4a() {
     return `${this.#base}.m4a`;
   }
 
-  /** @returns {Promise<Answer>} */
-  async ask() {
-    const response = await this.#request("/take.json").catch(() => null);
+  /**
+   * Go on under a listen token, if one can be had: an audio element can show no other.
+   *
+   * @param {number} now seconds @returns {Promise<boolean>}
+   */
+  async sign(now) {
+    this.#admission.signed ||= await this.#admission.enter("", now);
+    return this.#admission.signed;
+  }
+
+  get #base() {
+    return this.#admission.prefix + this.#path;
+  }
+
+  /** @param {number} now seconds @returns {Promise<Answer>} */
+  async ask(now) {
+    const response = await this.#admission.knock(() => this.#request("/take.json"), now).catch(() => null);
     if (response?.ok) {
       const [record, chapters, peaks] = await Promise.all([
         response.json().catch(() => null), this.#json("/chapters.json"), this.#json("/peaks.json"),
@@ -127,6 +150,7 @@ export function readReplay(record, chapters, peaks) {
   return {
     title: chapters?.title || record.room_title || record.room,
     roomTitle: record.room_title || record.room,
+    private: record.private === true,
     start: record.epoch_us / 1000,
     seconds: record.samples / RATE,
     chapters: (edited ?? original).sort((one, other) => one.at - other.at),

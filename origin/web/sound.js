@@ -57,6 +57,11 @@ export class Sound extends EventTarget {
     this.#again();
   }
 
+  /** The same sound lies under another address from now on: asked for there when it has to be loaded again. */
+  readdress(url) {
+    if (this.#url !== null) this.#url = url;
+  }
+
   /** Must run inside a gesture, for the browser's autoplay rule. */
   play() {
     this.#wish(true);

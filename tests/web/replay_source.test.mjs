@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Admission } from "../../origin/web/admission.js";
 import { ReplaySource, readReplay } from "../../origin/web/replay_source.js";
 
 const RATE = 48_000;
@@ -32,13 +33,20 @@ function server(answers) {
 }
 
 const all = { "take.json": [200, RECORD], "chapters.json": [200, CHAPTERS], "peaks.json": [200, PEAKS] };
-const source = (get, token = null) => new ReplaySource("evening", RECORD.take, token, get);
+const LISTEN = `k1.99999999999.${"ab".repeat(32)}`;
+
+/** With a host's token, or what an invitation has brought. */
+function source(get, token = null, listen = null) {
+  const admission = new Admission("evening", { token: null, listen }, get);
+  return new ReplaySource("evening", RECORD.take, token, admission, get);
+}
 
 test("a replay is read: in seconds, as its host has edited it", () => {
   const { peaks, ...replay } = readReplay(RECORD, CHAPTERS, PEAKS);
   assert.deepEqual(replay, {
     title: "Tides",
     roomTitle: "Evening talk",
+    private: false,
     start: 1_783_098_000_000,
     seconds: 60,
     chapters: [{ at: 0.5, title: "One" }, { at: 30, title: "Two" }],
@@ -63,16 +71,16 @@ test("chapters that a host has taken away stay away", () => {
 
 test("it is asked for without a token, and with one where there is one", async () => {
   const open = server(all);
-  assert.equal((await source(open.get).ask()).kind, "ready");
+  assert.equal((await source(open.get).ask(0)).kind, "ready");
   assert.ok(open.asked.every(({ headers }) => headers.Authorization === undefined));
   const closed = server(all);
-  await source(closed.get, "secret").ask();
+  await source(closed.get, "secret").ask(0);
   assert.deepEqual(new Set(closed.asked.map(({ headers }) => headers.Authorization)), new Set(["Bearer secret"]));
 });
 
 test("a replay without its waveform or chapters is a replay", async () => {
   const { get } = server({ ...all, "peaks.json": [502, {}], "chapters.json": [0] });
-  const { kind, replay } = await source(get).ask();
+  const { kind, replay } = await source(get).ask(0);
   assert.equal(kind, "ready");
   assert.equal(replay.peaks, null);
 });
@@ -91,7 +99,7 @@ const ANSWERS = [
 ];
 for (const [answer, expected] of ANSWERS) {
   test(`${answer[0]} ${answer[2]?.["Retry-After"] ?? ""} is ${JSON.stringify(expected)}`, async () => {
-    assert.deepEqual(await source(server({ "take.json": answer }).get).ask(), expected);
+    assert.deepEqual(await source(server({ "take.json": answer }).get).ask(0), expected);
   });
 }
 
@@ -99,10 +107,34 @@ test("trouble is looked at less and less often, until it is over", async () => {
   const answers = { "take.json": [503, {}] };
   const asking = source(server(answers).get);
   const pauses = [];
-  for (let i = 0; i < 6; i += 1) pauses.push((await asking.ask()).after);
+  for (let i = 0; i < 6; i += 1) pauses.push((await asking.ask(0)).after);
   assert.deepEqual(pauses, [1000, 2000, 4000, 8000, 15_000, 15_000]);
   Object.assign(answers, all);
-  assert.equal((await asking.ask()).kind, "ready");
+  assert.equal((await asking.ask(0)).kind, "ready");
   answers["take.json"] = [503, {}];
-  assert.equal((await asking.ask()).after, 1000);
+  assert.equal((await asking.ask(0)).after, 1000);
+});
+
+test("a private replay, and its sound, lie under what an invitation has brought", async () => {
+  const { asked, get } = server({});
+  const locked = async (path, options) => {
+    asked.push({ path });
+    if (!path.startsWith(`/p/${LISTEN}/`)) return new Response("{}", { status: 404 });
+    return server({ ...all, "take.json": [200, { ...RECORD, private: true }] }).get(path, options);
+  };
+  const kept = source(locked, null, LISTEN);
+  const answer = await kept.ask(0);
+  assert.deepEqual([answer.kind, answer.replay.private], ["ready", true]);
+  assert.equal(kept.m4a, `/p/${LISTEN}/replay/evening/${RECORD.take}.m4a`);
+  assert.equal((await source(locked).ask(0)).kind, "gone");
+  assert.equal((await source(get).ask(0)).kind, "gone");
+});
+
+test("a host who saw a private replay by their own token goes on under one that its sound can be asked for with", async () => {
+  const kept = source(server(all).get, "host", LISTEN);
+  await kept.ask(0);
+  assert.equal(kept.m4a, `/replay/evening/${RECORD.take}.m4a`);
+  assert.equal(await kept.sign(0), true);
+  assert.equal(kept.m4a, `/p/${LISTEN}/replay/evening/${RECORD.take}.m4a`);
+  assert.equal(await source(server(all).get, "host").sign(0), false);
 });
