@@ -56,9 +56,10 @@ def _places(proc: Path, mount: Path, controller: str) -> Iterator[Path]:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controller in controllers.split(","):
-            top = mount / controller
-            place = top / path.lstrip("/")
-            yield from (place, *(above for above in place.parents if above.is_relative_to(top)))
+            # Controllers that are mounted together are linked to by each one's name, as a rule.
+            for top in dict.fromkeys((mount / controller, mount / controllers)):
+                place = top / path.lstrip("/")
+                yield from (place, *(above for above in place.parents if above.is_relative_to(top)))
 
 
 def _v2_quota(file: Path) -> float | None:

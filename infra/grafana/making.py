@@ -49,6 +49,13 @@ ENCODING: Final = (
         "In the last 5 minutes. Failures are tried again; gaps are segments that nobody will hear.",
     ),
     Panel(
+        "Puts at origins",
+        "cps",
+        {"{{kind}}, {{outcome}}": rate("longwave_publishes_total", "kind, outcome")},
+        "What workers hand over. `same` came twice, which does no harm.",
+        width=12,
+    ),
+    Panel(
         "Other bytes",
         "short",
         {
@@ -57,6 +64,7 @@ ENCODING: Final = (
             "tried again": lately("longwave_publish_retries_total", "job"),
         },
         "In the last 5 minutes. Two encoders that differ are on one take.",
+        width=12,
     ),
 )
 INGEST: Final = (
