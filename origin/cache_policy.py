@@ -75,7 +75,7 @@ _TABLE: Final[Mapping[Kind, Row]] = {
     Kind.SIGNED_FEED: Row("private, no-store"),
     Kind.LOBBY: _strictly(_BRIEFLY),
     # Who is told to move a moment late moves a moment late.
-    Kind.LISTEN: Row("public, max-age=2"),
+    Kind.LISTEN: _strictly("public, max-age=2"),
     # Pages change with a release: kept, but asked about (ETag). A CDN asks once for all who do so within ten
     # seconds; for so long after a release some get the page before, whole or in part.
     Kind.PAGE: Row("no-cache", {"CDN-Cache-Control": "max-age=10"}),

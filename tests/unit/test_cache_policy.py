@@ -40,6 +40,7 @@ def test_every_kind_has_a_row() -> None:
         (Kind.PLAYLIST, "max-age=1, must-revalidate"),
         (Kind.MULTIVARIANT, "max-age=1, must-revalidate"),
         (Kind.LOBBY, "max-age=1, must-revalidate"),
+        (Kind.LISTEN, "max-age=2, must-revalidate"),
         # Kept by CDNs alone.
         (Kind.PAGE, "max-age=10"),
         # For these CDNs go by Cache-Control.
