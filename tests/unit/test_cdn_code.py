@@ -48,7 +48,7 @@ BAD: Final = [
     f"/p/{token()}/replay/other/{TAKE}.m4a",
     f"/p/{token()}/listen/other.json",
     f"/p/{token()}/feeds/other.xml",
-    # Another kid's key; a kid that is not there, checked with an empty key; what all objects of a script have.
+    # Another kid's key; a kid that is not there, checked with an empty key; members of all objects.
     f"/p/{token().replace('new.2026', 'old', 1)}/{LIVE}",
     f"/p/{token('gone')}/{LIVE}",
     f"/p/{ListenKeys({'__proto__': '[object Object]'}).sign('room', SOON)}/{LIVE}",
