@@ -1,7 +1,8 @@
-"""`longwave settings`, `rooms …` and `top`: for whoever runs servers."""
+"""`longwave settings`, `rooms …`, `top` and `load`: for whoever runs servers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,3 +86,48 @@ def top(
     from longwave.top import run_top
 
     run_top(ServerOptions(url, token, ca), once=once, as_json=as_json)
+
+
+@app.command()
+def load(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="A player's page (…/listen/ROOM) or a playlist (….m3u8).")
+    ],
+    listeners: Annotated[int, typer.Option(help="How many come, in all.")],
+    low_latency: Annotated[
+        bool, typer.Option("--low-latency", help="They wait for parts instead of reloading for segments.")
+    ] = False,
+    arrive: Annotated[
+        float | None, typer.Option(metavar="RATE", help="How many come a second; default: all within 10 s.")
+    ] = None,
+    for_: Annotated[float, typer.Option("--for", metavar="SECONDS", help="How long all of it takes.")] = 60.0,
+    stay: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long each stays; default: to the end.")
+    ] = None,
+    tiers: Annotated[
+        bool, typer.Option("--tiers", help="They go where /listen/ROOM.json sends them, and ask it again.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that simulate them; default: the cores.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result there, not to stdout.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="Into a private room: an invitation or a listen token.", envvar="LONGWAVE_LOAD_TOKEN"
+        ),
+    ] = None,
+    ca: Ca = None,
+    mine: Annotated[
+        bool, typer.Option("--i-run-this-server", help="Load a server that is not on this machine.")
+    ] = False,
+) -> None:
+    """Simulate listeners of a live room, and tell what they met; Ctrl-C ends it with what there is so far."""
+    from longwave.load.plan import LoadOptions
+    from longwave.load.run import run_load
+
+    run_load(
+        LoadOptions(url, listeners, low_latency, arrive, for_, stay, tiers, processes, json, token, ca, mine)
+    )
