@@ -14,7 +14,7 @@ from contracts.listeners import Tier
 
 CALM_SECONDS: Final = 60.0
 """A room leaves a tier when fewer than half of those who brought it there have listened for so long."""
-SETTLE_SECONDS: Final = 20.0
+SETTLE_SECONDS: Final = 30.0
 """Who moves to another tier is counted on both for some seconds (`origin/audience.py`), and a crowd moves
 within one round of asking: for so long a sum of tiers may count people twice."""
 

@@ -20,8 +20,8 @@ from contracts.http import error_middleware
 from contracts.metrics import Metrics
 from contracts.position import Position
 from contracts.take import Rendition, TakeHeader, TakeKey, TakeSettings
-from contracts.tokens import TokenGate
-from origin.app import add_routes
+from contracts.tokens import Keys, TokenGate
+from origin.app import Rooms, add_routes
 from origin.cache_policy import error_cache_control
 from origin.connection import OriginRunner
 from origin.journal import Journal
@@ -153,17 +153,19 @@ async def running(
     *,
     limits: OriginLimits | None = None,
     token: str | None = None,
+    keys: Keys | None = None,
     journal: Journal | None = None,
     clock: Callable[[], float] | None = None,
     first: int = 0,
+    rooms: Callable[[Origin], Rooms] = lambda _: Rooms(),
 ) -> AsyncIterator[RunningOrigin]:
-    """An origin on a free port."""
+    """An origin on a free port; `rooms` gives what is known of its rooms."""
     metrics = Metrics(CollectorRegistry())
     clocked = {} if clock is None else {"clock": clock}
     origin = Origin(limits or OriginLimits(), metrics, journal=journal, **clocked)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
-    guard(app, TokenGate(token))
-    add_routes(app, origin, pages={})
+    guard(app, TokenGate(token, keys))
+    add_routes(app, origin, rooms=rooms(origin), pages={})
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
