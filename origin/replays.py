@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -211,9 +212,10 @@ class Replays:
         """Read what there is now, and keep it."""
         until, changes = self._clock() + self._fresh_seconds, self._changes
         entry = await self._pooled.call(content, self._objects, entry_name(view.key))
-        # Who is not to hear of an entry does what there is to do without one: nothing tells the two apart.
         if entry is None or _is_private(view.key, entry.data) > view.private:
-            absent = await self._pooled.call(_why_absent, self._objects, view)
+            # The same looks for both: nobody is to find out how long it takes that there is nothing for them.
+            why = _why_absent if entry is None else _why_hidden
+            absent = await self._pooled.call(why, self._objects, view)
             known, weight = _Known(until, absent=absent), _NOTHING_BYTES
         else:
             known, weight = await self._load(view, entry.data, until)
@@ -263,6 +265,13 @@ def _why_absent(objects: Objects, view: _View) -> _Absent:
     if mark is None or from_bytes(open_name(view.key), mark.data, read_private) > view.private:
         return _Absent.UNKNOWN
     return _Absent.OPEN
+
+
+def _why_hidden(objects: Objects, view: _View) -> _Absent:
+    """In a thread: the same for one that is not to be heard of, nor that something of it is damaged."""
+    with suppress(ObjectDamaged):
+        _why_absent(objects, view)
+    return _Absent.UNKNOWN
 
 
 def _is_private(key: TakeKey, entry: bytes) -> bool:

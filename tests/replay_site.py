@@ -26,6 +26,7 @@ from contracts.tokens import Keys, TokenGate
 from origin.app import Rooms, add_routes
 from origin.cache_policy import error_cache_control
 from origin.connection import OriginRunner
+from origin.http_feed import FeedHandlers
 from origin.lobby import TitleOf
 from origin.pages import Page
 from origin.replays import Replays
@@ -38,6 +39,7 @@ from storage.meta import TakeMeta
 from storage.names import DERIVED, META, RECORD, entry_name, fragment_name, open_name, take_object
 from storage.objects import Content, ObjectInfo, Objects
 from storage.pooled import Pooled
+from storage.rooms import RoomRecord
 from storage.take_record import TakeRecord
 from tests.origins import Answer
 from tests.takes import EPOCH_US
@@ -64,10 +66,12 @@ class Kept:
     seed: int = 1
     epoch_us: int = EPOCH_US
     objects: Mapping[str, bytes] = field(default_factory=dict)
+    private: bool = False
 
     @property
     def story(self) -> TakeRecord:
-        header = TakeHeader(self.epoch_us, TakeSettings(1, 5, (Rendition("64k"),)), "0" * 64)
+        settings = TakeSettings(1, 5, (Rendition("64k"),), private=self.private)
+        header = TakeHeader(self.epoch_us, settings, "0" * 64)
         return TakeRecord(self.key, header, SAMPLES, (), (), None, (), "Town hall", self.published)
 
     @property
@@ -110,9 +114,10 @@ class Kept:
     def entry(self) -> ReplayEntry:
         derived = hashlib.sha256(to_bytes(self.derived().to_json())).hexdigest()
         m4a = hashlib.sha256(self.m4a).hexdigest()
-        return ReplayEntry(
+        entry = ReplayEntry(
             self.key, self.title, self.published, self.epoch_us, SAMPLES, (), 0, self.size, m4a, derived
         )
+        return replace(entry, private=self.private)
 
     def changed(self, **what: object) -> Kept:
         return replace(self, **what)  # type: ignore[arg-type]
@@ -274,16 +279,21 @@ async def serving(
     gate: TokenGate | None = None,
     title_of: TitleOf = str,
     pages: Mapping[str, Page] | None = MappingProxyType({}),
+    records: Mapping[str, RoomRecord] = MappingProxyType({}),
 ) -> AsyncIterator[Serving]:
     """On a free port; by default nothing that was found is kept, so that what changes is seen at once."""
+
+    async def look_up(room: str) -> RoomRecord | None:
+        return records.get(room)
+
     metrics = Metrics(CollectorRegistry())
     origin, pooled = Origin(OriginLimits(), metrics), Pooled()
     replays = Replays(objects, pooled, fresh_seconds=fresh_seconds, redirect=redirect, live=origin.is_live)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     guard(app, gate or TokenGate(TOKEN, KEYS))
-    add_routes(
-        app, origin, rooms=Rooms(title_of), replays=replays, pages=None if pages is None else dict(pages)
-    )
+    rooms = Rooms(title_of, records.get)
+    add_routes(app, origin, rooms=rooms, replays=replays, pages=None if pages is None else dict(pages))
+    FeedHandlers(origin, replays, look_up).add_routes(app)
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
