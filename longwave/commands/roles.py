@@ -1,4 +1,4 @@
-"""`longwave serve`, `ingest`, `worker` and `origin`: the servers."""
+"""`longwave serve`, `ingest`, `worker`, `origin` and `edge`: the servers."""
 
 from __future__ import annotations
 
@@ -116,3 +116,46 @@ def origin(
     from longwave.settings import OriginSettings, load_settings
 
     run_origin(load_settings(OriginSettings, given))
+
+
+@app.command()
+def edge(
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Where access lines come from: - (standard input) or unix:PATH (syslog) [LONGWAVE_LOG].",
+        ),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="An origin to tell; may be repeated [LONGWAVE_ORIGIN]."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What this edge is called [LONGWAVE_NAME, default the host's name].")
+    ] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="edge, or cdn: what it is to listeners [LONGWAVE_TIER, default edge].")
+    ] = None,
+    varnish: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A Varnish's -n, for its own numbers [LONGWAVE_VARNISH]."),
+    ] = None,
+    nginx: Annotated[
+        str | None,
+        typer.Option(metavar="SOCKET", help="Where an nginx's stub_status answers [LONGWAVE_NGINX]."),
+    ] = None,
+    host: Host = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for /healthz and /metrics [LONGWAVE_PORT, default none].")
+    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    config: Config = None,
+) -> None:
+    """Count who listens through an edge, and tell origins. infra/edge/run starts it with --count."""
+    given = given_of(locals())
+    from longwave.edge.role import run_edge
+    from longwave.settings import EdgeSettings, load_settings
+
+    run_edge(load_settings(EdgeSettings, given))

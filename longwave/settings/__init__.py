@@ -9,6 +9,7 @@ from longwave.settings.groups import (
 from longwave.settings.load import Loaded, load_settings, loaded
 from longwave.settings.roles import (
     ROLES,
+    EdgeSettings,
     EncodingSettings,
     IngestRoleSettings,
     OriginSettings,
@@ -19,6 +20,7 @@ from longwave.settings.roles import (
 __all__ = [
     "ROLES",
     "BusSettings",
+    "EdgeSettings",
     "EncodingSettings",
     "HttpSettings",
     "IngestRoleSettings",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from socket import gethostname
+from typing import Annotated, Final, Literal
 
 from pydantic import AnyHttpUrl, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from contracts.errors import UsageError
+from contracts.errors import BadRequest, UsageError
+from contracts.listeners import check_edge
 from longwave.settings.groups import (
     BusSettings,
     EncoderSettings,
@@ -67,6 +69,35 @@ class WorkerSettings(HttpSettings, BusSettings, EncodingSettings):
         _check_bus(self, "worker")
 
 
+class EdgeSettings(HttpSettings):
+    """`longwave edge`: counts who listens through an edge, and tells origins."""
+
+    log: str = Field("-", description="where access lines come from: - or unix:PATH")
+    origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (), description="origins that are told how many listen"
+    )
+    name: str = Field(default_factory=gethostname, description="what this edge is called there")
+    tier: Literal["edge", "cdn"] = Field("edge", description="what it is to listeners: edge or cdn")
+    varnish: str | None = Field(None, description="working directory of a Varnish, for its own numbers")
+    nginx: str | None = Field(None, description="socket of an nginx's stub_status, for its own numbers")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="port for /healthz and /metrics; default: none"
+    )
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return check_edge(name)
+        except BadRequest as error:
+            raise ValueError(error.message) from None
+
+
 class ServeSettings(OriginSettings, IngestRoleSettings, EncodingSettings):  # type: ignore[misc] # pydantic's plugin
     """`longwave serve`: every role in one process. Without a bus it needs no other server."""
 
@@ -78,6 +109,7 @@ ROLES: Final[Mapping[str, type[BaseSettings]]] = {
     "ingest": IngestRoleSettings,
     "worker": WorkerSettings,
     "origin": OriginSettings,
+    "edge": EdgeSettings,
 }
 """The roles by the commands that run them."""
 

@@ -1,0 +1,46 @@
+"""From gathered lines to listeners and metrics, every quarter of a second. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from contracts.listeners import MAX_ROOMS, EdgeReport, Tier
+from longwave.edge.crowd import Crowds
+from longwave.edge.gathering import Gathering
+from longwave.edge.lines import parse_access, parse_asked
+from longwave.edge.metrics import EdgeMetrics
+
+STEP_SECONDS: Final = 0.25
+
+
+class EdgeCounter:
+    """What one edge's listeners are, as `gathering` tells; `tier` is what the edge is to them."""
+
+    def __init__(self, gathering: Gathering, metrics: EdgeMetrics, tier: Tier) -> None:
+        self._gathering = gathering
+        self._metrics = metrics
+        self._tier = tier
+        self._crowds = Crowds()
+        self._rooms: dict[str, int] = {}
+        self._dropped = 0
+
+    def step(self, now: float) -> None:
+        """Read what has come since the last step."""
+        for line, times in self._gathering.take().items():
+            access = parse_access(line)
+            if access is not None:
+                self._metrics.answered(access, times)
+                self._crowds.add(access, times, now)
+            elif asked := parse_asked(line):
+                self._metrics.totals.origins = (self._metrics.totals.origins or 0) + asked * times
+        self._rooms = self._crowds.sizes(now)
+        self._metrics.listeners.set(sum(self._rooms.values()))
+        self._metrics.dropped.inc(self._gathering.dropped - self._dropped)
+        self._dropped = self._gathering.dropped
+
+    def report(self) -> EdgeReport:
+        """What origins are told, of the largest rooms if there are too many."""
+        rooms = self._rooms
+        if len(rooms) > MAX_ROOMS:
+            rooms = dict(sorted(rooms.items(), key=lambda each: -each[1])[:MAX_ROOMS])
+        return EdgeReport(self._tier, rooms)

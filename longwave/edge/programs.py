@@ -1,0 +1,110 @@
+"""What an edge's program counts itself: requests of clients, and those that it sent to origins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import Final, NamedTuple
+
+import aiohttp
+import structlog
+
+from longwave.edge.metrics import Totals
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 2.0
+# "server accepts handled requests", and three numbers below it.
+_STUB_STATUS: Final = re.compile(r"requests\s+\d+\s+\d+\s+(\d+)")
+
+
+class Counted(NamedTuple):
+    """Since the program started; None where it does not count them."""
+
+    clients: int
+    origins: int | None
+
+
+class Nginx:
+    """nginx, by the socket where its stub_status answers."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._own = 0
+
+    async def look(self) -> Counted:
+        """Raises OSError, ValueError."""
+        connector = aiohttp.UnixConnector(self._socket)
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get("http://nginx/") as answer,
+            ):
+                found = _STUB_STATUS.search(await answer.text())
+        except aiohttp.ClientError as error:
+            raise OSError(str(error)) from None
+        if found is None:
+            raise ValueError("that is no stub_status")
+        # Its own requests are among them.
+        self._own += 1
+        return Counted(max(0, int(found[1]) - self._own), None)
+
+
+class Varnish:
+    """Varnish, by its working directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    async def look(self) -> Counted:
+        """Raises OSError, ValueError."""
+        process = await asyncio.create_subprocess_exec(
+            *("varnishstat", "-n", self._directory, "-j", "-t", "1"),
+            *("-f", "MAIN.client_req", "-f", "MAIN.backend_req"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                text, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return parse_varnishstat(text)
+
+
+def parse_varnishstat(text: bytes) -> Counted:
+    """`varnishstat -j`. Raises ValueError."""
+    match json.loads(text):
+        case {
+            "counters": {
+                "MAIN.client_req": {"value": int(clients)},
+                "MAIN.backend_req": {"value": int(origins)},
+            }
+        }:
+            return Counted(clients, origins)
+        case _:
+            raise ValueError("that is no varnishstat")
+
+
+async def look_for_ever(program: Nginx | Varnish, totals: Totals) -> None:
+    """Keep `totals` as `program` counts."""
+    trouble = False
+    while True:
+        try:
+            counted = await program.look()
+        except (OSError, ValueError, TimeoutError) as error:
+            if not trouble:
+                log.warning("the edge's own numbers cannot be had", reason=str(error))
+            trouble = True
+        else:
+            trouble = False
+            totals.clients = counted.clients
+            if counted.origins is not None:
+                totals.origins = counted.origins
+        await asyncio.sleep(LOOK_SECONDS)
