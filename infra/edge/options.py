@@ -27,8 +27,8 @@ class EdgeOptions:
     `keys` are those of listen tokens by key id (`longwave token --edge-keys`); without any, private rooms are
     answered 403. `tier` is what this edge is to listeners, `name` what it is called where they are counted.
     `purgers` are addresses and networks that may remove what is cached. Where it is `counted`,
-    `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the loopback,
-    if there is one.
+    `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the
+    loopback, if there is one.
     """
 
     listen: Address

@@ -65,7 +65,7 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
 
 
 def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Popen[bytes]]]) -> None:
-    """Start them in order; `running` grows by each, so that all of them are ended if one cannot be started."""
+    """Start them in order; `running` grows by each, so that all are ended if one cannot be started."""
     read = {child.reads for child in children}
     pipes: dict[str | None, IO[bytes] | None] = {}
     for child in children:

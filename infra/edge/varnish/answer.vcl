@@ -76,8 +76,9 @@ sub vcl_synth {
     return (deliver);
 }
 
-# One line for each playlist of a live take, for those who count listeners: without the token, and with the directives, which tell
-# how many low-latency listeners there are. varnishncsa -q 'VCL_Log:lw1' -F 'lw1 %{VCL_Log:lw1}x'
+# One line for each playlist of a live take, for those who count listeners: without the token, and with the
+# directives, which tell how many low-latency listeners there are.
+# varnishncsa -q 'VCL_Log:lw1' -F 'lw1 %{VCL_Log:lw1}x'
 sub count {
     if (req.method == "GET" && req.url ~ "^/live/[^?]*/index\.m3u8(\?|$)") {
         if (req.url !~ "^/live/[^/]+/index\.m3u8") {

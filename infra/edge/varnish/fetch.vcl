@@ -19,7 +19,7 @@ sub vcl_backend_fetch {
         unset bereq.http.Origin;
         unset bereq.http.Accept-Language;
     }
-    # An origin answers a request that waits within 6 s, also where there is nothing. A replay may come from far away.
+    # An origin answers a request that waits within 6 s, also where there is nothing. A replay may come from far.
     if (bereq.url ~ "^(/p/[^/]+)?/live/") {
         set bereq.first_byte_timeout = 7.5s;
     }
@@ -27,20 +27,22 @@ sub vcl_backend_fetch {
 }
 
 sub vcl_backend_response {
-    # An origin that fills, drains or is full says so at once: another one is asked. One that let the listener wait for its
-    # whole time is believed: a player has no use for an answer that comes twice as late.
+    # An origin that fills, drains or is full says so at once: another one is asked. One that let the listener wait
+    # for its whole time is believed: a player has no use for an answer that comes twice as late.
     if (beresp.status == 503 && now - bereq.time < 3s) {
         call other_origin;
     }
     set beresp.grace = 0s;
-    set beresp.keep = 0s;
+    # Served no longer than its lifetime, but there until the last of those is awake who had asked before it came.
+    set beresp.keep = 10s;
     set beresp.do_stream = true;
     if (bereq.uncacheable) {
         return (deliver);
     }
     unset beresp.http.Set-Cookie;
     if (beresp.status == 401 || beresp.status == 403) {
-        # A token that is good here and not there: its owner's trouble alone. The next of those who wait asks with their own.
+        # A token that is good here and not there: its owner's trouble alone. The next of those who wait asks with
+        # their own.
         return (abandon);
     }
     call lifetime;
@@ -48,9 +50,10 @@ sub vcl_backend_response {
     return (deliver);
 }
 
-# As long as the origin says (RFC 9213: CDN-Cache-Control before all else). Never hit-for-miss on what a crowd may ask for: for two
-# minutes each of its requests would reach the origin. An object that lives for a millisecond is still the answer to everybody who
-# asked before it came; one that lives for 0 s is not, and all who wait would be served one after the other.
+# As long as the origin says (RFC 9213: CDN-Cache-Control before all else). Never hit-for-miss on what a crowd may
+# ask for: for two minutes each of its requests would reach the origin. An object that lives for a millisecond is
+# still the answer to everybody who asked before it came; one that lives for 0 s is not, and all who wait would be
+# served one after the other.
 sub lifetime {
     if (beresp.http.CDN-Cache-Control ~ "max-age=[0-9]{1,9}") {
         set beresp.ttl = std.duration(regsub(beresp.http.CDN-Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 1ms);
@@ -82,21 +85,21 @@ sub places {
     if (bereq.url ~ "^(/p/[^/]+)?/replay/") {
         set beresp.storage = storage.replays;
     }
-    # What may be edited is asked about when it is old (ETag: 304 for 30 MB), and answers while no origin does. Live playlists
-    # have changed when they are old, and errors are never worth keeping.
+    # What may be edited is asked about when it is old (ETag: 304 for 30 MB), and answers while no origin does. What
+    # is live has changed by then, and errors are not worth keeping.
     if (beresp.status < 400 && bereq.url !~ "^(/p/[^/]+)?/(live/|listen/[^/]+\.json$|rooms\.json$)") {
         set beresp.keep = 1h;
         set beresp.grace = 10m;
     }
 }
 
-# No origin, no answer in time, or the connection broke. Requests that were waiting there are asked again of another one.
+# No origin, no answer in time, or the connection broke. What was waiting there is asked again of another one.
 sub vcl_backend_error {
     call other_origin;
     set beresp.status = 503;
     set beresp.ttl = 1s;
     set beresp.grace = 0s;
-    set beresp.keep = 0s;
+    set beresp.keep = 10s;
     set beresp.http.Cache-Control = "public, max-age=1";
     set beresp.http.Retry-After = "1";
     set beresp.http.Content-Type = "application/json; charset=utf-8";

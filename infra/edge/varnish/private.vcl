@@ -1,5 +1,6 @@
-# Private rooms: /p/{kid}.{expiry}.{mac}/live/{room}/… (also /replay, /feeds and /listen). The token is checked, cut off before the
-# cache key is made, and put back before an origin is asked, which checks it again. listen_mac is made of the keys: origins.vcl.
+# Private rooms: /p/{kid}.{expiry}.{mac}/live/{room}/… (also /replay, /feeds and /listen). The token is checked, cut
+# off before the cache key is made, and put back before an origin is asked, which checks it again. listen_mac, above,
+# is made of the keys.
 
 sub private_rooms {
     if (req.url ~ "^/p/") {

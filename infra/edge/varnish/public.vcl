@@ -1,8 +1,9 @@
-# What passes: GET, HEAD and OPTIONS of what is public. Metrics, publishing, rooms and speakers are nobody's business here.
+# What passes: GET, HEAD and OPTIONS of what is public. Metrics, publishing, rooms and speakers are nobody's business
+# here.
 
 sub public_table {
-    # All public names are made of these characters. Nothing encoded and no dots as a directory: one name for one thing, and
-    # no second opinion of an origin on what a path means.
+    # All public names are made of these characters. Nothing encoded and no dots as a directory: one name for one
+    # thing, and no second opinion of an origin on what a path means.
     if (req.url !~ "^/[A-Za-z0-9._/-]*(\?|$)" || req.url ~ "^[^?]*(//|/\.)") {
         return (synth(404, "nothing lives at this address"));
     }

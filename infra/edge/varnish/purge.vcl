@@ -1,5 +1,5 @@
-# PURGE / with `Surrogate-Key: TAKE`: whoever edits, hides or deletes a replay need not wait for its minute to pass. Everything of a
-# take is tagged with its id. `purgers` are addresses that were given (by default this machine): origins.vcl.
+# PURGE / with `Surrogate-Key: TAKE`: whoever edits, hides or deletes a replay need not wait for its minute to pass.
+# Everything of a take is tagged with its id. `purgers`, above, are addresses that were given; by default this machine.
 
 sub purge {
     if (req.method == "PURGE") {
