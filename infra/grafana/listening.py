@@ -56,9 +56,18 @@ EDGES: Final = (
     Panel(
         "Playlists at edges",
         "reqps",
-        {"{{outcome}}": rate("longwave_edge_requests_total", "outcome")},
+        {
+            "{{outcome}}": rate("longwave_edge_requests_total", "outcome"),
+            "too many to be counted": rate("longwave_edge_lines_dropped_total", "job"),
+        },
         "`hit` came from memory, `miss` from an origin, for everybody who asked meanwhile.",
         stacked=True,
+    ),
+    Panel(
+        "Listeners at edges",
+        "short",
+        {"{{instance}}": now("longwave_edge_listeners")},
+        "As each edge counts and tells them: what origins have of it is above, under the tiers.",
     ),
     Panel(
         "Collapse",
