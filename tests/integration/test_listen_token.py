@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from contracts.access import ACCESS, PUBLIC, Grant, guard
 from contracts.http import error_middleware, json_line
 from contracts.metrics import Metrics
 from contracts.tokens import Keys, TokenGate
+from tests.world import World
 from workers.http_listen import ListenTokenHandlers
+from workers.http_rooms import RoomHandlers
 
 KEYS = Keys({"k": b"k" * 32})
 # A whole minute, and twenty seconds.
@@ -174,3 +177,21 @@ async def test_where_everything_is_open_nothing_is_private(metrics: Metrics) -> 
         status, answer = await ask(client, {})
         assert status == 400
         assert "LONGWAVE_TOKEN" in answer["error"]
+
+
+@pytest.mark.parametrize(("gate", "status"), [(TokenGate(), 400), (TokenGate(keys=KEYS), 201)])
+async def test_a_room_can_be_private_where_tokens_are_asked_for(
+    tmp_path: Path, metrics: Metrics, gate: TokenGate, status: int
+) -> None:
+    app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
+    guard(app, gate)
+    world = World(tmp_path)
+    RoomHandlers(world.ingest, world.rooms, lambda _: 0).add_routes(app)
+    async with TestClient(TestServer(app)) as client:
+        room = {"visibility": "private"}
+        async with client.put("/rooms/room", json=room, headers=auth("host")) as answer:
+            assert answer.status == status
+            assert ("LONGWAVE_TOKEN or LONGWAVE_KEYS" in await answer.text()) == (status == 400)
+        assert (world.rooms.get("room") is None) == (status == 400)
+        async with client.put("/rooms/room", json={"visibility": "unlisted"}, headers=auth("host")) as answer:
+            assert answer.status in {200, 201}
