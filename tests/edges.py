@@ -99,8 +99,8 @@ def running_edge(
 ) -> Iterator[Edge]:
     """An edge on a free loopback port.
 
-    `origins` are `HOST:PORT` or URLs, `options` more of the command line (`name="e1"`); its log is kept in
-    `tmp_path`, which may be shared.
+    `origins` are `HOST:PORT` or URLs, `options` more of the command line (`name="e1"`, `count=""`); its log
+    is kept in `tmp_path`, which may be shared.
     """
     # Programs that change their user cannot enter pytest's directories, and a socket's path has to be short.
     with tempfile.TemporaryDirectory(prefix="lw-edge-") as temporary:
@@ -115,7 +115,7 @@ def running_edge(
         if tls is not None:
             command += ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
         for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", value]
+            command += [f"--{name.replace('_', '-')}", *([value] if value else [])]
         with log.open("w") as said:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         edge = Edge(process, directory / "edge", log, directory / "keys")
