@@ -4,10 +4,10 @@
 import { authorization, expired } from "./token.js";
 
 const PATIENCE_MS = 8000;
-// Of a token's life, when the next one is fetched: two more tries fit into what is left.
+// Of a token's life, when the next one is fetched: more tries fit into what is left.
 const RENEW_AT = 2 / 3;
 // What is said of lives is not believed below and beyond this: the clocks of listeners may be hours wrong.
-const [SHORTEST, LONGEST] = [30, 86_400];
+const [SHORTEST, LONGEST] = [6, 86_400];
 // After a failure, and between two exchanges of an invitation that lets nobody in.
 const AGAIN = 5;
 

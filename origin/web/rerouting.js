@@ -4,6 +4,10 @@
 
 // hls.js gives up on an answer after this and aborts it, as it does with what it no longer needs.
 const GIVEN_UP_MS = 7500;
+// When it tunes in, hls.js 1.7 has only some parts of its first segment. It asks for the last of them over and over,
+// a thousand times a second from the browser's cache, until a playlist names the part after it, and has no time left
+// to ask for that playlist. So what it has just got comes a little later the next time.
+const REPEATED_MS = 40;
 
 /**
  * Settings of hls.js.
@@ -19,8 +23,11 @@ export function rerouted(Hls, place) {
       super.load(context, config, { ...callbacks, onSuccess });
     }
   }
+  let last = null;
   // Called for each try, so that a retry, too, goes where one listens by then.
-  const xhrSetup = (xhr, url) => {
+  const xhrSetup = async (xhr, url, context) => {
+    if (context.frag && url === last) await new Promise((resolve) => { setTimeout(resolve, REPEATED_MS); });
+    if (context.frag) last = url;
     const { pathname, search } = new URL(url);
     const { base } = place;
     xhr.open("GET", place.address(pathname + search), true);

@@ -150,12 +150,14 @@ def launched(kind: BrowserType, *extra_args: str) -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def listening(browser: Browser, url: str, *, viewport: ViewportSize | None = None) -> Iterator[Listener]:
-    """A page with an ear, on `url`."""
+def listening(
+    browser: Browser, url: str, *, viewport: ViewportSize | None = None, script: str = ""
+) -> Iterator[Listener]:
+    """A page with an ear, on `url`. `script` runs before the page's own."""
     # The ear's worklet is a blob, which the page's own policy rightly forbids.
     context = browser.new_context(bypass_csp=True, viewport=viewport)
     try:
-        context.add_init_script(EAR)
+        context.add_init_script(EAR + script)
         page = context.new_page()
         listener = Listener(page)
         page.goto(url)

@@ -25,10 +25,11 @@ class Speaker:
     speaker calls again until it answers, and the clock runs on meanwhile.
     """
 
-    def __init__(self, url: str, room: str, *, name: str | None = "beeps") -> None:
+    def __init__(self, url: str, room: str, *, name: str | None = "beeps", token: str | None = None) -> None:
         self._where = urlsplit(url).netloc
         query = "channels=1" if name is None else f"channels=1&speaker={name}"
         self._path = f"/pcm/{room}?{query}"
+        self._headers = _CHUNKED if token is None else {**_CHUNKED, "Authorization": f"Bearer {token}"}
         self._round = beeps(ROUND_SECONDS, period_samples=PERIOD).tobytes()
         self._hung_up = threading.Event()
         self._thread = threading.Thread(target=self._speak, daemon=True)
@@ -55,7 +56,9 @@ class Speaker:
     def _call(self) -> None:
         connection = http.client.HTTPConnection(self._where, timeout=10)
         with contextlib.closing(connection):
-            connection.request("PUT", self._path, body=self._blocks(), encode_chunked=True, headers=_CHUNKED)
+            connection.request(
+                "PUT", self._path, body=self._blocks(), encode_chunked=True, headers=self._headers
+            )
             answer = connection.getresponse()
             if answer.status >= 400:
                 self.refusals.append((answer.status, answer.read().decode(errors="replace")))

@@ -26,7 +26,8 @@ function server(status, body) {
 test("a host's replay is read", async () => {
   const { api, asked } = server(200, SAID);
   assert.deepEqual(await api.ask(), {
-    title: "Evening, 3 July 2026", ownTitle: "", chapters: [{ at: 1, sample: 48_000, title: "One" }], published: false, private: false,
+    title: "Evening, 3 July 2026", ownTitle: "", chapters: [{ at: 1, sample: 48_000, title: "One" }],
+    published: false, private: false,
   });
   assert.equal(asked[0].path, `/rooms/evening/replays/${SAID.take}`);
   assert.equal(asked[0].headers.Authorization, "Bearer secret");
