@@ -1,15 +1,16 @@
 """`longwave load`: listeners as they behave, by the thousand, and what they met.
 
-plan        what will be done, said before it is done; consent, limits, arrivals
-probe       the target, read once
-timers      a heap of instants, and how late each was kept
-http_client HTTP/1.1 over asyncio's protocols: one request in hand a connection
-playlists   what a listener reads of a playlist; each distinct body is parsed once
-buffer      what a listener has to play, and when it had nothing
-listener    one listener: tunes in, reloads, fetches, moves
-crowd       the listeners of one process, on one clock
-process     a process of listeners, and the pipe to it
-tally       what is counted, and how counts of processes become one
-report      what is printed in the end
-view        what is seen meanwhile
+plan         what will be done, said before it is done; limits, consent
+probe        the target, read once; `invitation`: into private rooms
+run          all of it; `process`: a process of listeners, and the pipes to it
+
+crowd        the listeners of one process, on one clock; `timers`: what is due, `server_clock`: the others' time
+listener     one listener: tunes in, reloads, fetches
+whereabouts  where it listens; `tiers`: what a room says of that
+playlists    what it reads of a playlist; each distinct body is parsed once
+playback     pieces in their order; `buffer`: what there is to play, and when there was nothing
+lane         its requests, one after the other; `http_client`: connections, `chunks`, `base`, `tls`
+
+tally        what is counted, and how the counts of processes become one
+report       what is said in the end; `view`: what is seen meanwhile
 """

@@ -15,9 +15,11 @@ from longwave.load.playlists import PlaylistCache
 from longwave.load.server_clock import ServerClock
 from longwave.load.tally import Tally
 from longwave.load.timers import Timers
+from longwave.load.whereabouts import Server
 
 if TYPE_CHECKING:
-    from longwave.load.http_client import Answer, Base, Dialer
+    from longwave.load.base import Base
+    from longwave.load.http_client import Answer, Dialer
 
 _BEAT_SECONDS: Final = 0.01
 """How often it is asked whether the process keeps up."""
@@ -88,13 +90,10 @@ class Crowd:
         """What the server's wall clock says at `now` (unix seconds)."""
         return now + self._server_clock.ahead
 
-    def choose(self, bases: Sequence[tuple[Base, bytes]]) -> tuple[Base, bytes]:
-        """One of the servers."""
-        return self._random.choice(bases)
-
-    def may_load(self, base: Base) -> bool:
-        """Whether a server may be loaded: one of this machine, or any with its owner's word."""
-        return self.target.anywhere or base.is_loopback
+    def choose(self, servers: Sequence[Server]) -> Server | None:
+        """One of the servers: of this machine, or any with its owner's word. None where there is none."""
+        allowed = [each for each in servers if self.target.anywhere or each[0].is_loopback]
+        return self._random.choice(allowed) if allowed else None
 
     def heard(self, answer: Answer, now: float) -> None:
         """An answer came: what its header says of the server's clock."""
@@ -148,8 +147,9 @@ class Crowd:
 
     def _arrive(self, arrivals: Arrivals, index: int) -> None:
         def come(intended: float) -> None:
-            listener = Listener(self)
+            listener = Listener(self, intended)
             self.listeners.append(listener)
+            self.tally.counts["arrived"] += 1
             if arrivals.stay is not None:
                 self.timers.at(intended + arrivals.stay, listener.leave)
             listener.tune_in(intended)

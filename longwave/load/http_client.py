@@ -8,62 +8,19 @@ anyway, and an edge does the same work for a request of either.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import ssl
 from typing import Final, NamedTuple, Protocol, cast
 
-from yarl import URL
+from longwave.load.base import Base
+from longwave.load.chunks import Chunks
 
-from contracts.errors import UsageError
-
-_LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _MOST_HEAD: Final = 64 * 1024
-_AGENT: Final = "longwave-load"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
 _BODILESS: Final = frozenset({204, 304})
-
-
-class Base(NamedTuple):
-    """A server: `scheme` is http or https."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
-
-    @property
-    def authority(self) -> str:
-        """`host:port`, as in an address."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it is on this machine, as far as its name or address says."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    def head(self) -> bytes:
-        """What stands in every request after its path."""
-        fields = f"Host: {self.authority}\r\nUser-Agent: {_AGENT}\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n"
-        return f" HTTP/1.1\r\n{fields}".encode()
-
-
-def base_of(url: URL) -> Base:
-    """The server of an address. Raises UsageError."""
-    if url.scheme not in {"http", "https"} or not url.host or url.port is None:
-        raise UsageError(f"{url} is not like http://127.0.0.1:8080/listen/ROOM")
-    return Base(url.scheme, url.host, url.port)
 
 
 class Answer(NamedTuple):
@@ -236,50 +193,6 @@ class Connection(asyncio.Protocol):
     def _fail(self, reason: str) -> None:
         self.close()
         self._owner.failed(self, reason, untouched=False)
-
-
-class Chunks:
-    """A chunked body (RFC 9112 7.1), as its bytes come."""
-
-    def __init__(self) -> None:
-        self._held = b""
-        self._left = 0  # of a chunk, with the line end after it
-        self._trailer = False
-
-    def push(self, data: bytes) -> tuple[list[bytes], bool, bool]:
-        """The body's bytes in `data`; whether that was all; whether something came after it.
-
-        Raises ValueError where it is not chunked.
-        """
-        data, self._held = self._held + data, b""
-        found: list[bytes] = []
-        at = 0
-        while True:
-            if self._left:
-                if piece := data[at : at + max(0, self._left - len(_LINE_END))]:
-                    found.append(piece)
-                taken = min(self._left, len(data) - at)
-                at, self._left = at + taken, self._left - taken
-            end = -1 if self._left else data.find(_LINE_END, at)
-            if end < 0:
-                self._held = data[at:]
-                if len(self._held) > _MOST_HEAD:
-                    raise ValueError("a line without an end")
-                return found, False, False
-            line, at = data[at:end], end + len(_LINE_END)
-            if self._line(line):
-                return found, True, at < len(data)
-
-    def _line(self, line: bytes) -> bool:
-        """A line that is no chunk's: its size, or of the trailer. Returns whether it is the last."""
-        if self._trailer:
-            return not line
-        size = int(line.partition(b";")[0], 16)
-        if size < 0:
-            raise ValueError("less than nothing")
-        self._trailer = size == 0
-        self._left = size + len(_LINE_END) if size else 0
-        return False
 
 
 class Dialer:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from longwave.load.http_client import Answer, Base, Connection, Dialer
+from longwave.load.base import Base
+from longwave.load.http_client import Answer, Connection, Dialer
 from longwave.load.tally import Tally
 
 PATIENCE_SECONDS: Final = 10.0
@@ -89,10 +90,6 @@ class Lane:
         self._queue.append(request)
         if self._hand is None:
             self._next()
-
-    def drop(self) -> None:
-        """Forget what waits and was not sent yet."""
-        self._queue.clear()
 
     def leave(self, base: Base) -> bool:
         """Close the connection to a server. Returns False where something is in hand there, and it stays."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from longwave.load.buffer import Buffer
 from longwave.load.lane import MEDIA, Lane, Request
-from longwave.load.playlists import MediaPlaylist, Piece, Place, Playlist, Variants
+from longwave.load.playback import Playback
+from longwave.load.playlists import MediaPlaylist, Place, Playlist, Variants
 from longwave.load.tiers import Standing
+from longwave.load.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
+    from longwave.load.base import Base
     from longwave.load.crowd import Crowd
-    from longwave.load.http_client import Answer, Base
+    from longwave.load.http_client import Answer
 
 _RETRY_SECONDS: Final = 1.0
 _TRIES: Final = 3
-_FLAP_SECONDS: Final = 60.0
-"""Back within this at a tier that one has left: it was not worth the move."""
 _PLAYLISTS: Final = frozenset({"playlist", "blocking_playlist"})
 
 
@@ -26,47 +25,36 @@ class Listener:
     """A listener. Its times are monotonic seconds."""
 
     __slots__ = (
-        "_base", "_began", "_buffer", "_crowd", "_etag", "_got", "_hinted", "_left_tiers", "_lists", "_media",
-        "_misses", "_next", "_old", "_order", "_path", "_playlist", "_playlist_at", "_prefix", "_standing",
-        "_tier_lane", "_zero", "gone", "rebuffered",
+        "_crowd", "_etag", "_hinted", "_lists", "_media", "_misses", "_next", "_old", "_playback", "_playlist",
+        "_playlist_at", "_tier_lane", "_where", "gone",
     )  # fmt: skip
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: Crowd, intended: float) -> None:
         self._crowd = crowd
-        self._base: Base = crowd.target.base
-        self._prefix = b""
-        self._path = b""
+        server = (crowd.target.base, b"")
+        self._where = Whereabouts(server, crowd.prefix, crowd.tally, crowd.choose)
+        # Where it was before it moved, while something is in hand there.
+        self._old: Base | None = None
         self._lists = Lane(crowd.wire, self)
         # Whoever blocks on one connection needs another one; else one will do.
         self._media = Lane(crowd.wire, self) if crowd.target.low_latency else self._lists
         self._tier_lane = Lane(crowd.wire, self) if crowd.target.listen else None
-        self._buffer = Buffer()
-        self._began = 0.0
-        self._zero: float | None = None  # the wall clock's instant of position 0
+        self._playback = Playback(crowd.tally, intended)
         self._playlist: MediaPlaylist | None = None
         self._playlist_at = 0.0
         self._etag = b""
         self._next: tuple[int, int] | None = None
-        self._order: deque[Piece] = deque()
-        self._got: set[tuple[int, int]] = set()
         self._hinted: tuple[int, int] | None = None
         self._misses = 0
-        self._standing: Standing | None = None
-        self._left_tiers: dict[str, float] = {}
-        self._old: Base | None = None
         self.gone = False
-        self.rebuffered = False
 
     # ---- from outside -------------------------------------------------------------------------------------
 
     def tune_in(self, intended: float) -> None:
-        """Arrive."""
-        self._began = intended
-        self._crowd.tally.counts["arrived"] += 1
+        """Begin."""
         if self._tier_lane is not None:
             self._ask_tier(intended)
         else:
-            self._prefix = self._crowd.prefix
             self._ask_first(intended)
 
     def leave(self, _intended: float) -> None:
@@ -75,11 +63,7 @@ class Listener:
 
     def sample(self, now: float) -> None:
         """Measure how far behind it is."""
-        if self._buffer.advance(now):
-            self._ran_dry()
-        if self._buffer.started and self._zero is not None and not self.gone:
-            behind = self._crowd.wall(now) - self._zero - self._buffer.position
-            self._crowd.tally.time("distance").add(behind)
+        self._playback.sample(now, self._crowd.wall(now))
 
     def end(self, now: float) -> None:
         """The end of all; `now` is the instant up to which everything counts."""
@@ -111,8 +95,8 @@ class Listener:
         """No answer: another server of the tier, if there is one, or the same again."""
         if self.gone:
             return
-        if reason != "timeout" and self._standing is not None and request.base == self._base:
-            self._settle(self._standing)
+        if reason != "timeout" and request.base == self._where.base:
+            self._where.elsewhere()
         self._again(request, now)
 
     # ---- playlists ----------------------------------------------------------------------------------------
@@ -120,12 +104,10 @@ class Listener:
     def _ask_first(self, intended: float) -> None:
         target = self._crowd.target
         self._playlist, self._next, self._etag, self._misses = None, None, b"", 0
-        self._order.clear()
-        self._got.clear()
-        path = self._standing.playlist if self._standing is not None else target.path
-        self._path = self._prefix + path
+        standing = self._where.standing
+        self._where.follow(target.path if standing is None else standing.playlist)
         kind = "playlist" if target.is_media else "multivariant"
-        self._lists.ask(Request(kind, self._base, self._path, intended))
+        self._lists.ask(Request(kind, self._where.base, self._where.path, intended))
 
     def _listed(self, request: Request, answer: Answer, now: float) -> None:
         found: Playlist | None = self._playlist
@@ -136,8 +118,8 @@ class Listener:
             self._again(request, now)
         elif isinstance(found, Variants):
             self._crowd.timed(request, now)
-            self._base, self._path = found.place.base or self._base, found.place.path
-            self._lists.ask(Request("playlist", self._base, self._path, now))
+            self._where.follow_variant(found.place)
+            self._lists.ask(Request("playlist", self._where.base, self._where.path, now))
         else:
             self._crowd.timed(request, now, every=found.target)
             self._misses = 0
@@ -171,7 +153,9 @@ class Listener:
         if not self.gone:
             # As a browser's cache does for what it still has.
             extra = b"If-None-Match: " + self._etag + b"\r\n" if self._etag else b""
-            self._lists.ask(Request("playlist", self._base, self._path, intended, extra))
+            where = self._where
+            where.renewed(self._crowd.prefix)
+            self._lists.ask(Request("playlist", where.base, where.path, intended, extra))
 
     def _ask_blocking(self, intended: float) -> None:
         playlist = self._playlist
@@ -182,10 +166,12 @@ class Listener:
             # 6.2.5.1: of an older playlist more may be missing than what is sent.
             and intended - self._playlist_at < playlist.skip_until / 2
         )
-        mark = b"&" if b"?" in self._path else b"?"
-        path = self._path + mark + playlist.directives(skip=skip)
+        where = self._where
+        where.renewed(self._crowd.prefix)
+        mark = b"&" if b"?" in where.path else b"?"
+        path = where.path + mark + playlist.directives(skip=skip)
         key = playlist.next
-        self._lists.ask(Request("blocking_playlist", self._base, path, intended, key=key, waits=True))
+        self._lists.ask(Request("blocking_playlist", where.base, path, intended, key=key, waits=True))
 
     # ---- media --------------------------------------------------------------------------------------------
 
@@ -199,14 +185,10 @@ class Listener:
         if new and new[0].msn > self._next[0] + low_latency:
             self._crowd.tally.counts["jumps"] += 1
         for piece in new:
-            self._order.append(piece)
             self._next = (piece.msn, piece.part + 1) if low_latency else (piece.msn + 1, 0)
-            if piece.gap:
-                self._crowd.tally.counts["gaps"] += 1
-                self._got.add(piece.key)
-            elif piece.key != self._hinted and piece.key not in self._got:
+            if self._playback.expect(piece) and piece.key != self._hinted:
                 self._ask_media(piece.kind, piece.place, now, piece.key)
-        self._drain(now)
+        self._play(now)
         hint = playlist.hint
         if low_latency and hint is not None and hint[0] >= self._next and self._hinted != hint[0]:
             self._hinted = hint[0]
@@ -218,9 +200,7 @@ class Listener:
         if not pieces:
             return False
         index, into = playlist.start(low_latency=self._crowd.target.low_latency)
-        if self._buffer.interrupt(now):
-            self._ran_dry()
-        self._buffer.begin(into)
+        self._playback.begin(into, now)
         self._next = pieces[index].key
         if playlist.init is not None:
             self._ask_media("init", playlist.init, now)
@@ -229,46 +209,22 @@ class Listener:
     def _ask_media(
         self, kind: str, place: Place, now: float, key: tuple[int, int] | None = None, *, waits: bool = False
     ) -> None:
-        base = place.base or self._base
+        base = place.base or self._where.base
         self._media.ask(Request(kind, base, place.path, now, key=key, waits=waits))
 
     def _arrived(self, key: tuple[int, int], now: float) -> None:
-        self._got.add(key)
         if key == self._hinted:
-            # How long it is, only the playlist will say: until then it is not played.
             self._hinted = None
-        self._drain(now)
+        self._playback.came(key)
+        self._play(now)
 
-    def _drain(self, now: float) -> None:
-        """Play what has come, in order."""
-        order, got, buffer, tally = self._order, self._got, self._buffer, self._crowd.tally
-        while order and order[0].key in got:
-            piece = order.popleft()
-            got.remove(piece.key)
-            if buffer.advance(now):
-                self._ran_dry()
-            if piece.date is not None:
-                self._zero = piece.date - buffer.end
-            begins = not buffer.started
-            dry = buffer.append(piece.seconds, now)
-            if dry:
-                tally.time("stall").add(dry)
-            if begins and buffer.started:
-                tally.counts["tuned_in"] += 1
-                tally.time("tune_in").add(now - self._began)
-        if not order and self._playlist is not None and self._playlist.ended and not buffer.closed:
-            buffer.close()
-            self._crowd.timers.at(now + buffer.ahead, self._finish)
+    def _play(self, now: float) -> None:
+        lasts = self._playback.play(now, ended=self._playlist is not None and self._playlist.ended)
+        if lasts is not None:
+            self._crowd.timers.at(now + lasts, self._finish)
 
     def _finish(self, _intended: float) -> None:
-        if self._buffer.closed:
-            self._go("finished")
-
-    def _ran_dry(self) -> None:
-        self._crowd.tally.counts["stalls"] += 1
-        if not self.rebuffered:
-            self.rebuffered = True
-            self._crowd.tally.counts["rebuffered"] += 1
+        self._go("finished")
 
     # ---- what goes wrong ----------------------------------------------------------------------------------
 
@@ -284,10 +240,9 @@ class Listener:
             self._crowd.timers.at(later, self._retune if anew else self._ask_plain_anew)
         elif request.kind == "multivariant":
             self._crowd.timers.at(later, partial(self._repeat, self._lists, request))
-        elif request.waits and request.key == self._hinted:
+        elif request.waits and request.key is not None and request.key == self._hinted:
             self._hinted = None
-            listed = any(piece.key == request.key for piece in self._order)
-            if listed:
+            if self._playback.expects(request.key):
                 request.waits = False
                 self._crowd.timers.at(later, partial(self._repeat, self._media, request))
         elif request.tries < _TRIES:
@@ -300,7 +255,7 @@ class Listener:
         if not self.gone:
             # Its intended instant stays what it was: the listener has waited since then.
             if request.base == self._old:
-                request.base = self._base
+                request.base = self._where.base
             lane.ask(request)
 
     def _ask_plain_anew(self, intended: float) -> None:
@@ -310,7 +265,9 @@ class Listener:
     def _retune(self, intended: float) -> None:
         if not self.gone:
             self._crowd.tally.counts["retuned"] += 1
-            self._media.drop()
+            # What is in hand is of another take, whose numbers are the same.
+            for lane in {self._lists, self._media}:
+                lane.close()
             self._hinted = None
             self._ask_first(intended)
 
@@ -322,10 +279,7 @@ class Listener:
     def _close(self, now: float) -> None:
         if self.gone:
             return
-        if self._buffer.advance(now):
-            self._ran_dry()
-        if self._buffer.dry_since is not None:
-            self._crowd.tally.time("stall").add(now - self._buffer.dry_since)
+        self._playback.end(now)
         self.gone = True
         for lane in {self._lists, self._media, self._tier_lane or self._lists}:
             lane.close()
@@ -345,36 +299,13 @@ class Listener:
             self._again(request, now)
             return
         self._crowd.timers.at(max(now, request.intended + standing.ask_again), self._ask_tier)
-        before, self._standing = self._standing, standing
-        if before is None:
-            self._settle(standing)
+        first, old = self._where.standing is None, self._where.base
+        self._where.told(standing, self._crowd.prefix, now)
+        if first:
             self._ask_first(now)
-        elif before.tier != standing.tier:
-            self._count_move(before.tier, standing.tier, now)
-            self._settle(standing)
-        elif before.bases != standing.bases or self._crowd.prefix != self._prefix:
-            self._settle(standing)
-
-    def _settle(self, standing: Standing) -> None:
-        """Go to one of the servers of a tier, with the playlist as it is: bytes and numbers are equal."""
-        base, start = self._crowd.choose(standing.bases)
-        if not self._crowd.may_load(base):
-            self._crowd.tally.counts["error.listen.not allowed"] += 1
-            return
-        prefix = start + (self._crowd.prefix if standing.private else b"")
-        if self._path:
-            self._path = prefix + self._path.removeprefix(self._prefix)
-        if base != self._base:
-            self._old, self._base = self._base, base
+        elif self._where.base != old:
+            self._old = old
             self._leave_old()
-        self._prefix = prefix
-
-    def _count_move(self, tier: str, to: str, now: float) -> None:
-        counts = self._crowd.tally.counts
-        counts[f"move.{tier}>{to}"] += 1
-        if now - self._left_tiers.get(to, -_FLAP_SECONDS) < _FLAP_SECONDS:
-            counts["flaps"] += 1
-        self._left_tiers[tier] = now
 
     def _leave_old(self) -> None:
         """Close connections to where it was, once what is in hand there is answered."""

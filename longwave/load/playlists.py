@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 import m3u8
 from yarl import URL
 
-from longwave.load.http_client import Answer, Base, base_of
+from longwave.load.base import Base, base_of
+from longwave.load.http_client import Answer
 
 _KEPT: Final = 512
 _ENCODINGS: Final[Mapping[bytes, int]] = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}

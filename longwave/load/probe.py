@@ -9,8 +9,8 @@ import aiohttp
 from yarl import URL
 
 from contracts.errors import DependencyError, UsageError
+from longwave.load.base import Base, base_of
 from longwave.load.crowd import Target
-from longwave.load.http_client import Base, base_of
 from longwave.load.plan import Found, LoadOptions, check_consent
 from longwave.load.playlists import MediaPlaylist, Place, Playlist, Variants, parse
 from longwave.load.tiers import Standing

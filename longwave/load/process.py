@@ -17,8 +17,9 @@ from typing import Any, Final, Self
 import uvloop
 
 from contracts.errors import DependencyError
+from longwave.load.base import Base
 from longwave.load.crowd import Arrivals, Crowd, Target
-from longwave.load.http_client import Base, Dialer
+from longwave.load.http_client import Dialer
 from longwave.load.plan import Plan
 from longwave.load.tally import Tally
 from longwave.load.tls import client_context

@@ -97,11 +97,11 @@ async def _watch(
             left = plan.options.seconds - passed()
             if left <= 0:
                 break
-            whole = _EVERY_SECONDS - max(0.0, passed()) % _EVERY_SECONDS
+            whole = _EVERY_SECONDS - passed() % _EVERY_SECONDS
             await asyncio.wait(
                 [stopping, *listening], timeout=min(left, whole), return_when=asyncio.FIRST_COMPLETED
             )
-            if left > whole:
+            if passed() > _EVERY_SECONDS / 2 and left > whole:
                 view.show(passed(), _sum(workers))
     finally:
         stopping.cancel()

@@ -9,10 +9,10 @@ from email.utils import parsedate_to_datetime
 class ServerClock:
     """The wall clock of the server, from the monotonic clock here.
 
-    On one machine (`same`) it is the clock here. Else it is found from `Date` (RFC 9110 6.6.1). That says whole
-    seconds, and is old where a cache answers; but the server's clock is never behind what an answer says, so the
-    answer that says most is right, but for its way here and for how long after a full second it was made. With
-    a few answers a second that is some 50 ms after a minute; by so much distances come out too small.
+    On one machine (`same`) it is the clock here. Else it is found from `Date` (RFC 9110 6.6.1). That says
+    whole seconds, and is old where a cache answers; but the server's clock is never behind what an answer
+    says, so the answer that says most is right, but for its way here and for how long after a full second it
+    was made. With a few answers a second that is some 50 ms after a minute: so much too small are distances.
     """
 
     def __init__(self, *, same: bool) -> None:

@@ -41,9 +41,9 @@ class Histogram:
         Whoever waits for an answer does not ask again, so a server that stands still would be met by one
         request where several were due (HdrHistogram's correction of coordinated omission).
         """
-        while seconds > 0 and interval > 0:
+        self.add(seconds)
+        while interval > 0 and (seconds := seconds - interval) > 0:
             self.add(seconds)
-            seconds -= interval
 
     def quantile(self, share: float) -> float | None:
         """The duration in seconds that `share` (0 to 1) of all do not exceed; None without any."""

@@ -9,7 +9,7 @@ from typing import Self
 from yarl import URL
 
 from contracts.errors import UsageError
-from longwave.load.http_client import Base, base_of
+from longwave.load.base import Base, base_of
 
 
 @dataclass(frozen=True, slots=True)
