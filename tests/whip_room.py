@@ -85,7 +85,7 @@ class WhipServer:
         return {
             sample.labels["outcome"]: int(sample.value)
             for sample in samples
-            if sample.name.endswith("_total")
+            if sample.name.endswith("_total") and sample.value
         }
 
 
