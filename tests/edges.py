@@ -65,8 +65,12 @@ class Edge:
         """Other keys from now on, without a restart."""
         before = self.log.count("edge has taken up its options again")
         _write_keys(self._keys, keys)
-        os.kill(self.pid, signal.SIGHUP)
+        self.hang_up()
         wait_for(lambda: self.log.count("edge has taken up its options again") > before, "it reloads")
+
+    def hang_up(self) -> None:
+        """SIGHUP: keys and certificates are read again."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def stop(self) -> int:
         """SIGTERM; its exit status."""
