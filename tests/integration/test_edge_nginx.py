@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import re
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from infra.edge.nginx.edge import STATUS_SOCKET
 from tests.edge_stage import Stage, asked, fetch, fresh_take, real_stage, until, until_answered
+from tests.nginx_edge import in_hand
 from tests.origins import Answer, RunningOrigin
 
 pytestmark = [
@@ -31,16 +29,6 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield stage
 
 
-def in_hand(stage: Stage) -> int:
-    """How many requests nginx has not answered yet, beside this one."""
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(str(stage.edge.directory / STATUS_SOCKET))
-        asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        found = re.search(rb"Writing: (\d+)", asking.makefile("rb").read())
-    assert found
-    return int(found[1]) - 1
-
-
 async def answers_of(through: RunningOrigin, path: str, seconds: float) -> AsyncIterator[Answer]:
     """One answer after the other, for so long."""
     async with asyncio.timeout(seconds):
@@ -54,7 +42,7 @@ async def crowd(
 ) -> list[asyncio.Task[Answer]]:
     """So many who ask for the same, all of whom have arrived, and one of them at the origin."""
     tasks = [asyncio.create_task(through.get(path)) for _ in range(size)]
-    await until(lambda: in_hand(stage) >= size, "all of them are in the edge")
+    await until(lambda: in_hand(stage.edge) >= size, "all of them are in the edge")
     assert stage.origins[0].blocked == 1
     return tasks
 
