@@ -2,6 +2,7 @@
 # Check the Dockerfile (hadolint), infra/compose (against the Compose specification's schema, and dclint's rules), which
 # needs no container engine, and infra/prometheus (promtool, with the tests of every alert): infra/lint.sh BIN
 # Where one of them could not be installed this only says so; with CI=true it fails.
+# How infra/terraform is written is checked where terraform is there: it is installed by nobody else.
 set -eu
 bin=$1
 cd "$(dirname "$0")/.."
