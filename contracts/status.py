@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
 
 READY: Final = "ready"
 _KIND: Final = "status"
+# `room/take`, and whatever follows of a path.
+_TAKE: Final = re.compile(r"[^\s/]+/[0-9]{8}T[0-9]{6}Z-[a-z2-7]{6}[^\s:,]*")
 # What is true of a process now says nothing of the next moment.
 _HEADERS: Final = {"Cache-Control": "no-store"}
+
+
+def without_takes(text: str) -> str:
+    """`text` for everybody: which takes and rooms there are, some of them private, is for the log to say."""
+    return _TAKE.sub("…", text)
 
 
 class StatusHandlers:
@@ -54,7 +62,7 @@ class StatusHandlers:
         """200 while live audio works, whatever else does not; 503 while others should be asked."""
         request[KIND] = _KIND
         status = self._status()
-        body = {"status": status, "degraded": self._degraded()}
+        body = {"status": status, "degraded": [without_takes(trouble) for trouble in self._degraded()]}
         if status == READY:
             return json_line(body, headers=_HEADERS)
         return json_line(body, 503, {**_HEADERS, "Retry-After": "1"})

@@ -73,9 +73,9 @@ class Quarantine:
 
     @property
     def degraded(self) -> str | None:
-        """Which rooms get gaps, or None."""
-        rooms = ", ".join(sorted({key.room for key in self._held}))
-        return f"quarantine: encoding failed again and again in {rooms}" if rooms else None
+        """In how many rooms there are gaps, or None. Which they are is for the log to say, not for everybody."""
+        rooms = len({key.room for key in self._held})
+        return f"quarantine: encoding failed again and again, in rooms: {rooms}" if rooms else None
 
     def failed(self, key: TakeKey) -> None:
         """Count one failure of a take, here and elsewhere."""

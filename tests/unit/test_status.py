@@ -78,3 +78,12 @@ async def test_numbers_are_those_of_the_registry(
     answer = await client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert "longwave_words_total 7.0" in await answer.text()
+
+
+async def test_what_is_wrong_is_said_without_naming_rooms_or_takes(
+    client: TestClient[web.Request, web.Application], role: Role
+) -> None:
+    take = "board/20260131T200000Z-abc234"
+    role.degraded = [f"/data/takes/{take}/reserved: the disk is full", "redis a:6379 gives no answer"]
+    answer = await (await client.get("/readyz")).json()
+    assert answer["degraded"] == ["/data/takes/…: the disk is full", "redis a:6379 gives no answer"]
