@@ -19,6 +19,7 @@ from benchmarks import (
     blocked,
     bus,
     ear,
+    edges,
     encoder,
     latency,
     ranges,
@@ -39,7 +40,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
     module.NAME: (module.TITLE, module.run)
     for module in (
         *(encoder, rooms, latency, throughput, blocked, speakers, ear),
-        *(replay, ranges, beside, archiving, bus, roles),
+        *(replay, ranges, beside, archiving, bus, roles, edges),
     )
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -31,6 +31,8 @@ _CROWD_CORE: Final = {1}
 _EDGES: Final = ("varnish", "nginx")
 # Long enough for every request to have come to where it waits, short against the 6 s that it may wait.
 _BLOCKED_SECONDS: Final = 2.0
+# Who looks every so often whether an answer is there is met at every phase of that, and not at its luckiest.
+_LOOKS_EVERY: Final = 0.5
 _MOST_LATER: Final = 100.0
 
 
@@ -73,18 +75,18 @@ def run(*, quick: bool) -> report.Result:
 def _measure(through: str, take: FilledTake, port: int, count: int, rounds: int) -> Way:
     delays = []
     with remote_crowd(port, count, _CROWD_CORE) as crowd:
-        _release(take, crowd)  # connections to the origin are opened by the first request of all
+        _release(take, crowd, 0.0)  # connections to the origin are opened by the first request of all
         before = _asked(take)
-        delays = [_release(take, crowd) for _ in range(rounds)]
+        delays = [_release(take, crowd, _LOOKS_EVERY * (number + 0.5) / rounds) for number in range(rounds)]
         asked = (_asked(take) - before) / rounds
     return Way(through, count, delays, asked)
 
 
-def _release(take: FilledTake, crowd: RemoteCrowd) -> list[float]:
-    """Block everybody on the next part, put it: seconds until each had its answer."""
+def _release(take: FilledTake, crowd: RemoteCrowd, later: float) -> list[float]:
+    """Block everybody on the next part, put it `later`: seconds from then until each had its answer."""
     msn, part = take.next
     crowd.ask_all(f"{take.path}/index.m3u8?_HLS_msn={msn}&_HLS_part={part}")
-    time.sleep(_BLOCKED_SECONDS)
+    time.sleep(_BLOCKED_SECONDS + later)
     released = take.put_next_part()
     arrivals = crowd.answers(30)
     refused = [arrival.status for arrival in arrivals if arrival.status != http.client.OK]
