@@ -1,0 +1,124 @@
+"""An nginx edge before two origins that were fed alike: either may go, and listeners do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+
+from origin.service import OriginLimits
+from tests.edge_stage import Stage, asked, edge_before, until, until_answered
+from tests.nginx_edge import in_hand
+from tests.origins import Answer, RunningOrigin, running, settings
+from tests.tcp_proxy import TcpProxy
+
+pytestmark = [
+    pytest.mark.needs("nginx", "njs"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+]
+CROWD = 50
+PLAYLISTS = ("playlist", "blocking_playlist")
+# As in use: nginx believes an origin that took this long to say 503.
+LIMITS = OriginLimits(block_seconds=6.0)
+
+
+@dataclass
+class Pair(Stage):
+    """The stage, and the lines between the edge and its origins."""
+
+    links: tuple[TcpProxy, TcpProxy]
+
+    def sister_of(self, take: RunningOrigin) -> RunningOrigin:
+        """The take as the second origin has it."""
+        return replace(self.origins[1], take=take.take, put_so_far=take.put_so_far)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        origins = [await stack.enter_async_context(running(settings(), limits=LIMITS)) for _ in range(2)]
+        ports = [int(origin.url.rpartition(":")[2]) for origin in origins]
+        first, second = (stack.enter_context(TcpProxy(port)) for port in ports)
+        urls = [f"127.0.0.1:{link.port}" for link in (first, second)]
+        edge = await stack.enter_async_context(edge_before("nginx", urls, tmp_path_factory.mktemp("edge")))
+        yield Pair(edge, origins, (first, second))
+
+
+async def crowd(pair: Pair, through: RunningOrigin, path: str) -> list[asyncio.Task[Answer]]:
+    """Some who ask for the same, all of whom have arrived."""
+    before = in_hand(pair.edge)
+    tasks = [asyncio.create_task(through.get(path)) for _ in range(CROWD)]
+    await until(lambda: in_hand(pair.edge) - before >= CROWD, "all of them are in the edge")
+    return tasks
+
+
+async def test_those_who_wait_at_an_origin_that_dies_are_answered_by_its_sister(pair: Pair) -> None:
+    direct, through = await pair.take((3, 2))
+    sister = pair.sister_of(direct)
+    waiting = await crowd(pair, through, "index.m3u8?_HLS_msn=3&_HLS_part=2")
+    hinted = await crowd(pair, through, "3.2.m4s")
+    await until(lambda: (direct.blocked, sister.blocked) == (2, 0), "they wait at the first one")
+    pair.links[0].cut()
+    await until(lambda: sister.blocked == 2, "they wait at its sister")
+    await sister.feed((3, 3))
+    playlists, parts = await asyncio.gather(*waiting), await asyncio.gather(*hinted)
+    assert {(answer.status, answer.body) for answer in parts} == {(200, direct.part(3, 2))}
+    assert {(answer.status, answer.body) for answer in playlists} == {(200, (await sister.playlist()).body)}
+    assert "3.2.m4s" in playlists[0].text
+
+
+async def test_bytes_and_etags_are_those_of_the_origin_that_is_gone(pair: Pair) -> None:
+    direct, through = await pair.take((4, 0))
+    before = await through.get("1.m4s")
+    pair.links[0].cut()
+    after = [await through.get("2.m4s"), await through.get("index.m3u8?_HLS_msn=3")]
+    assert [answer.status for answer in after] == [200, 200]
+    assert after[0].headers["ETag"] == (await direct.get("2.m4s")).headers["ETag"]
+    assert after[1].text == (await direct.playlist("?_HLS_msn=3")).text
+    assert before.headers["ETag"] == (await direct.get("1.m4s")).headers["ETag"]
+    assert asked(pair.sister_of(direct), "segment") == 1
+
+
+async def test_an_origin_that_says_503_at_once_is_passed_over_and_then_left_alone(pair: Pair) -> None:
+    direct, through = await pair.take((3, 2))
+    sister = pair.sister_of(direct)
+    direct.origin.being_filled = True
+    for query in ("_HLS_msn=2", "_HLS_msn=2&_HLS_part=1", "_HLS_msn=2&_HLS_part=2", "_HLS_msn=1"):
+        assert (await through.playlist(f"?{query}")).status == 200
+    # Its third failure would have come within three seconds.
+    assert asked(direct, *PLAYLISTS) == 2
+    assert asked(sister, *PLAYLISTS) == 4
+
+
+async def test_an_origin_that_had_nothing_for_its_whole_time_is_believed(pair: Pair) -> None:
+    direct, through = await pair.take((3, 2))
+    answers = await asyncio.gather(*await crowd(pair, through, "index.m3u8?_HLS_msn=3&_HLS_part=2"))
+    assert {answer.status for answer in answers} == {503}
+    assert (asked(direct, *PLAYLISTS), asked(pair.sister_of(direct), *PLAYLISTS)) == (1, 0)
+    # It is not taken for one that fails: other rooms stay where they are.
+    assert (await through.playlist("?_HLS_msn=2")).status == 200
+    assert asked(direct, *PLAYLISTS) == 2
+
+
+async def test_where_no_origin_answers_the_edge_says_so_and_no_longer_than_that(pair: Pair) -> None:
+    _, through = await pair.take((3, 2))
+    kept = await through.get("1.m4s")
+    for link in pair.links:
+        link.cut()
+    answers = await asyncio.gather(*(through.playlist("?_HLS_msn=2") for _ in range(CROWD)))
+    assert {answer.status for answer in answers} == {503}
+    answer = answers[0]
+    assert answer.error == "no origin has an answer yet: try again in a moment"
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Cache-Control"] == "public, max-age=1"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert (await through.get("1.m4s")).body == kept.body
+    for link in pair.links:
+        link.heal()
+    assert (await until_answered(through, "index.m3u8?_HLS_msn=2", 200)).text.startswith("#EXTM3U")
