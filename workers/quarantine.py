@@ -73,7 +73,7 @@ class Quarantine:
 
     @property
     def degraded(self) -> str | None:
-        """In how many rooms there are gaps, or None. Which they are is for the log to say, not for everybody."""
+        """In how many rooms there are gaps, or None. Which they are is for the log to say."""
         rooms = len({key.room for key in self._held})
         return f"quarantine: encoding failed again and again, in rooms: {rooms}" if rooms else None
 
