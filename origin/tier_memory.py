@@ -53,12 +53,14 @@ async def look_for_ever(whereabouts: Whereabouts) -> None:
         await asyncio.sleep(_EVERY_SECONDS)
 
 
-async def remember_for_ever(whereabouts: Whereabouts, memory: TierMemory) -> None:
+async def remember_for_ever(
+    whereabouts: Whereabouts, memory: TierMemory, *, every: float = _EVERY_SECONDS
+) -> None:
     """Save tiers that have changed. A disk that hangs keeps back nothing else. Runs until it is cancelled."""
     saved: Mapping[TakeKey, Tier] | None = None
     failing = False
     while True:
-        await asyncio.sleep(_EVERY_SECONDS)
+        await asyncio.sleep(every)
         standing = whereabouts.standing()
         if standing == saved:
             continue

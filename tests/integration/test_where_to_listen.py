@@ -225,6 +225,19 @@ async def test_a_private_room_is_told_of_to_those_alone_who_were_let_in() -> Non
         assert json.loads((await room.get(signed("named"))).body)["private"] is False
 
 
+async def test_of_a_private_take_nothing_is_told_also_when_its_room_has_become_public(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECORDS, ROOM, RoomRecord(title="Open"))
+    async with running(replace(settings(), private=True), clock=site.clock, rooms=site.rooms) as room:
+        before = (await room.get(f"/listen/{ROOM}.json")).body
+        await room.begin()
+        await room.feed((1, 0))
+        site.hear(500)
+        assert (await room.get(f"/listen/{ROOM}.json")).body == before
+        assert json.loads(before)["live"] is False
+
+
 async def test_a_room_that_grows_and_shrinks_moves(room: RunningOrigin, site: Site) -> None:
     await tell(room, {"tier": "edge", "rooms": {ROOM: 100}})
     assert [(await told(room))[member] for member in ("tier", "bases")] == [

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from contracts.errors import DiskUnavailable
 from contracts.listeners import Tier
+from contracts.metrics import Metrics
 from contracts.take import TakeKey
-from origin.tier_memory import TierMemory
+from origin.service import Origin, OriginLimits
+from origin.tier_memory import TierMemory, remember_for_ever
+from origin.whereabouts import Whereabouts
+from tests.bus_writing import eventually
 
 HALL = TakeKey("hall", "20260101T000000Z-abc234")
 OTHER = TakeKey("other", "20260101T000000Z-abc235")
@@ -49,3 +57,37 @@ def test_a_disk_that_does_not_work_is_said(tmp_path: Path) -> None:
     assert memory.load() == {}
     with pytest.raises(DiskUnavailable):
         memory.save({HALL: Tier.CDN})
+
+
+class Disk(TierMemory):
+    """One that is full for a while, and says how often it was asked."""
+
+    full = True
+    asked = 0
+
+    def save(self, tiers: Mapping[TakeKey, Tier]) -> None:
+        self.asked += 1
+        if self.full:
+            raise DiskUnavailable("the disk is full")
+        super().save(tiers)
+
+
+async def test_what_has_changed_is_saved_once_as_soon_as_the_disk_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing = {HALL: Tier.EDGE}
+    rooms = Whereabouts(Origin(OriginLimits(), Metrics(CollectorRegistry())))
+    monkeypatch.setattr(rooms, "standing", lambda: dict(standing))
+    disk = Disk(tmp_path / "tiers.json")
+    task = asyncio.create_task(remember_for_ever(rooms, disk, every=0.001))
+    await eventually(lambda: disk.asked > 2)
+    disk.full = False
+    await eventually(lambda: disk.load() == standing)
+    asked = disk.asked
+    await asyncio.sleep(0.05)
+    assert disk.asked == asked
+    standing[OTHER] = Tier.CDN
+    await eventually(lambda: disk.load() == standing)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

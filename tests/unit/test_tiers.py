@@ -60,10 +60,11 @@ def test_a_room_goes_down_when_less_than_half_have_listened_for_a_minute() -> No
     assert state.tier is ORIGIN
 
 
-def test_a_minute_that_was_interrupted_begins_anew() -> None:
+@pytest.mark.parametrize("came", [50, 100, 999])
+def test_a_minute_that_was_interrupted_begins_anew(came: int) -> None:
     state = at(EDGE)
     now = after(state, 0, CALM_SECONDS - 1, TOLD)
-    state.update(now, TOLD | {EDGE: 50})
+    state.update(now, TOLD | {EDGE: came})
     now = after(state, now + 1, CALM_SECONDS, TOLD)
     assert state.tier is EDGE
     state.update(now, TOLD)
