@@ -4,10 +4,10 @@ plan         what will be done, said before it is done; limits, consent
 probe        the target, read once; `invitation`: into private rooms
 run          all of it; `process`: a process of listeners, and the pipes to it
 
-crowd        the listeners of one process, on one clock; `timers`: what is due, `server_clock`: the others' time
+crowd        the listeners of one process; `timers`: what is due, `server_clock`: what time it is elsewhere
 listener     one listener: tunes in, reloads, fetches
 whereabouts  where it listens; `tiers`: what a room says of that
-playlists    what it reads of a playlist; each distinct body is parsed once
+playlists    what it reads of a playlist, each distinct body once; `reloading`: when it reads the next
 playback     pieces in their order; `buffer`: what there is to play, and when there was nothing
 lane         its requests, one after the other; `http_client`: connections, `chunks`, `base`, `tls`
 

@@ -196,9 +196,15 @@ class Connection(asyncio.Protocol):
 
 
 class Dialer:
-    """Opens connections, each from one of `sources`: addresses of this machine; none: the kernel's choice."""
+    """Opens connections, each from one of `sources`: addresses of this machine; none: the kernel's choice.
 
-    def __init__(self, tls: ssl.SSLContext | None, sources: tuple[str, ...] = ()) -> None:
+    Other machines are left alone unless `anywhere`: playlists may name any.
+    """
+
+    def __init__(
+        self, tls: ssl.SSLContext | None, sources: tuple[str, ...] = (), *, anywhere: bool = False
+    ) -> None:
+        self._anywhere = anywhere
         self._tls = tls
         self._sources = sources
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,6 +228,10 @@ class Dialer:
 
     async def _connect(self, base: Base, connection: Connection, owner: Owner, source: str | None) -> None:
         loop = asyncio.get_running_loop()
+        if not self._anywhere and not base.is_loopback:
+            connection.closed = True
+            owner.failed(connection, "not allowed", untouched=False)
+            return
         try:
             await loop.create_connection(
                 lambda: connection,

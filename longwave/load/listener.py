@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from longwave.load.lane import MEDIA, Lane, Request
 from longwave.load.playback import Playback
 from longwave.load.playlists import MediaPlaylist, Place, Playlist, Variants
+from longwave.load.reloading import blocking_path, next_reload
 from longwave.load.tiers import Standing
 from longwave.load.whereabouts import Whereabouts
 
@@ -25,8 +26,8 @@ class Listener:
     """A listener. Its times are monotonic seconds."""
 
     __slots__ = (
-        "_crowd", "_etag", "_hinted", "_lists", "_media", "_misses", "_next", "_old", "_playback", "_playlist",
-        "_playlist_at", "_tier_lane", "_where", "gone",
+        "_crowd", "_etag", "_hinted", "_lists", "_media", "_misses", "_next", "_old", "_playback",
+        "_playlist", "_playlist_at", "_tier_lane", "_where", "gone",
     )  # fmt: skip
 
     def __init__(self, crowd: Crowd, intended: float) -> None:
@@ -132,22 +133,16 @@ class Listener:
                 self._take(found, now)
             self._reload(request, found, now, changed=changed)
 
-    def _reload(self, request: Request, playlist: MediaPlaylist, now: float, *, changed: bool) -> None:
-        if playlist.ended:
+    def _reload(self, loaded: Request, playlist: MediaPlaylist, now: float, *, changed: bool) -> None:
+        low_latency = self._crowd.target.low_latency
+        reload = next_reload(playlist, loaded, now, changed=changed, low_latency=low_latency)
+        if reload is None:
             return
-        if self._crowd.target.low_latency and playlist.blocks:
-            if changed or not request.waits:
-                self._ask_blocking(now)
-            else:
-                # Answered, though there was nothing new: not what the rules say, and no reason to storm.
-                self._crowd.timers.at(now + playlist.target / 2, self._ask_blocking)
-            return
-        # rfc8216bis 6.3.4: counted from when the load before began.
-        due = request.intended + (playlist.target if changed else playlist.target / 2)
-        if due <= now:
-            self._ask_plain(now)
+        ask = self._ask_blocking if reload.blocking else self._ask_plain
+        if reload.due <= now:
+            ask(now)
         else:
-            self._crowd.timers.at(due, self._ask_plain)
+            self._crowd.timers.at(reload.due, ask)
 
     def _ask_plain(self, intended: float) -> None:
         if not self.gone:
@@ -161,15 +156,9 @@ class Listener:
         playlist = self._playlist
         if self.gone or playlist is None:
             return
-        skip = (
-            playlist.skip_until is not None
-            # 6.2.5.1: of an older playlist more may be missing than what is sent.
-            and intended - self._playlist_at < playlist.skip_until / 2
-        )
         where = self._where
         where.renewed(self._crowd.prefix)
-        mark = b"&" if b"?" in where.path else b"?"
-        path = where.path + mark + playlist.directives(skip=skip)
+        path = blocking_path(where.path, playlist, intended - self._playlist_at)
         key = playlist.next
         self._lists.ask(Request("blocking_playlist", where.base, path, intended, key=key, waits=True))
 

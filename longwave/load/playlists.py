@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import m3u8
 from yarl import URL
 
+from contracts.errors import UsageError
 from longwave.load.base import Base, base_of
 from longwave.load.http_client import Answer
 
@@ -163,7 +164,7 @@ def parse(base: Base, path: bytes, text: str) -> Playlist | None:
             return Variants(_place(here, first["uri"]), int(first["stream_info"].get("bandwidth", 0)))
         return _media(here, found)
     # What is said in the wrong form makes the library trip in any of these ways.
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, UsageError):
         return None
 
 

@@ -119,7 +119,7 @@ async def _run() -> None:
     order = json.loads(await orders.readline())["order"]
     target = target_of(order["target"])
     ca = None if order["ca"] is None else Path(order["ca"])
-    dialer = Dialer(client_context(ca), tuple(order["sources"]))
+    dialer = Dialer(client_context(ca), tuple(order["sources"]), anywhere=target.anywhere)
     crowd = Crowd(target, dialer, prefix=order["prefix"].encode())
     arrivals = Arrivals(order["first"], order["every"], order["number"], order["stay"])
     _tell(crowd)
