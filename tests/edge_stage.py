@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 from aiohttp import web
@@ -122,16 +123,28 @@ class StandIn:
     url: str = ""
     ready: bool = True
     asked: list[Asked] = field(default_factory=list)
-    answers: dict[str, Callable[[web.Request], web.Response]] = field(default_factory=dict)
+    answers: dict[str, Callable[[web.Request], Awaitable[web.Response]]] = field(default_factory=dict)
 
     def paths(self) -> list[str]:
         """What was asked for, in order."""
         return [one.path for one in self.asked]
 
-    def says(self, path: str, body: str = "", status: int = 200, **headers: str) -> None:
-        """From now on `path` (with its query) is answered so; names of fields with _ for -."""
-        fields = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answers[path] = lambda _: web.Response(text=body, status=status, headers=fields)
+    def says(
+        self,
+        path: str,
+        body: str = "",
+        status: int = 200,
+        *,
+        fields: Mapping[str, str] = MappingProxyType({}),
+        **headers: str,
+    ) -> None:
+        """From now on `path` (with its query) is answered so; `headers` have _ for -."""
+        said = {**fields, **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(text=body, status=status, headers=said)
+
+        self.answers[path] = answer
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/readyz":
@@ -140,7 +153,7 @@ class StandIn:
         answer = self.answers.get(request.raw_path)
         if answer is None:
             return web.Response(status=404, headers={"Cache-Control": "public, max-age=1"})
-        return answer(request)
+        return await answer(request)
 
 
 @asynccontextmanager

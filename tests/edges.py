@@ -40,6 +40,11 @@ class Edge:
         return self._process.pid
 
     @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.poll()
+
+    @property
     def port(self) -> int:
         return int(self.url.rstrip("/").rpartition(":")[2])
 

@@ -32,7 +32,10 @@ def child(options: EdgeOptions) -> Child:
     """Its command line; its configuration is written."""
     path = options.directory / "hitch.conf"
     path.write_text(_configuration(options))
-    return Child("hitch", ("hitch", f"--config={path}"))
+    argv = ("hitch", f"--config={path}", f"--pidfile={_pid_file(options)}")
+    # It looks for Varnish's socket once, at its start.
+    socket_path(options).unlink(missing_ok=True)
+    return Child("hitch", argv, after=socket_path(options))
 
 
 def reload(options: EdgeOptions) -> None:
@@ -56,7 +59,6 @@ def _configuration(options: EdgeOptions) -> str:
         "write-proxy-v2 = on",
         f"workers = {len(os.sched_getaffinity(0))}",
         "backlog = 4096",
-        f'pidfile = "{_pid_file(options)}"',
         # Certificates that have a responder are stapled from a file, if at all: an edge asks nobody.
         'ocsp-dir = ""',
         "log-level = 1",

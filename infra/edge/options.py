@@ -48,9 +48,11 @@ class EdgeOptions:
 class Child(NamedTuple):
     """A program of an edge: what it is called in messages, and its command line.
 
-    `reads` names the program, started before it, whose standard output it reads.
+    `reads` names the program, started before it, whose standard output it reads. `after` is a file that
+    has to be there first: one of those before it makes it.
     """
 
     name: str
     argv: tuple[str, ...]
     reads: str | None = None
+    after: Path | None = None

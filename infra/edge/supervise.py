@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
-from typing import IO, Final, Protocol
+from typing import IO, Final, Protocol, TypeAlias
 
 from infra.edge.options import Address, Child, EdgeOptions
 
@@ -21,6 +22,9 @@ _END_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5
 # What is bound to everything is reached at home.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+
+
+_Running: TypeAlias = Sequence[tuple[Child, subprocess.Popen[bytes]]]
 
 
 class Program(Protocol):
@@ -69,6 +73,8 @@ def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Pope
     read = {child.reads for child in children}
     pipes: dict[str | None, IO[bytes] | None] = {}
     for child in children:
+        if child.after is not None:
+            _wait_for_file(child.after, running)
         # What programs have to say belongs to the log; our own line stands alone.
         stdin = pipes.pop(child.reads, None) if child.reads else None
         stdout = subprocess.PIPE if child.name in read else sys.stderr
@@ -82,7 +88,16 @@ def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Pope
         running.append((child, process))
 
 
-def _check(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+def _wait_for_file(path: Path, running: _Running) -> None:
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while not path.exists():
+        _check(running)
+        if time.monotonic() > deadline:
+            raise EdgeFailed(f"{path} is not there after {_ANSWER_SECONDS:.0f} s")
+        time.sleep(0.02)
+
+
+def _check(running: _Running) -> None:
     for child, process in running:
         status = process.poll()
         if status is not None:
@@ -91,7 +106,7 @@ def _check(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:
 
 def _wait_until_it_answers(
     options: EdgeOptions,
-    running: Sequence[tuple[Child, subprocess.Popen[bytes]]],
+    running: _Running,
     signals: queue.SimpleQueue[int],
 ) -> bool:
     """True once it answers, False where it was asked to end before."""
@@ -133,7 +148,7 @@ def answers(listen: Address, *, tls: bool) -> bool:
 def _serve(
     program: Program,
     options: Callable[[], EdgeOptions],
-    running: Sequence[tuple[Child, subprocess.Popen[bytes]]],
+    running: _Running,
     signals: queue.SimpleQueue[int],
 ) -> None:
     while True:
@@ -155,7 +170,7 @@ def _reload(program: Program, options: Callable[[], EdgeOptions]) -> None:
         print("edge has taken up its options again", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _end(running: Sequence[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+def _end(running: _Running) -> None:
     """Whoever meets listeners first ends first."""
     for _, process in reversed(running):
         process.terminate()

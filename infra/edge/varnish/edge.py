@@ -95,7 +95,9 @@ def reload(options: EdgeOptions) -> None:
     Raises ValueError or OSError with what is wrong; the edge goes on as before.
     """
     _write(options)
-    before = [line.split()[-1] for line in _admin(options, "vcl.list").splitlines() if line.strip()]
+    listed = [line.split() for line in _admin(options, "vcl.list").splitlines() if line.strip()]
+    # Whoever was answered by one that is discarded keeps it in the list for a while.
+    before = [words[-1] for words in listed if words[0] != "discarded"]
     name = f"edge_{time.monotonic_ns()}"
     _admin(options, "vcl.load", name, str(_vcl(options)))
     _admin(options, "vcl.use", name)

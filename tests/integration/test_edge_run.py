@@ -1,0 +1,166 @@
+"""`infra/edge/run`: what it says, how it ends, and TLS with HTTP/2 before Varnish."""
+
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests import programs
+from tests.edges import Edge, Tls, running_edge, wait_for
+from tests.redis_server import free_port
+
+RUN = Path(__file__).parents[2] / "infra/edge/run"
+NAME = "edge.test"
+
+pytestmark = [pytest.mark.needs("varnishd", "vmod_digest"), pytest.mark.timeout(120)]
+
+
+class Authority:
+    """An authority of the tests' own, and what it issued."""
+
+    def __init__(self, directory: Path) -> None:
+        self._issuer = trustme.CA()
+        self.file = directory / "ca.pem"
+        self._issuer.cert_pem.write_to_path(str(self.file))
+        self.tls = Tls(directory / "chain.pem", directory / "key.pem")
+        self.issue()
+
+    def issue(self) -> str:
+        """A new certificate in the place of the old one; its serial number."""
+        issued = self._issuer.issue_cert(NAME)
+        self.tls.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        self.tls.key.write_bytes(issued.private_key_pem.bytes())
+        command = ["openssl", "x509", "-in", str(self.tls.cert), "-noout", "-serial"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge with a certificate and no origin."""
+    origins = [f"127.0.0.1:{free_port()}"]
+    with running_edge("varnish", origins, tmp_path_factory.mktemp("edge"), tls=authority.tls) as edge:
+        yield edge
+
+
+def curl(edge: Edge, authority: Authority, *more: str) -> str:
+    """Status, HTTP version and body of /rooms.json."""
+    command = ["curl", "-sS", "--cacert", str(authority.file), "--resolve", f"{NAME}:{edge.port}:127.0.0.1"]
+    command += ["-w", "%{http_code} HTTP/%{http_version}", *more, f"https://{NAME}:{edge.port}/rooms.json"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return told.stdout
+
+
+@pytest.mark.needs("hitch", "curl")
+def test_tls_brings_http_2_to_those_who_speak_it(secure: Edge, authority: Authority) -> None:
+    refusal = '{"error": "no origin answers: try again in a moment"}\n'
+    assert curl(secure, authority, "--http2") == f"{refusal}503 HTTP/2"
+    assert curl(secure, authority, "--http1.1") == f"{refusal}503 HTTP/1.1"
+    assert secure.url.startswith("https://")
+
+
+@pytest.mark.needs("hitch")
+def test_a_renewed_certificate_is_taken_up(secure: Edge, authority: Authority) -> None:
+    serial = authority.issue()
+    secure.reload(())
+    address = f"127.0.0.1:{secure.port}"
+
+    def shown() -> str:
+        script = f"openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -serial"
+        return subprocess.run(
+            ["sh", "-c", script], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    wait_for(lambda: shown() == serial, "the new one is shown")
+
+
+@pytest.mark.needs("hitch")
+def test_nobody_reaches_varnish_around_tls(secure: Edge) -> None:
+    """Only hitch may: who else says whose request it is could purge."""
+    path = secure.directory / "tls.sock"
+    assert path.is_socket()
+    assert path.stat().st_mode & 0o077 == 0
+    with pytest.raises(OSError, match=r"reset|refused|closed|disconnected|HTTP"):
+        urllib.request.urlopen(f"http://127.0.0.1:{secure.port}/rooms.json", timeout=10)
+
+
+def test_it_ends_with_everything_it_started(tmp_path: Path) -> None:
+    with running_edge("varnish", [f"127.0.0.1:{free_port()}"], tmp_path) as edge:
+        started = descendants(edge.pid)
+        assert {name for _, name in started} >= {"varnishd", "cache-main"}
+        assert edge.stop() == 0
+        wait_for(
+            lambda: not [pid for pid, _ in started if Path(f"/proc/{pid}").exists()], "all of them ended"
+        )
+
+
+def test_a_program_that_dies_ends_the_edge_and_is_named(tmp_path: Path) -> None:
+    with running_edge("varnish", [f"127.0.0.1:{free_port()}"], tmp_path) as edge:
+        (varnish,) = (pid for pid, name in descendants(edge.pid) if name == "varnishd")
+        os.kill(varnish, signal.SIGKILL)
+        wait_for(lambda: edge.status is not None, "it ends")
+        assert edge.status == 1
+        assert "edge: varnishd ended by itself with status -9" in edge.log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("varnish",), "--listen"),
+        (("varnish", "--listen", "127.0.0.1:0"), "--origin"),
+        (("varnish", "--listen", "x", "--origin", "127.0.0.1:1"), "'x' is not HOST:PORT"),
+        (("varnish", "--listen", "127.0.0.1:0", "--origin", "a b:1"), "'a b' is not the name or address"),
+        (("varnish", "--listen", "127.0.0.1:0", "--origin", "a:1", "--tls-key", "x"), "belong together"),
+        (("varnish", "--listen", "127.0.0.1:0", "--origin", "a:1", "--keys", "/nowhere"), "/nowhere"),
+        (("varnish", "--listen", "127.0.0.1:0", "--origin", "a:1", "--purge-from", "me"), "'me'"),
+        (("squid", "--listen", "127.0.0.1:0", "--origin", "a:1"), "squid"),
+    ],
+)
+def test_what_it_cannot_do_it_says(arguments: tuple[str, ...], said: str) -> None:
+    told = subprocess.run([str(RUN), *arguments], capture_output=True, text=True, check=False, timeout=30)
+    assert told.returncode in {1, 2}
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
+    assert told.stdout == ""
+
+
+def test_no_word_of_a_key_is_said_where_its_file_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"k1 {'a' * 64}\nsecret-word\n")
+    command = [
+        str(RUN),
+        "varnish",
+        "--listen",
+        "127.0.0.1:0",
+        "--origin",
+        "a:1",
+        "--keys",
+        str(tmp_path / "keys"),
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert told.returncode == 1
+    assert "line 2" in told.stderr
+    assert "secret-word" not in told.stderr
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """Everything that a process has started, and so on, with names."""
+    table = subprocess.run(
+        [programs.path("ps"), "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(maxsplit=2) for line in table.stdout.splitlines()]
+    found: list[tuple[int, str]] = []
+    parents = {pid}
+    while parents:
+        own = [(int(child), name) for child, parent, name in rows if int(parent) in parents]
+        found += own
+        parents = {child for child, _ in own}
+    return found

@@ -1,0 +1,205 @@
+"""Replays, feeds and pages through a Varnish edge: ranges, revalidation, purges, what hosts alone see."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from tests.edge_stage import StandIn, edge_before, fetch, fresh_take, stand_in, until
+from tests.edges import Edge
+from tests.origins import Answer
+
+pytestmark = [
+    pytest.mark.needs("varnishd", "vmod_digest"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+]
+SOUND = "".join(f"{number:08d}" for number in range(20_000))
+_NUMBERS = count()
+
+
+@dataclass
+class Shelf:
+    """An edge, and the stand-in behind it."""
+
+    edge: Edge
+    origin: StandIn
+
+    async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        return await fetch(self.edge.url + path, method, **headers)
+
+    async def answered(self, path: str, status: int) -> None:
+        """Return once `path` is answered so."""
+        async with asyncio.timeout(20):
+            while True:
+                if (await self.get(path)).status == status:
+                    return
+                await asyncio.sleep(0.1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whole_shelf(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shelf]:
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(stand_in())
+        directory = tmp_path_factory.mktemp("edge")
+        yield Shelf(await stack.enter_async_context(edge_before("varnish", [origin.url], directory)), origin)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shelf(whole_shelf: Shelf) -> Shelf:
+    whole_shelf.origin.asked.clear()
+    whole_shelf.origin.answers.clear()
+    return whole_shelf
+
+
+def replay() -> str:
+    """The address of a replay that no other test has."""
+    return f"/replay/room/{fresh_take()}.m4a"
+
+
+KEPT = {"Cache-Control": "public, max-age=60", "ETag": '"one"', "Accept-Ranges": "bytes"}
+
+
+async def test_ranges_are_cut_from_the_one_copy(shelf: Shelf) -> None:
+    path = replay()
+    shelf.origin.says(path, SOUND, fields=KEPT)
+    for _ in range(2):
+        middle = await shelf.get(path, Range="bytes=80000-80007")
+        assert (middle.status, middle.text) == (206, "00010000")
+        assert middle.headers["Content-Range"] == "bytes 80000-80007/160000"
+    assert (await shelf.get(path, Range="bytes=-8")).text == "00019999"
+    assert (await shelf.get(path, Range="bytes=0-7", If_Range='"one"')).status == 206
+    assert (await shelf.get(path, Range="bytes=0-7", If_Range='"other"')).text == SOUND
+    beyond = await shelf.get(path, Range="bytes=160000-")
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */160000")
+    assert len(shelf.origin.asked) == 1
+
+
+async def test_a_host_sees_what_is_not_published_and_nobody_else_gets_it_from_the_edge(shelf: Shelf) -> None:
+    path = replay()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") == "Bearer host":
+            return web.Response(text="hidden", headers={"Cache-Control": "no-store"})
+        return web.Response(status=404, headers={"Cache-Control": "public, max-age=1"})
+
+    shelf.origin.answers[path] = answer
+    for _ in range(2):
+        assert (await shelf.get(path, Authorization="Bearer host")).text == "hidden"
+        assert (await shelf.get(path)).status == 404
+    assert [("Authorization" in one.headers) for one in shelf.origin.asked] == [True, False, True]
+
+
+async def test_what_has_grown_old_is_asked_about_and_not_fetched_again(shelf: Shelf) -> None:
+    path = replay()
+    asked_about: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked_about.append(request.headers.get("If-None-Match"))
+        fields = {"Cache-Control": "public, max-age=1", "ETag": '"one"'}
+        if request.headers.get("If-None-Match") == '"one"':
+            return web.Response(status=304, headers=fields)
+        return web.Response(text=SOUND, headers=fields)
+
+    shelf.origin.answers[path] = answer
+    while len(asked_about) < 2:
+        assert (await shelf.get(path)).text == SOUND
+        await asyncio.sleep(0.1)
+    assert asked_about == [None, '"one"']
+
+
+async def test_while_no_origin_is_well_what_is_old_is_better_than_nothing_but_for_what_is_live(
+    shelf: Shelf,
+) -> None:
+    kept, live = replay(), f"/live/room/{fresh_take()}/64k/index.m3u8"
+    briefly = {"Cache-Control": "public, max-age=1", "ETag": '"one"'}
+    shelf.origin.says(kept, SOUND, fields=briefly)
+    shelf.origin.says(live, "text", fields=briefly)
+    assert {(await shelf.get(path)).status for path in (kept, live)} == {200}
+    shelf.origin.ready = False
+    try:
+        await shelf.answered(live, 503)
+        assert (await shelf.get(kept)).text == SOUND
+    finally:
+        shelf.origin.ready = True
+        await shelf.answered(live, 200)
+
+
+async def test_a_take_is_purged_by_its_surrogate_key(shelf: Shelf) -> None:
+    one, other = replay(), replay()
+    take = one.rpartition("/")[2].removesuffix(".m4a")
+    for path in (one, other, f"/replay/room/{take}/chapters.json"):
+        key = take if take in path else "another"
+        shelf.origin.says(path, "before", fields=KEPT, Surrogate_Key=key)
+        await shelf.get(path)
+        shelf.origin.says(path, "after", fields=KEPT, Surrogate_Key=key)
+    done = await shelf.get("/", "PURGE", Surrogate_Key=take)
+    assert (done.status, done.text) == (200, f'{{"purged": "{take}"}}\n')
+    bodies = [(await shelf.get(path)).text for path in (one, f"/replay/room/{take}/chapters.json", other)]
+    assert bodies == ["after", "after", "before"]
+    for key in ("", 'x" || obj.status == 200', "a b"):
+        assert (await shelf.get("/", "PURGE", Surrogate_Key=key)).status == 400
+    assert (await shelf.get(other)).text == "before"
+
+
+async def test_pages_are_asked_for_once_while_browsers_ask_each_time(shelf: Shelf) -> None:
+    path = f"/listen/room{next(_NUMBERS)}"
+    fields = {"Cache-Control": "no-cache", "CDN-Cache-Control": "max-age=10", "ETag": '"page"'}
+    shelf.origin.says(path, "<html>", fields=fields)
+    answers = [await shelf.get(path) for _ in range(3)]
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-cache"}
+    assert (await shelf.get(path, If_None_Match='"page"')).status == 304
+    assert len(shelf.origin.asked) == 1
+
+
+async def test_a_feed_is_kept_by_the_name_it_was_asked_for_under(shelf: Shelf) -> None:
+    path = f"/feeds/room{next(_NUMBERS)}.xml"
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=request.host, headers={"Cache-Control": "public, max-age=60"})
+
+    shelf.origin.answers[path] = answer
+    for host in ("a.example", "b.example", "A.example", "b.example"):
+        assert (await shelf.get(path, Host=host)).text.lower() == host.lower()
+    assert len(shelf.origin.asked) == 2
+
+
+async def test_an_answer_that_no_cache_may_keep_makes_no_crowd_at_the_origin_later(shelf: Shelf) -> None:
+    path = replay()
+    shelf.origin.says(path, "finishing", 409, Cache_Control="no-store")
+    assert (await shelf.get(path)).status == 409
+    released = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response(text=SOUND, headers={"Cache-Control": "public, max-age=60"})
+
+    shelf.origin.answers[path] = answer
+    waiting = [asyncio.create_task(shelf.get(path)) for _ in range(20)]
+    await until(lambda: len(shelf.origin.asked) > 1, "one has come through")
+    await asyncio.sleep(0.2)
+    released.set()
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+    assert len(shelf.origin.asked) == 2
+
+
+async def test_what_an_edge_tells_an_origin_is_nobodys_but_its_own(shelf: Shelf) -> None:
+    path = replay()
+    shelf.origin.says(path, SOUND, fields=KEPT)
+    await shelf.get(
+        path, Cookie="a=b", Referer="https://x.example/", User_Agent="Somebody/1", CDN_Loop="other"
+    )
+    (request,) = shelf.origin.asked
+    assert request.headers["CDN-Loop"] == "other, longwave-edge"
+    assert not {"Cookie", "Referer", "User-Agent", "X-Forwarded-For", "X-Varnish"} & set(request.headers)
+
+
+async def test_a_request_that_goes_in_circles_is_ended(shelf: Shelf) -> None:
+    turns = ", ".join(["longwave-edge"] * 4)
+    assert (await shelf.get(replay(), CDN_Loop=turns)).status == 508
+    assert shelf.origin.asked == []
