@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from contracts.metrics import Metrics
@@ -76,3 +77,13 @@ def test_names_are_found_in_expressions() -> None:
         'sum by (le) (rate(a_b_bucket{x="rate(no)"}[5m])) / on (job) lvl:c:sum and up == 0 or d{e!~"f"} > 1e3'
     )
     assert metrics_in(expression.replace(" > 1e3", "")) == {"a_b_bucket", "lvl:c:sum", "up", "d"}
+
+
+def test_what_grafana_is_told_at_its_start_is_named_where_operators_read_of_it() -> None:
+    places = PATH.parents[1] / "provisioning"
+    source = yaml.safe_load((places / "datasources/prometheus.yml").read_text())["datasources"][0]
+    provider = yaml.safe_load((places / "dashboards/longwave.yml").read_text())["providers"][0]
+    assert (source["type"], provider["type"]) == ("prometheus", "file")
+    page = (PATH.parents[3] / "docs/operating.md").read_text()
+    for value in (source["url"], provider["options"]["path"]):
+        assert f"--env {value.strip('${}')}=" in page
