@@ -5,8 +5,8 @@ for one position are the listeners. The mean over the positions of the last `BLO
 nobody comes or goes. Who comes or goes is there in full after `BLOCKED_SECONDS` + `SETTLE_SECONDS`.
 
 Plain players reload once a target duration (rfc8216bis 6.3.4): what they ask in `PLAIN_SECONDS` is divided by
-how often one of them does. Whoever begins asks for the multivariant playlist once and for a media playlist
-without directives, whatever comes then; so these two are set off against each other.
+how often one of them does. Whoever begins asks for the multivariant playlist and then for a media playlist
+without directives, whatever comes after; so for each of the first, one of the second is no reload.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SETTLE_SECONDS: Final = 0.75
 BLOCKED_SECONDS: Final = 3.0
 """Longer than a segment, so that there is always one that was waited for."""
 PLAIN_SECONDS: Final = 4.0 * TARGET_DURATION
+TUNE_IN_SECONDS: Final = 3.0
+"""From the multivariant playlist to the first media playlist, for most."""
 FORGOTTEN_SECONDS: Final = 30.0
 MAX_ROOMS: Final = 4_096
 MAX_LINES: Final = 64
@@ -69,9 +71,9 @@ class _Line:
         self.last = now
 
 
-class _Reloads(NamedTuple):
+class _Asked(NamedTuple):
     at: float
-    reloads: int
+    times: int
 
 
 class _Room:
@@ -80,13 +82,16 @@ class _Room:
     def __init__(self, now: float) -> None:
         self.last = now
         self._lines: dict[str, _Line] = {}
-        self._reloads: deque[_Reloads] = deque()
+        self._tuned_in: deque[_Asked] = deque()
+        self._reloads: deque[_Asked] = deque()
 
     def add(self, access: Access, requests: int, now: float) -> None:
         self.last = now
+        if not access.line:
+            _remember(self._tuned_in, now, requests)
+            return
         if access.asked is None:
-            # A tune-in is one of each, and none of them a reload.
-            self._count(-requests if not access.line else requests, now)
+            self._reload(requests, now)
             return
         line = self._lines.get(access.line)
         if line is None:
@@ -97,20 +102,38 @@ class _Room:
         positions = line.parts if isinstance(access.asked, Position) else line.segments
         positions.add(access.asked, requests, now)
 
-    def _count(self, reloads: int, now: float) -> None:
-        if self._reloads and self._reloads[-1].at == now:
-            reloads += self._reloads.pop().reloads
-        self._reloads.append(_Reloads(now, reloads))
+    def _reload(self, times: int, now: float) -> None:
+        """So many media playlists without directives; those of who has just tuned in are left out."""
+        _forget(self._tuned_in, now - TUNE_IN_SECONDS)
+        while times and self._tuned_in:
+            first = self._tuned_in.popleft()
+            if first.times > times:
+                self._tuned_in.appendleft(first._replace(times=first.times - times))
+            times -= min(times, first.times)
+        if times:
+            _remember(self._reloads, now, times)
 
     def size(self, now: float) -> int:
         self._lines = {
             name: line for name, line in self._lines.items() if now - line.last < FORGOTTEN_SECONDS
         }
-        while self._reloads and self._reloads[0].at <= now - PLAIN_SECONDS:
-            self._reloads.popleft()
-        plain = max(0, sum(each.reloads for each in self._reloads)) / (PLAIN_SECONDS / TARGET_DURATION)
+        _forget(self._tuned_in, now - TUNE_IN_SECONDS)
+        _forget(self._reloads, now - PLAIN_SECONDS)
+        plain = sum(each.times for each in self._reloads) / (PLAIN_SECONDS / TARGET_DURATION)
         blocked = (line.parts.size(now) + line.segments.size(now) for line in self._lines.values())
         return int(plain + sum(blocked) + 0.5)
+
+
+def _remember(asked: deque[_Asked], now: float, times: int) -> None:
+    """One entry for each instant, so that their number is bounded."""
+    if asked and asked[-1].at == now:
+        times += asked.pop().times
+    asked.append(_Asked(now, times))
+
+
+def _forget(asked: deque[_Asked], until: float) -> None:
+    while asked and asked[0].at <= until:
+        asked.popleft()
 
 
 class Crowds:

@@ -1,0 +1,85 @@
+"""From access lines to reports and metrics; and what an edge's own program says."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from contracts.listeners import MAX_ROOMS, Tier
+from longwave.edge.counter import EdgeCounter
+from longwave.edge.gathering import Gathering
+from longwave.edge.metrics import EdgeMetrics
+from longwave.edge.programs import Counted, parse_varnishstat
+
+LINE = "20260101T000000Z-abc234/64k"
+
+
+def counting(tier: Tier = Tier.EDGE) -> tuple[Gathering, EdgeCounter, CollectorRegistry]:
+    registry = CollectorRegistry()
+    gathering = Gathering()
+    return gathering, EdgeCounter(gathering, EdgeMetrics(registry), tier), registry
+
+
+def waited(room: str, msn: int, outcome: str = "hit") -> bytes:
+    path = f"/live/{room}/{LINE}/index.m3u8?_HLS_msn={msn}&_HLS_part=0"
+    return f"lw1 200 {outcome} blocking_playlist {path}".encode()
+
+
+def test_lines_become_a_report_and_metrics() -> None:
+    gathering, counter, registry = counting(Tier.CDN)
+    for step in range(20):
+        if step % 8 == 0:
+            gathering.add(
+                [waited("room", step), *[waited("room", step, "miss")] * 1, *[waited("b", step)] * 9]
+            )
+            gathering.add([b"lw2 502, 200", b"nonsense", b"lw1 nonsense"])
+        counter.step(step * 0.25)
+    report = counter.report().to_json()
+    assert report == {"tier": "cdn", "rooms": {"room": 2, "b": 9}}
+    value = registry.get_sample_value
+    assert value("longwave_edge_listeners") == 11
+    asked = "longwave_edge_requests_total"
+    assert value(asked, {"kind": "blocking_playlist", "outcome": "hit"}) == 30
+    assert value(asked, {"kind": "blocking_playlist", "outcome": "miss"}) == 3
+    assert value(asked, {"kind": "multivariant", "outcome": "error"}) == 0
+    assert value("longwave_edge_origin_requests_total") == 6
+    assert value("longwave_edge_client_requests_total") is None
+    assert value("longwave_edge_lines_dropped_total") == 0
+
+
+def test_no_room_is_ever_a_label() -> None:
+    gathering, counter, registry = counting()
+    gathering.add([waited("a-room-of-its-own", 1)])
+    counter.step(1.0)
+    labels = [
+        label
+        for family in registry.collect()
+        for sample in family.samples
+        for label in sample.labels.values()
+    ]
+    assert labels
+    assert not [label for label in labels if "room" in label]
+
+
+def test_a_room_that_nobody_listens_to_any_more_is_told_as_none() -> None:
+    gathering, counter, _ = counting()
+    gathering.add([waited("room", 1)] * 5)
+    counter.step(0.0)
+    assert counter.report().rooms == {"room": 5}
+    counter.step(10.0)
+    assert counter.report().to_json() == {"tier": "edge", "rooms": {}}
+
+
+def test_a_report_is_never_larger_than_an_origin_takes() -> None:
+    gathering, counter, _ = counting()
+    gathering.add(waited(f"r{number}", 1) for number in range(MAX_ROOMS + 50))
+    counter.step(0.0)
+    assert len(counter.report().rooms) == MAX_ROOMS
+
+
+def test_varnish_is_understood() -> None:
+    text = b'{"version": 1, "counters": {"MAIN.client_req": {"value": 12}, "MAIN.backend_req": {"value": 3}}}'
+    assert parse_varnishstat(text) == Counted(12, 3)
+    for other in (b"", b"{}", b"[]", b'{"counters": {"MAIN.client_req": {"value": "12"}}}'):
+        with pytest.raises(ValueError, match=r"varnishstat|Expecting"):
+            parse_varnishstat(other)
