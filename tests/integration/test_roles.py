@@ -31,7 +31,7 @@ from origin.replays import Replays
 from origin.service import Origin, OriginLimits
 from storage.disk_objects import DiskObjects
 from storage.pooled import Pooled
-from storage.rooms import RoomStore
+from storage.rooms import RoomRecord, RoomStore
 from storage.stories import Stories
 from tests.server import Server
 from workers.archive.finish import Finisher
@@ -53,7 +53,7 @@ KEYS = Keys({"k": SECRET.encode()})
 PAST, FAR = 1_700_000_000, 4_000_000_000
 TAKE = "20260101T000000Z-abc234"
 
-ADMIN, HOST, SPEAKER, WORKER = "admin", "host", "speaker", "publish"
+ADMIN, HOST, SPEAKER, LISTENER, WORKER = "admin", "host", "speaker", "listener", "publish"
 # Written down a second time on purpose: who changes the one table is asked whether it was meant.
 GUARDED: Final = {
     "PUT /pcm/{room}": {ADMIN, HOST, SPEAKER},
@@ -62,6 +62,7 @@ GUARDED: Final = {
     "PATCH /whip/{room}/{session}": {ADMIN, HOST, SPEAKER},
     "DELETE /whip/{room}/{session}": {ADMIN, HOST, SPEAKER},
     "GET /rooms/{room}": {ADMIN, HOST, SPEAKER},
+    "POST /rooms/{room}/listen-token": {ADMIN, HOST, SPEAKER, LISTENER},
     "PUT /rooms/{room}": {ADMIN, HOST},
     "DELETE /rooms/{room}": {ADMIN, HOST},
     "POST /rooms/{room}/end": {ADMIN, HOST},
@@ -90,31 +91,37 @@ GUARDED: Final = {
     "GET /rooms": {ADMIN},
     "HEAD /publish/{room}/{take}": {ADMIN, WORKER},
 }
+# What a room is heard by is there at signed paths, too.
+SIGNED: Final = (
+    "/live/{room}/{take}/{rendition}/index.m3u8",
+    "/live/{room}/{take}/{rendition}/{msn}.{part}.m4s",
+    "/live/{room}/{take}/{rendition}/{msn}.m4s",
+    "/live/{room}/{take}/{rendition}/init.mp4",
+    "/live/{room}/index.m3u8",
+    "/replay/{room}/{take}/{rendition}/{fragment}.mp4",
+    "/replay/{room}/{take}/{rendition}/init.mp4",
+    "/replay/{room}/{take}/{rendition}/index.m3u8",
+    "/replay/{room}/{take}/index.m3u8",
+    "/replay/{room}/{take}/take.json",
+    "/replay/{room}/{take}/chapters.json",
+    "/replay/{room}/{take}/peaks.json",
+    "/replay/{room}/{take}.m4a",
+    "/feeds/{room}.xml",
+    "/listen/{room}.json",
+)
 OPEN: Final = {
     "OPTIONS /whip/{room}",
     "OPTIONS /whip/{room}/{session}",
+    "OPTIONS /rooms/{room}/listen-token",
     *(
         f"{method} {path}"
         for method in ("GET", "HEAD", "OPTIONS")
         for path in (
-            "/live/{room}/{take}/{rendition}/index.m3u8",
-            "/live/{room}/{take}/{rendition}/{msn}.{part}.m4s",
-            "/live/{room}/{take}/{rendition}/{msn}.m4s",
-            "/live/{room}/{take}/{rendition}/init.mp4",
-            "/live/{room}/index.m3u8",
-            "/replay/{room}/{take}/{rendition}/{fragment}.mp4",
-            "/replay/{room}/{take}/{rendition}/init.mp4",
-            "/replay/{room}/{take}/{rendition}/index.m3u8",
-            "/replay/{room}/{take}/index.m3u8",
-            "/replay/{room}/{take}/take.json",
-            "/replay/{room}/{take}/chapters.json",
-            "/replay/{room}/{take}/peaks.json",
-            "/replay/{room}/{take}.m4a",
+            *SIGNED,
+            *(f"/p/{{listen}}{path}" for path in SIGNED),
             "/replay/{room}/{take}",
-            "/feeds/{room}.xml",
             "/rooms.json",
             "/",
-            "/listen/{room}.json",
             "/listen/{room}",
             "/speak/{room}",
             "/assets/{name}",
@@ -150,6 +157,9 @@ PEOPLE: Final[dict[str, tuple[str | None, set[str], int]]] = {
     "speaker": (jwt("speaker", "room"), {SPEAKER}, 403),
     "speaker of another room": (jwt("speaker", "other"), set(), 403),
     "speaker of yesterday": (jwt("speaker", "room", PAST), set(), 403),
+    "listener": (jwt("listener", "room"), {LISTENER}, 403),
+    "listener of another room": (jwt("listener", "other"), set(), 403),
+    "listener of yesterday": (jwt("listener", "room", PAST), set(), 403),
     "worker": (jwt("publish"), {WORKER}, 403),
     "worker of this room": (jwt("publish", "room"), {WORKER}, 403),
     "worker of another room": (jwt("publish", "other"), set(), 403),
@@ -165,6 +175,10 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     metrics = Metrics(CollectorRegistry())
     rooms, here = RoomStore(DiskObjects(data)), Origin(OriginLimits(), metrics)
     objects, pooled = DiskObjects(data), Pooled()
+
+    async def look_up(room: str) -> RoomRecord | None:
+        return rooms.known(room)
+
     store = TakeStore(data / "takes")
     keeper = TakeKeeper(store, Storyteller(store, Stories(objects), rooms), metrics)
     ingest = Ingest(MemoryHub(), rooms, keeper, IngestSettings("f"), metrics)
@@ -174,7 +188,7 @@ async def serving(data: Path) -> AsyncIterator[tuple[web.Application, int]]:
     add_whip_routes(app, ingest, WhipSettings(), metrics)
     replays = Replays(objects, pooled, live=here.is_live)
     origin.app.add_routes(app, here, replays=replays)
-    FeedHandlers(here, replays, rooms.known).add_routes(app)
+    FeedHandlers(here, replays, look_up).add_routes(app)
     ClusterHandlers(LocalView(lambda: Node("here"), tuple), rooms).add_routes(app)
     runner = OriginRunner(app, metrics, access_log=None, shutdown_timeout=0.1)
     await ingest.start()
@@ -199,7 +213,15 @@ def filled(route: str) -> tuple[str, str]:
     """Method and path, with something in the place of every name."""
     method, path = route.split()
     name = "listen.js" if path.startswith("/assets") else "Ada"
-    places = {"room": "room", "take": TAKE, "rendition": "64k", "msn": "0", "part": "0", "fragment": "0"}
+    places = {
+        "listen": KEYS.listen.sign("room", FAR),
+        "room": "room",
+        "take": TAKE,
+        "rendition": "64k",
+        "msn": "0",
+        "part": "0",
+        "fragment": "0",
+    }
     return method, path.format(**places, event="0-0", session="s", name=name)
 
 
