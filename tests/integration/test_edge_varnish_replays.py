@@ -111,6 +111,10 @@ async def test_what_has_grown_old_is_asked_about_and_not_fetched_again(shelf: Sh
         assert (await shelf.get(path)).text == SOUND
         await asyncio.sleep(0.1)
     assert asked_about == [None, '"one"']
+    # And what has been edited meanwhile is seen by the first who asks.
+    shelf.origin.says(path, "edited", fields=KEPT)
+    await asyncio.sleep(1.2)
+    assert (await shelf.get(path)).text == "edited"
 
 
 async def test_while_no_origin_is_well_what_is_old_is_better_than_nothing_but_for_what_is_live(
@@ -197,6 +201,18 @@ async def test_what_an_edge_tells_an_origin_is_nobodys_but_its_own(shelf: Shelf)
     (request,) = shelf.origin.asked
     assert request.headers["CDN-Loop"] == "other, longwave-edge"
     assert not {"Cookie", "Referer", "User-Agent", "X-Forwarded-For", "X-Varnish"} & set(request.headers)
+
+
+async def test_an_error_is_kept_for_the_second_that_it_is_good_for(shelf: Shelf) -> None:
+    paths = {f"/live/room/{fresh_take()}/64k/index.m3u8": status for status in (400, 404, 500, 503)}
+    for path, status in paths.items():
+        shelf.origin.says(path, "{}", status, Cache_Control="public, max-age=1")
+        assert [(await shelf.get(path)).status for _ in range(3)] == [status] * 3
+    assert shelf.origin.paths() == list(paths)
+    for path in paths:
+        shelf.origin.says(path, "text", Cache_Control="public, max-age=1")
+    for path in paths:
+        await shelf.answered(path, 200)
 
 
 async def test_a_request_that_goes_in_circles_is_ended(shelf: Shelf) -> None:
