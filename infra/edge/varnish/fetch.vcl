@@ -56,10 +56,13 @@ sub vcl_backend_response {
 # served one after the other.
 sub lifetime {
     if (beresp.http.CDN-Cache-Control ~ "max-age=[0-9]{1,9}") {
-        set beresp.ttl = std.duration(regsub(beresp.http.CDN-Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 1ms);
+        set beresp.ttl = std.duration(regsub(beresp.http.CDN-Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 0s);
+        # Less what has passed of it in an edge between.
+        set beresp.ttl = beresp.ttl - beresp.age;
     } elsif (beresp.status >= 400 && beresp.http.Cache-Control ~ "max-age=[0-9]{1,9}") {
         # Varnish itself looks at the fields of 404 and 410 only.
-        set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 1ms);
+        set beresp.ttl = std.duration(regsub(beresp.http.Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), 0s);
+        set beresp.ttl = beresp.ttl - beresp.age;
     } elsif (beresp.status < 400 && beresp.http.Cache-Control ~ "(?i)no-store|private") {
         # Not for others. No origin says so to a request that is looked up.
         set beresp.uncacheable = true;
@@ -73,7 +76,7 @@ sub lifetime {
     if (beresp.status == 404 && bereq.url ~ "/live/.*\.m4s$") {
         set beresp.ttl = 1ms;
     }
-    # An error without a lifetime; what has grown old in an edge between.
+    # An error without a lifetime; what has grown old on its way.
     if (beresp.ttl <= 0s) {
         set beresp.ttl = 1ms;
     }
