@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -117,7 +118,7 @@ def _write(options: EdgeOptions) -> None:
     As root, varnishd reads it as the user `varnish`, and runs as another one of the same group.
     """
     # hitch, too, is another user then, and passes through here.
-    options.directory.chmod(0o711)
+    options.directory.chmod(stat.S_IMODE(options.directory.stat().st_mode) | 0o011)
     path = _vcl(options)
     text = configuration(options)
     path.parent.mkdir(mode=0o700, exist_ok=True)
