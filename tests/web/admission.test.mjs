@@ -141,3 +141,26 @@ test("only a path of a token goes before addresses", async () => {
   assert.equal(await admission.enter("", 0), false);
   assert.equal(admission.path, "");
 });
+
+test("what a token does not open any more may have become public", async () => {
+  const admission = new Admission("room", { token: null, listen: BARE }, async () => new Response("", { status: 500 }));
+  admission.signed = await admission.enter("", 0);
+  const asked = [];
+  const response = await admission.knock(async (prefix) => {
+    asked.push(prefix);
+    return new Response("", { status: prefix === "" ? 200 : 403 });
+  }, 10);
+  assert.deepEqual([response.status, admission.prefix], [200, ""]);
+  assert.deepEqual(asked, [`/p/${BARE}`, ""]);
+});
+
+test("a good token is told the truth: what is not there is not asked for again", async () => {
+  const admission = new Admission("room", { token: null, listen: BARE }, async () => new Response("", { status: 500 }));
+  const asked = [];
+  const response = await admission.knock(async (prefix) => {
+    asked.push(prefix);
+    return new Response("", { status: 404 });
+  }, 10);
+  assert.equal(response.status, 404);
+  assert.deepEqual(asked, ["", `/p/${BARE}`]);
+});

@@ -52,6 +52,18 @@ test("a new invitation replaces the old one", () => {
   assert.equal(takeToken("r", tab("/speak/r", stored)), "new");
 });
 
+test("an invitation and a bare listen token do not stand in each other's way", () => {
+  const stored = {};
+  const place = tab("/listen/r#token=jwt&listen=k.1.ab", stored);
+  assert.equal(takeToken("r", place), "jwt");
+  assert.equal(place.shown, "/listen/r#listen=k.1.ab");
+  place.location.hash = "#listen=k.1.ab";
+  assert.equal(takeToken("r", place, "listen"), "k.1.ab");
+  assert.equal(place.shown, "/listen/r");
+  const again = tab("/listen/r", stored);
+  assert.deepEqual([takeToken("r", again), takeToken("r", again, "listen")], ["jwt", "k.1.ab"]);
+});
+
 test("where storage is forbidden the token is still good for this page", () => {
   const place = tab("/speak/r#token=secret");
   Object.defineProperty(place, "sessionStorage", { get: () => { throw new Error("forbidden"); } });
