@@ -77,10 +77,12 @@ sub vcl_synth {
 }
 
 # One line for each playlist of a live take, for those who count listeners: without the token, and with the
-# directives, which tell how many low-latency listeners there are.
+# directives, which tell how many low-latency listeners there are. Who came with a CDN-Loop is an edge or a CDN, whose
+# listeners are counted there if anywhere: without one there is by now our own name alone (recv.vcl).
 # varnishncsa -q 'VCL_Log:lw1' -F 'lw1 %{VCL_Log:lw1}x'
 sub count {
-    if (req.method == "GET" && req.url ~ "^/live/[^?]*/index\.m3u8(\?|$)") {
+    if (req.method == "GET" && req.http.CDN-Loop == "longwave-edge" &&
+        req.url ~ "^/live/[^?]*/index\.m3u8(\?|$)") {
         if (req.url !~ "^/live/[^/]+/index\.m3u8") {
             if (req.url ~ "[?&]_HLS_msn=") {
                 set req.http.x-lw-kind = "blocking_playlist";

@@ -1,0 +1,68 @@
+"""An edge or a CDN before an edge: its requests are no listeners, there as at an origin."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.edge_stage import edge_before, fetch, fresh_take, until
+from tests.origins import ROOM, running
+
+pytestmark = pytest.mark.timeout(90)
+BOTH = [
+    pytest.param("varnish", marks=pytest.mark.needs("varnishd", "varnishncsa", "varnishstat", "vmod_digest")),
+    pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs")),
+]
+LISTENERS = 6
+# By RFC 8586's own example, by another edge of ours, and by both.
+BEFORE = ("cloudflare", "longwave-edge", 'CDNname; abc=123, "other"; x, longwave-edge')
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def counted(port: int) -> dict[str, float]:
+    """Playlists that an edge counted, by their kind."""
+    answer = await fetch(f"http://127.0.0.1:{port}/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    found: dict[str, float] = {}
+    for sample in families["longwave_edge_requests"].samples:
+        kind = sample.labels["kind"]
+        found[kind] = found.get(kind, 0) + sample.value
+    return found
+
+
+@pytest.mark.parametrize("program", BOTH)
+async def test_what_comes_from_another_edge_is_answered_and_not_counted(program: str, tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        running() as room,
+        edge_before(program, [room.url], tmp_path, count="", metrics_port=str(port), name="behind") as edge,
+    ):
+        room.take = fresh_take()
+        await room.begin()
+        await room.feed((3, 2))
+        await until(lambda: "listeners of the edge behind" in edge.log, "it counts")
+        names = (
+            f"/live/{ROOM}/index.m3u8",
+            f"{room.line()}/index.m3u8",
+            f"{room.line()}/index.m3u8?_HLS_msn=3&_HLS_part=1",
+        )
+        for loop in BEFORE:
+            answers = await asyncio.gather(*(fetch(edge.url + name, CDN_Loop=loop) for name in names))
+            assert {answer.status for answer in answers} == {200}
+        # Lines are read in their order: once these are counted, the others would have been.
+        for name in names:
+            answers = await asyncio.gather(*(fetch(edge.url + name) for _ in range(LISTENERS)))
+            assert {answer.status for answer in answers} == {200}
+        async with asyncio.timeout(20):
+            while (found := await counted(port))["blocking_playlist"] < LISTENERS:
+                await asyncio.sleep(0.1)
+        assert found == dict.fromkeys(("multivariant", "playlist", "blocking_playlist"), LISTENERS)
