@@ -123,8 +123,8 @@ def edge(
     log: Annotated[
         str | None,
         typer.Option(
-            metavar="WHERE",
-            help="Where access lines come from: - (standard input) or unix:PATH (syslog) [LONGWAVE_LOG].",
+            metavar="FILE",
+            help="An edge's access lines: a file, or - for standard input [LONGWAVE_LOG, default -].",
         ),
     ] = None,
     origin: Annotated[

@@ -18,8 +18,8 @@ from contracts.position import Position
 from longwave.edge.lines import Access, Segment
 from pipeline.playlist import TARGET_DURATION
 
-SETTLE_SECONDS: Final = 0.75
-"""Until all who waited for a position have been answered and written down: nginx lets some wait for 0.5 s."""
+SETTLE_SECONDS: Final = 1.0
+"""Until all who waited for a position are answered, and told of: nginx lets some wait for 0.5 s longer."""
 BLOCKED_SECONDS: Final = 3.0
 """Longer than a segment, so that there is always one that was waited for."""
 PLAIN_SECONDS: Final = 4.0 * TARGET_DURATION

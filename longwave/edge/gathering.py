@@ -26,7 +26,7 @@ class Gathering:
         """Lines that were not counted since the start: too many at once, or too long."""
 
     def add(self, lines: Iterable[bytes]) -> None:
-        """Lines as they are read, with or without what syslog puts before them."""
+        """Lines as they are read, with or without what a logger puts before them."""
         counts = self._counts
         for line in lines:
             text = said(line)

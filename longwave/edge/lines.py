@@ -59,7 +59,7 @@ class Segment:
 
 
 def said(data: bytes) -> bytes:
-    """What the edge said, without what syslog puts before it; b"" where it said nothing of ours."""
+    """What the edge said, without what a logger puts before it; b"" where it said nothing of ours."""
     start = max(data.find(_ACCESS_MARK), data.find(_ASKED_MARK))
     return b"" if start < 0 else data[start:].rstrip()
 

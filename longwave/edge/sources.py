@@ -1,54 +1,39 @@
-"""Where access lines come from: standard input, or a socket that takes syslog's datagrams.
-
-Each is read as fast as it comes and never makes an edge wait: what cannot be taken is lost, for one line more
-or less of a crowd is no matter.
-"""
+"""Where access lines come from: standard input, or a file that is appended to."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import islice
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import DependencyError, UsageError
 from longwave.edge.gathering import Gathering
+from longwave.edge.tail import Tail
 from longwave.running import running
 
 _CHUNK: Final = 2**18
-_MAX_DATAGRAM: Final = 8_192
-# Datagrams in one go, before everything else here has its turn.
-_AT_ONCE: Final = 512
-_RECEIVE_BUFFER: Final = 4 * 2**20
+_LOOK_SECONDS: Final = 0.1
 
 
 @asynccontextmanager
 async def gathered(log: str, gathering: Gathering) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Gather meanwhile what comes from `log`: `-` or `unix:PATH`.
+    """Gather meanwhile what comes from `log`: `-`, or the path of a file, which may not be there yet.
 
-    Gives the tasks that do; where the log ends they fail. Raises UsageError, DependencyError.
+    Gives the task that does; it fails where the log ends. Raises UsageError, DependencyError.
     """
-    match log.partition(":"):
-        case "-", "", "":
-            async with _standard_input(gathering) as task:
-                yield [task]
-        case "unix", _, path if path:
-            with _datagrams(Path(path), gathering):
-                yield []
-        case _:
-            raise UsageError(f"--log: - or unix:PATH, not {log}")
+    source = _standard_input if log == "-" else _file
+    async with source(log, gathering) as task:
+        yield [task]
 
 
 @asynccontextmanager
-async def _standard_input(gathering: Gathering) -> AsyncIterator[asyncio.Task[None]]:
+async def _standard_input(_: str, gathering: Gathering) -> AsyncIterator[asyncio.Task[None]]:
     reader = asyncio.StreamReader(limit=_CHUNK)
     try:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        transport, _protocol = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
         )
     except ValueError:
@@ -72,32 +57,23 @@ async def _read(reader: asyncio.StreamReader, gathering: Gathering) -> None:
     raise DependencyError("the access log is over: what wrote it has ended")
 
 
-@contextmanager
-def _datagrams(path: Path, gathering: Gathering) -> Iterator[None]:
-    """A socket at `path`, made anew: who finds an old one there was told to use it."""
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        try:
-            if path.is_socket():
-                path.unlink()
-            bound.bind(os.fspath(path))
-        except OSError as error:
-            raise DependencyError(f"no socket can be made at {path}: {error.strerror or error}") from None
-        loop.add_reader(bound, _drain, bound, gathering)
-        try:
-            yield
-        finally:
-            loop.remove_reader(bound)
-            path.unlink(missing_ok=True)
+@asynccontextmanager
+async def _file(log: str, gathering: Gathering) -> AsyncIterator[asyncio.Task[None]]:
+    path = Path(log)
+    if not path.parent.is_dir():
+        raise UsageError(f"--log {log}: there is no directory {path.parent}")
+    try:
+        tail = Tail(path)
+    except OSError as error:
+        raise DependencyError(f"the access log {log} cannot be read: {error.strerror}") from None
+    with tail:
+        async with running(_follow(tail, gathering), "access log") as task:
+            yield task
 
 
-def _drain(bound: socket.socket, gathering: Gathering) -> None:
-    """What is there, or as much of it as may be read at once."""
-    gathering.add(islice(_received(bound), _AT_ONCE))
-
-
-def _received(bound: socket.socket) -> Iterator[bytes]:
-    with suppress(BlockingIOError):
-        while True:
-            yield bound.recv(_MAX_DATAGRAM)
+async def _follow(tail: Tail, gathering: Gathering) -> None:
+    while True:
+        lines = tail.read()
+        gathering.add(lines)
+        # More may be there already: others have their turn, and then it is read.
+        await asyncio.sleep(0 if lines else _LOOK_SECONDS)

@@ -72,7 +72,7 @@ class WorkerSettings(HttpSettings, BusSettings, EncodingSettings):
 class EdgeSettings(HttpSettings):
     """`longwave edge`: counts who listens through an edge, and tells origins."""
 
-    log: str = Field("-", description="where access lines come from: - or unix:PATH")
+    log: str = Field("-", description="where an edge's access lines are: a file, or - for standard input")
     origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
         (), description="origins that are told how many listen"
     )

@@ -81,7 +81,7 @@ def test_requests_to_origins_are_counted_one_by_one(text: str, requests: int) ->
     assert parse_asked(text.encode()) == requests
 
 
-def test_what_syslog_puts_before_a_line_is_left_out() -> None:
+def test_what_a_logger_puts_before_a_line_is_left_out() -> None:
     line = b"lw1 200 hit multivariant /live/room/index.m3u8"
     assert said(b"<190>Nov 22 00:45:12 longwave: " + line + b"\n") == line
     assert said(b"<190>Nov 22 00:45:12 longwave: lw2 200") == b"lw2 200"

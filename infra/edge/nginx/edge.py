@@ -18,8 +18,8 @@ from typing import Final
 from infra.edge.counting import counter
 from infra.edge.options import Address, Child, EdgeOptions
 
-ACCESS_SOCKET: Final = "access.sock"
-"""In an edge's directory: where nginx sends its access lines (syslog, datagrams), if somebody listens."""
+ACCESS_LOG: Final = "access.log"
+"""In an edge's directory: what `longwave edge` reads, and empties now and then."""
 STATUS_SOCKET: Final = "status.sock"
 """In an edge's directory: `GET /` answers nginx's stub_status."""
 _HERE: Final = Path(__file__).parent
@@ -30,6 +30,7 @@ _MODULES: Final = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/l
 _LONGEST_SOCKET: Final = 107
 # Of the memory. Playlists are small and soon over; what is left after them is for media and replays.
 _PLAYLISTS_SHARE: Final = 8
+_FLUSH_MS: Final = 250
 _MOST_FILES: Final = 65_536
 _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -37,11 +38,11 @@ _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 def children(options: EdgeOptions) -> list[Child]:
     """Write the files of an edge that is about to start; its programs. Raises ValueError."""
     directory = options.directory
-    for name in (ACCESS_SOCKET, STATUS_SOCKET):
-        if len(os.fsencode(directory / name)) > _LONGEST_SOCKET:
-            raise ValueError(f"{directory} is too long a path for a socket in it: choose a shorter one")
-    # A socket that a killed nginx left behind cannot be bound again.
-    (directory / STATUS_SOCKET).unlink(missing_ok=True)
+    if len(os.fsencode(directory / STATUS_SOCKET)) > _LONGEST_SOCKET:
+        raise ValueError(f"{directory} is too long a path for a socket in it: choose a shorter one")
+    # A socket that a killed nginx left behind cannot be bound again; lines of yesterday tell of nobody.
+    for name in (STATUS_SOCKET, ACCESS_LOG):
+        (directory / name).unlink(missing_ok=True)
     for name in ("temp", "cache"):
         _make(directory / name, options)
     _render(options)
@@ -49,8 +50,7 @@ def children(options: EdgeOptions) -> list[Child]:
     if not options.counted:
         return [nginx]
     status = ("--nginx", str(directory / STATUS_SOCKET))
-    # Who listens to nginx is there before it: nginx complains of each line that nobody takes.
-    return [counter(options, f"unix:{directory / ACCESS_SOCKET}", *status), nginx]
+    return [nginx, counter(options, str(directory / ACCESS_LOG), *status)]
 
 
 def reload(options: EdgeOptions) -> None:
@@ -119,11 +119,12 @@ def _logs(options: EdgeOptions) -> list[str]:
     lines = ["access_log /dev/stderr failed if=$has_failed;"]
     if not options.counted:
         return lines
-    syslog = f'"syslog:server=unix:{options.directory / ACCESS_SOCKET},nohostname,tag=longwave"'
+    # Written four times a second and not for each listener; what is read is removed by who reads it.
+    common = f"buffer=64k flush={_FLUSH_MS}ms"
     return [
         *lines,
-        f"access_log {syslog} playlist if=$is_playlist;",
-        f"access_log {syslog} asked if=$upstream_status;",
+        f"access_log {ACCESS_LOG} playlist {common} if=$is_playlist;",
+        f"access_log {ACCESS_LOG} asked {common} if=$upstream_status;",
     ]
 
 

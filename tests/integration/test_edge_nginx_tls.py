@@ -1,0 +1,46 @@
+"""nginx as an edge with a certificate: HTTP/2 by ALPN, and HTTP/1.1 for who knows no other."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.edge_stage import edge_before, fresh_take
+from tests.edges import Tls
+from tests.origins import running
+
+pytestmark = [pytest.mark.needs("nginx", "njs", "curl"), pytest.mark.timeout(120)]
+
+
+def certificate(directory: Path) -> tuple[Tls, Path]:
+    """For localhost, and the authority that it is from."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    chain, key, trusted = (directory / name for name in ("chain.pem", "key.pem", "ca.pem"))
+    issued.private_key_pem.write_to_path(str(key))
+    authority.cert_pem.write_to_path(str(trusted))
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(str(chain), append=True)
+    return Tls(chain, key), trusted
+
+
+async def test_http_2_is_agreed_on_by_alpn_and_nobody_needs_it(tmp_path: Path) -> None:
+    tls, authority = certificate(tmp_path)
+    async with running() as room:
+        room.take = fresh_take()
+        await room.begin()
+        await room.feed((3, 2))
+        async with edge_before("nginx", [room.url], tmp_path, tls=tls) as edge:
+            address = f"{edge.url}{room.line()}/1.m4s"
+            assert address.startswith("https://127.0.0.1:")
+            command = ["curl", "-sS", "--cacert", str(authority), "-w", "%{http_version} %{http_code}"]
+            for version, option in (("2", "--http2"), ("1.1", "--http1.1")):
+                path = tmp_path / version
+                asking = [*command, option, "-o", str(path), address]
+                said = await asyncio.to_thread(subprocess.run, asking, capture_output=True, check=True)
+                assert said.stdout.decode() == f"{version} 200"
+                assert path.read_bytes() == room.segment(1)
