@@ -2,15 +2,15 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.latency import lost_and_doubled
 from tests.e2e.listener import Listener, listening
 from tests.e2e.speaker import Speaker
+from tests.e2e.steady import unbroken
 from tests.server import Server
 from tests.tcp_proxy import TcpProxy
 
@@ -79,22 +79,6 @@ def go(listener: Listener, tier: str, base: str) -> None:
     listener.hear(1.5)
 
 
-def unbroken(listener: Listener, act: Callable[[], None]) -> None:
-    """Do it without a stall or a lost beep. A machine too busy to play gets two more chances."""
-    for _ in range(3):
-        listener.hear(1.0)
-        listener.forget()
-        before = listener.knows
-        act()
-        listener.hear(0.5)
-        knows, tones = listener.knows, [beep.tone for beep in listener.beeps()]
-        assert knows["restarts"] == before["restarts"], "it began anew"
-        assert len(tones) > 3
-        if knows["stalls"] == before["stalls"] and lost_and_doubled(tones) == (0, 0):
-            return
-    raise AssertionError(f"it stalls again and again: {listener.knows}")
-
-
 def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
     home: Server, edge: TcpProxy, cdn: TcpProxy, browser: Browser
 ) -> None:
@@ -112,7 +96,7 @@ def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
                 listener.hear(1.0)
                 assert asked.servers() == {base or home.url}
 
-        unbroken(listener, through_all_tiers)
+        unbroken([listener], through_all_tiers)
         assert listener.knows["moves"] % 3 == 0
         assert not listener.errors
         # Nothing that was loaded at one base was loaded again at another.
@@ -137,7 +121,7 @@ def test_a_base_that_does_not_answer_is_not_moved_to(home: Server, edge: TcpProx
         offered()
         assert (listener.knows["base"], listener.knows["moves"]) == ("", 0)
         tried = edge.connections
-        unbroken(listener, lambda: listener.hear(2.0))
+        unbroken([listener], lambda: listener.hear(2.0))
         assert edge.connections == tried, "left alone for a while"
 
 
