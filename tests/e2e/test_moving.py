@@ -17,7 +17,7 @@ from tests.tcp_proxy import TcpProxy
 pytestmark = [pytest.mark.needs("chromium", "hls.js"), pytest.mark.timeout(150)]
 
 # What the server says of where to listen is changed on its way in; all else, and that it answers, is real.
-TELL = """
+ASK_OFTEN = """
 window.told = {ask_again: 1};
 const fetched = window.fetch;
 window.fetch = async (url, options) => {
@@ -26,6 +26,7 @@ window.fetch = async (url, options) => {
   return Response.json({...await response.json(), ...window.told});
 };
 """
+STAY = ASK_OFTEN + "Object.assign(window.told, {tier: 'origin', bases: ['']});"
 
 
 class Asked:
@@ -41,11 +42,29 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Server(tmp_path_factory.mktemp("home") / "data", port=port) as running:
+        found: int = free.getsockname()[1]
+    return found
+
+
+@pytest.fixture(scope="module")
+def known(port: int) -> Iterator[TcpProxy]:
+    """The edge that the server itself knows of."""
+    with TcpProxy(port) as link:
+        yield link
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, port: int, known: TcpProxy) -> Iterator[Server]:
+    """A server that sends its first listener to an edge."""
+    env = {
+        "LONGWAVE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "LONGWAVE_EDGE_URL": url_of(known),
+        "LONGWAVE_EDGE_FROM": "1",
+    }
+    with Server(tmp_path_factory.mktemp("home") / "data", port=port, env=env) as running:
         running.request("PUT", "/rooms/moving", b'{"parts": 10}')
         yield running
 
@@ -76,7 +95,8 @@ def go(listener: Listener, tier: str, base: str) -> None:
     """Send the listener to a base, and wait until it is there."""
     tell(listener, tier, base)
     listener.wait_until(lambda knows: (knows["base"], knows["tier"]) == (base, tier), f"at {tier}")
-    listener.hear(1.5)
+    # What is under way ends where it began.
+    listener.hear(0.7)
 
 
 def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
@@ -84,7 +104,7 @@ def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
 ) -> None:
     with (
         Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=TELL) as listener,
+        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
     ):
         listener.wait_for_playback()
         before, asked = len(listener.bodies), Asked(listener)
@@ -93,7 +113,7 @@ def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
             for tier, base in (("edge", url_of(edge)), ("cdn", url_of(cdn)), ("origin", "")):
                 go(listener, tier, base)
                 asked.urls.clear()
-                listener.hear(1.0)
+                listener.hear(0.7)
                 assert asked.servers() == {base or home.url}
 
         unbroken([listener], through_all_tiers)
@@ -108,7 +128,7 @@ def test_a_base_that_does_not_answer_is_not_moved_to(home: Server, edge: TcpProx
     edge.cut()
     with (
         Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=TELL) as listener,
+        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
     ):
         listener.wait_for_playback()
 
@@ -130,7 +150,7 @@ def test_who_listens_at_a_base_that_dies_goes_home_and_hears_on(
 ) -> None:
     with (
         Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=TELL) as listener,
+        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
     ):
         listener.wait_for_playback()
         go(listener, "edge", url_of(edge))
@@ -141,3 +161,22 @@ def test_who_listens_at_a_base_that_dies_goes_home_and_hears_on(
         assert listener.knows["base"] == "", "it went back to what had failed"
         assert listener.knows["restarts"] == restarts
         assert not listener.errors
+
+
+def test_the_server_sends_a_listener_to_its_edge_and_the_pages_own_policy_allows_it(
+    home: Server, known: TcpProxy, browser: Browser
+) -> None:
+    context = browser.new_context()  # with the policy in force
+    context.add_init_script(ASK_OFTEN)
+    with Speaker(home.url, "moving"):
+        listener = Listener(context.new_page())
+        refused: list[str] = []
+        listener.page.on("console", lambda message: refused.append(message.text))
+        listener.page.goto(f"{home.url}/listen/moving")
+        listener.wait_until(lambda knows: knows.get("base") == url_of(known), "at the edge")
+        asked = Asked(listener)
+        listener.wait_for_playback()
+        listener.wait_until(lambda _: asked.servers() == {url_of(known)}, "asking the edge")
+        assert refused == []
+        assert listener.knows["moves"] == 1
+    context.close()
