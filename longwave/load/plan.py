@@ -103,8 +103,8 @@ class Plan:
         kind = "low-latency" if found.target.low_latency else "plain"
         stay = "" if options.stay is None else f", each for {options.stay:g} s"
         yield (
-            f"{options.listeners:,} {kind} listeners of {options.url}, {self.rate:g} a second{stay}; "
-            f"{options.seconds:g} s in all"
+            f"{options.listeners:,} {kind} listeners of {without_token(options.url)}, "
+            f"{self.rate:g} a second{stay}; {options.seconds:g} s in all"
         )
         yield (
             f"at most {self.peak:,} at once: about {self.requests_a_second:,.0f} requests and "
@@ -138,6 +138,12 @@ def _sources(plan: Plan) -> tuple[str, ...]:
         return ()
     wanted = math.ceil(plan.peak * plan.connections / _CONNECTIONS_AN_ADDRESS)
     return tuple(f"127.0.1.{number}" for number in range(1, min(wanted, _MOST_ADDRESSES) + 1))
+
+
+def without_token(url: str) -> str:
+    """The address without what lets into private rooms."""
+    before, mark, after = url.partition("/p/")
+    return f"{before}/p/…/{after.partition('/')[2]}" if mark else url.partition("#")[0]
 
 
 def check_consent(options: LoadOptions, target: Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from longwave.load.plan import Plan
+from longwave.load.plan import Plan, without_token
 from longwave.load.tally import Tally
 
 HONEST_LAG_SECONDS: Final = 0.05
@@ -20,7 +20,7 @@ def report(plan: Plan, tally: Tally, *, seconds: float, cpu: float, complete: bo
     late = max(each["p99"] or 0.0 for each in lag.values())
     return {
         "plan": {
-            "url": _without_token(options.url),
+            "url": without_token(options.url),
             "listeners": options.listeners,
             "low_latency": plan.found.target.low_latency,
             "tiers": options.tiers,
@@ -92,9 +92,3 @@ def _by_server(tally: Tally) -> dict[str, dict[str, int]]:
         server, _, what = name.rpartition(".")
         found.setdefault(server, Counter())[what] = count
     return {server: dict(counts) for server, counts in found.items()}
-
-
-def _without_token(url: str) -> str:
-    """The address without what lets into private rooms."""
-    before, mark, after = url.partition("/p/")
-    return f"{before}/p/…/{after.partition('/')[2]}" if mark else url.partition("#")[0]

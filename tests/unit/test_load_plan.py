@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import UsageError
 from longwave.load.base import Base
 from longwave.load.crowd import Arrivals, Target
-from longwave.load.plan import Found, LoadOptions, make_plan, raise_file_limit
+from longwave.load.plan import Found, LoadOptions, make_plan, raise_file_limit, without_token
 from longwave.load.probe import target_of
 from longwave.load.process import _order
 
@@ -130,3 +130,16 @@ def test_more_connections_than_files_are_refused_before_anything_begins(
     assert limits == [(1_064, 2_000)]
     with pytest.raises(UsageError, match="4,064 open files a process are needed, and 2,000 allowed"):
         raise_file_limit(make_plan(LoadOptions(PAGE, 8_000), found(), cores=2))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (PAGE, PAGE),
+        ("http://127.0.0.1:1/p/k.9.ab/listen/room", "http://127.0.0.1:1/p/…/listen/room"),
+        ("http://127.0.0.1:1/listen/room#listen=k.9.ab", "http://127.0.0.1:1/listen/room"),
+    ],
+)
+def test_what_lets_into_a_room_is_not_said(url: str, said: str) -> None:
+    assert without_token(url) == said
+    assert said in next(make_plan(LoadOptions(url, 1), found()).lines())
