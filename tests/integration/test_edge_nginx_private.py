@@ -208,6 +208,21 @@ async def test_a_feed_that_holds_its_token_is_kept_for_nobody(doors: Doors) -> N
     assert doors.origin.paths() == [third, first, second, first]
 
 
+async def test_what_somebody_got_for_showing_who_he_is_is_kept_for_nobody(doors: Doors) -> None:
+    for path in (
+        "/replay/open/20260101T000000Z-abc234.m4a",
+        "/replay/open/20260101T000000Z-abc234/take.json",
+    ):
+        # Whatever an origin says of it.
+        doors.origin.says(path, "for a host", Cache_Control="public, max-age=60")
+        assert (await doors.get(path, Authorization="Bearer t")).body == b"for a host"
+        doors.origin.says(path, "for all", Cache_Control="public, max-age=60")
+        assert (await doors.get(path)).body == b"for all"
+        assert (await doors.get(path, Authorization="Bearer t")).body == b"for all"
+        shown = [one.headers.get("Authorization") for one in doors.origin.asked if one.path == path]
+        assert shown == ["Bearer t", None, "Bearer t"]
+
+
 async def test_keys_are_exchanged_without_losing_what_is_kept(doors: Doors) -> None:
     next_year = ListenKeys({"2027.q1": listen_key(b"of next year")})
     before, after = signed(piece(6)), signed(piece(6), keys=next_year)

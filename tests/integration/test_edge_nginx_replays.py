@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from storage.disk_objects import DiskObjects
-from tests.edge_stage import edge_before, fetch
+from tests.edge_stage import edge_before, fetch, stand_in
 from tests.edges import Edge
 from tests.origins import Answer
 from tests.replay_site import KEY, Kept, Serving, bearer, keep, serving
@@ -132,3 +134,27 @@ async def test_pages_are_those_of_the_origin_also_without_their_bodies(site: Sit
         assert here.headers[name] == there.headers[name]
     assert here.headers.get("Content-Security-Policy") == there.headers.get("Content-Security-Policy")
     assert (await site.get(path, If_None_Match=here.headers["ETag"])).status == 304
+
+
+async def test_what_was_changed_is_seen_when_its_time_is_over(tmp_path: Path) -> None:
+    """Also where the file of the cache is still open."""
+    path = f"{REPLAY}/chapters.json"
+    async with stand_in() as origin, edge_before("nginx", [origin.url], tmp_path) as edge:
+        for version in ("one", "two"):
+            origin.says(path, version, Cache_Control="public, max-age=1", ETag=f'"{version}"')
+            async with asyncio.timeout(5):
+                async for answer in answers_of(edge.url + path):
+                    if answer.text == version:
+                        break
+            answers = [await fetch(edge.url + path) for _ in range(5)]
+            assert {(answer.text, answer.headers["ETag"]) for answer in answers} == {
+                (version, f'"{version}"')
+            }
+        assert 2 <= len(origin.asked) <= 4
+
+
+async def answers_of(url: str) -> AsyncIterator[Answer]:
+    """One after the other."""
+    while True:
+        yield await fetch(url)
+        await asyncio.sleep(0.02)
