@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import m3u8
@@ -184,13 +183,17 @@ def _media(here: URL, found: dict[str, Any]) -> MediaPlaylist:
     segments: list[Piece] = []
     pieces: list[Piece] = []
     following = (first, 0)
+    date: float | None = None
     for msn, segment in enumerate(found["segments"], first):
-        parts = _parts(here, msn, segment)
+        if date is None or segment.get("discontinuity"):
+            date = _told(segment)
+        parts = _parts(here, msn, segment, date)
         if segment.get("uri"):
-            whole = _segment(here, msn, segment, parts)
+            whole = _segment(here, msn, segment, date)
             segments.append(whole)
             pieces += parts or [whole]
             following = (msn + 1, 0)
+            date = None if date is None else date + whole.seconds
         elif parts:
             pieces += parts
             following = (msn, len(parts))
@@ -205,7 +208,7 @@ def _media(here: URL, found: dict[str, Any]) -> MediaPlaylist:
         part_hold_back=control.get("part_hold_back"),
         skip_until=control.get("can_skip_until"),
         segments=tuple(segments),
-        pieces=tuple(_dated(pieces)),
+        pieces=tuple(pieces),
         hint=(following, _place(here, hint["uri"])) if hint and hinted else None,
         init=_place(here, maps[-1]["uri"]) if maps else None,
         next=following,
@@ -214,44 +217,26 @@ def _media(here: URL, found: dict[str, Any]) -> MediaPlaylist:
     )
 
 
-def _segment(here: URL, msn: int, segment: dict[str, Any], parts: list[Piece]) -> Piece:
-    date = _unix(segment.get("program_date_time"))
-    if date is None:
-        # What the library counts on is, behind parts, where the last of them ends.
-        date = parts[0].date if parts else _unix(segment.get("current_program_date_time"))
-    return Piece(
-        msn,
-        0,
-        float(segment["duration"]),
-        _place(here, segment["uri"]),
-        "segment",
-        date,
-        segment.get("gap_tag") is not None,
-    )
+def _told(segment: dict[str, Any]) -> float | None:
+    """The date of a segment, which stands before its first part. Later ones follow from it.
+
+    (The library's own count goes through parts and then through their segment again.)
+    """
+    parts = segment.get("parts")
+    told = parts[0].get("program_date_time") if parts else segment.get("current_program_date_time")
+    return told.timestamp() if isinstance(told, datetime) else None
 
 
-def _parts(here: URL, msn: int, segment: dict[str, Any]) -> list[Piece]:
-    return [
-        Piece(
-            msn,
-            index,
-            float(part["duration"]),
-            _place(here, part["uri"]),
-            "part",
-            _unix(part.get("program_date_time")),
-            part.get("gap_tag") is not None or part.get("gap") == "YES",
-        )
-        for index, part in enumerate(segment.get("parts") or ())
-    ]
+def _segment(here: URL, msn: int, segment: dict[str, Any], date: float | None) -> Piece:
+    gap = segment.get("gap_tag") is not None
+    return Piece(msn, 0, float(segment["duration"]), _place(here, segment["uri"]), "segment", date, gap)
 
 
-def _dated(pieces: list[Piece]) -> list[Piece]:
-    """Parts whose own date was not told follow the part before them."""
-    for index, (before, piece) in enumerate(pairwise(pieces), 1):
-        if piece.date is None and before.date is not None:
-            pieces[index] = piece._replace(date=before.date + before.seconds)
-    return pieces
-
-
-def _unix(date: datetime | None) -> float | None:
-    return None if date is None else date.timestamp()
+def _parts(here: URL, msn: int, segment: dict[str, Any], date: float | None) -> list[Piece]:
+    made = []
+    for index, part in enumerate(segment.get("parts") or ()):
+        seconds = float(part["duration"])
+        gap = part.get("gap") == "YES"
+        made.append(Piece(msn, index, seconds, _place(here, part["uri"]), "part", date, gap))
+        date = None if date is None else date + seconds
+    return made

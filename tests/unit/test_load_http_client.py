@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from longwave.load.http_client import Answer, Connection
+from longwave.load.base import Base
+from longwave.load.http_client import Answer, Connection, Dialer
 
 PLAIN = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "a"\r\n\r\nhello'
 CHUNKED = (
@@ -134,3 +135,13 @@ def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
     owner.connection.data_received(PLAIN)
     assert owner.connection.closed
     assert not owner.answers
+
+
+async def test_other_machines_are_left_alone_without_a_word() -> None:
+    owner, dialer = Owner(), Dialer(None)
+    connection = dialer.open(Base("http", "192.0.2.1", 80), owner)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert owner.failures == [("not allowed", False)]
+    assert connection.closed
+    await dialer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -338,6 +337,17 @@ def test_a_refused_wait_becomes_a_plain_reload(fast: tuple[Stage, TakeWindow]) -
     assert WAITING.replace("part=0", "part=2") in stage.asked
 
 
+def test_what_was_asked_of_the_last_take_is_not_taken_for_the_next(fast: tuple[Stage, TakeWindow]) -> None:
+    stage, _ = fast
+    stage.answer(WAITING, b"", 404)
+    for again in (1001.0, 1002.0):
+        stage.at(again)
+        stage.answer(f"{LINE}/index.m3u8", b"", 404)
+    stage.at(1003.0)
+    # The hinted part of the last take has the number of the next one's.
+    assert stage.asked == [FRONT]
+
+
 def test_after_a_long_silence_the_parts_that_are_no_longer_listed_are_jumped_over(
     fast: tuple[Stage, TakeWindow],
 ) -> None:
@@ -352,6 +362,12 @@ def test_after_a_long_silence_the_parts_that_are_no_longer_listed_are_jumped_ove
     assert stage.count("stalls") == 1
 
 
+def quiet(crowd: Crowd) -> None:
+    """It has armed a timer of the real loop."""
+    assert crowd._waking is not None
+    crowd._waking.cancel()
+
+
 async def test_the_beats_of_a_crowd_measure_it_and_let_who_has_gone_go() -> None:
     stage = Stage()
     stage.answer(FRONT, VARIANTS)
@@ -360,16 +376,17 @@ async def test_the_beats_of_a_crowd_measure_it_and_let_who_has_gone_go() -> None
     stage.crowd._next_beat = stage.now
     stage.now += 1.0
     stage.crowd._wake()
-    waking = stage.crowd._waking
-    assert waking is not None
-    waking.cancel()
+    quiet(stage.crowd)
     assert stage.crowd.tally.time("distance").number == 1
     lag = stage.crowd.tally.time("lag.loop")
     assert (lag.number, lag.largest) == (101, 1_000_000), "every beat that was missed, each by how much"
+    stage.at(1002.0)
+    stage.now = 1013.0
+    stage.crowd._wake()
+    quiet(stage.crowd)
+    assert stage.crowd.tally.under("error") == {"playlist.timeout": 1}
     stage.listener.leave(stage.now)
     stage.now += 1.0
     stage.crowd._wake()
     assert stage.crowd.listeners == []
-    assert stage.crowd._waking is not None
-    stage.crowd._waking.cancel()
-    await asyncio.sleep(0)
+    quiet(stage.crowd)

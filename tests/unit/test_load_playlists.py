@@ -57,6 +57,22 @@ def test_dates_are_where_the_grid_says() -> None:
     assert found.edge_date == pytest.approx(epoch + grid.start_sample(Position(10, 3)) / 48_000, abs=0.002)
 
 
+def test_one_date_is_enough_until_a_discontinuity() -> None:
+    body = '#EXT-X-PART:DURATION=1,URI="{0}.0"\n#EXT-X-PART:DURATION=1,URI="{0}.1"\n#EXTINF:2,\n{0}\n'
+    text = (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=1\n#EXTINF:2,\nundated\n"
+        "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:10Z\n"
+        f"{body.format('a')}{body.format('b')}"
+        "#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T01:00:00Z\n"
+        f"{body.format('c')}"
+    )
+    found = parse(HERE, PATH, text)
+    assert isinstance(found, MediaPlaylist)
+    start = EPOCH_US / 1e6
+    assert [piece.date for piece in found.segments] == [None, start + 10, start + 12, start + 3600]
+    assert [piece.date for piece in found.pieces][-3:] == [start + 13, start + 3600, start + 3601]
+
+
 def test_a_delta_update_keeps_its_numbers() -> None:
     found = media((30, 2), skip=Skip.YES)
     assert found.segments[0].msn > 0
