@@ -78,7 +78,8 @@ def add_routes(
     add_status(app, origin, lambda: degraded() + (replays.degraded() if replays else []))
     if pages is None:
         stored = () if replays is None else replays.media_sources
-        pages = load_pages(media_sources=stored, listen_sources=where.plan.servers)
+        plan = where.plan
+        pages = load_pages(media_sources=stored, listen_sources=plan.servers, server=plan.public_url)
     PageHandlers(pages).add_routes(app)
 
 

@@ -10,6 +10,7 @@ import gzip
 import mimetypes
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -47,6 +48,8 @@ _SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-or
 _HEARS: Final = "speak.html"
 _LISTENS: Final = "listen.html"
 _REPLAYS: Final = "replay.html"
+_SERVER: Final = '<meta name="longwave-server" content="{}">'
+_SERVER_UNKNOWN: Final = _SERVER.format("").encode()
 _PERMISSIONS: Final = "camera=(), geolocation=(), microphone={microphone}"
 
 
@@ -59,21 +62,28 @@ class Page:
 
 
 def load_pages(
-    directory: Path = WEB, *, media_sources: Iterable[str] = (), listen_sources: Iterable[str] = ()
+    directory: Path = WEB,
+    *,
+    media_sources: Iterable[str] = (),
+    listen_sources: Iterable[str] = (),
+    server: str = "",
 ) -> dict[str, Page]:
     """Files by the path under `directory` that they are asked for by; empty where there are none.
 
     `media_sources` are where a replay's file may come from beside this origin (CSP3 2.3.1); `listen_sources`
-    the URLs of everywhere that a live room may be heard: edges, CDN, and where tokens are renewed.
+    the URLs of everywhere that a live room may be heard: edges and CDN. `server` is where hosts and
+    invitations are known: an edge, where a page may come from, passes on nothing of that. Empty: where the
+    page comes from.
     """
-    replays, listens = _sources(media_sources), _sources(source_of(url) for url in listen_sources)
+    heard = [*listen_sources, server] if server else listen_sources
+    replays, listens = _sources(media_sources), _sources(source_of(url) for url in heard)
     # A listen token of the replay page may be renewed elsewhere, too.
     policies = {
         _LISTENS: _CONTENT_SECURITY_POLICY.format(fetched=listens, media=listens),
         _REPLAYS: _CONTENT_SECURITY_POLICY.format(fetched=listens, media=replays),
     }
     strict = _CONTENT_SECURITY_POLICY.format(fetched="", media="")
-    return {name: _page(path, policies.get(path.name, strict)) for name, path in _files(directory)}
+    return {name: _page(path, policies.get(path.name, strict), server) for name, path in _files(directory)}
 
 
 def source_of(url: str) -> str:
@@ -99,8 +109,8 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
         yield "hls.mjs", directory / _HLS
 
 
-def _page(path: Path, policy: str) -> Page:
-    data = path.read_bytes()
+def _page(path: Path, policy: str, server: str) -> Page:
+    data = path.read_bytes().replace(_SERVER_UNKNOWN, _SERVER.format(escape(server)).encode())
     content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     fields = {"Vary": "Accept-Encoding", **_SAFE}
     if path.suffix == ".html":

@@ -22,7 +22,8 @@ _PATH: Final = "/rooms/{room}/listen-token"
 _MAX_BODY: Final = 1024
 _SHORT: Final = 600
 """Seconds of a path that is not asked for by a host: whoever is shut out is out after so long."""
-_NOT_KEPT: Final = {"Cache-Control": "no-store"}
+# A page on another host needs our clock to know for how long a path is good.
+_NOT_KEPT: Final = {"Cache-Control": "no-store", "Access-Control-Expose-Headers": "Date"}
 # Pages of other sites, too: what counts is the token that they show, which no browser adds by itself.
 _PREFLIGHT: Final = {
     **CORS,

@@ -34,10 +34,10 @@ export class Admission {
   /**
    * @param {string} room
    * @param {{token: string | null, listen: string | null}} brought an invitation; a bare listen token
-   * @param {typeof fetch} get
+   * @param {typeof fetch} get @param {string} server where invitations are known; "": where the page comes from
    */
-  constructor(room, { token, listen }, get) {
-    this.renewal = `/rooms/${encodeURIComponent(room)}/listen-token`;
+  constructor(room, { token, listen }, get, server = "") {
+    this.renewal = `${server}/rooms/${encodeURIComponent(room)}/listen-token`;
     this.#invitation = token;
     this.#bare = listen;
     this.#get = get;

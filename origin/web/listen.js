@@ -11,6 +11,7 @@ import { Place } from "./place.js";
 import { ReplayLink } from "./replay_link.js";
 import { findRoom } from "./rooms.js";
 import { Session } from "./session.js";
+import { server } from "./server.js";
 import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { takeToken } from "./token.js";
 import { LIVE_WITHIN, MAY_BE_PRIVATE, WORDS, clock, spell, takeStart } from "./words.js";
@@ -20,7 +21,8 @@ const room = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const media = $("audio");
 // Both leave the address bar before anything else happens.
 const [token, listen] = [takeToken(room, window), takeToken(room, window, "listen")];
-const place = new Place(room, { token, listen }, location.origin, (...request) => fetch(...request));
+const get = (...request) => fetch(...request);
+const place = new Place(room, { token, listen }, location.origin, get, server());
 // Under way while hls.js is still being loaded.
 place.tend();
 

@@ -28,13 +28,13 @@ export class Place {
    * @param {string} room
    * @param {{token: string | null, listen: string | null}} brought see Admission
    * @param {string} home `location.origin`
-   * @param {typeof fetch} get
+   * @param {typeof fetch} get @param {string} server see Admission
    */
-  constructor(room, brought, home, get) {
+  constructor(room, brought, home, get, server = "") {
     this.#path = `/listen/${encodeURIComponent(room)}.json`;
     this.#home = home;
     this.#get = get;
-    this.#admission = new Admission(room, brought, get);
+    this.#admission = new Admission(room, brought, get, server);
   }
 
   /** The address of `path` (`/live/…`) from here, as it is at this moment. */

@@ -13,6 +13,7 @@ import { HostPart } from "./replay_host.js";
 import { ReplaySource } from "./replay_source.js";
 import { WORDS, dayAndTime, lasting, ofGaps } from "./replay_words.js";
 import { findRoom } from "./rooms.js";
+import { server } from "./server.js";
 import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { Sound } from "./sound.js";
 import { SpeakerLanes, heard, speakingAt } from "./speaker_lanes.js";
@@ -50,7 +51,7 @@ let addressed = false;
 // Whether the moment in the address has been gone to.
 let sought = false;
 
-const admission = new Admission(room, { token, listen }, get);
+const admission = new Admission(room, { token, listen }, get, server());
 const source = new ReplaySource(room, take, onlyListens(token) ? null : token, admission, get);
 const sound = new Sound($("audio"));
 const titleAt = (seconds) => replay?.chapters[chapterAt(replay.chapters, seconds)]?.title ?? "";

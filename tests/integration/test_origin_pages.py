@@ -120,6 +120,19 @@ def test_the_player_may_listen_at_the_edges_and_other_pages_may_not() -> None:
         assert policy_of(pages, name, "media-src") == ["'self'", "blob:"]
 
 
+def test_pages_know_where_hosts_and_invitations_are_known() -> None:
+    pages = load_pages(server="https://radio.example")
+    for name in ("listen.html", "replay.html"):
+        assert '<meta name="longwave-server" content="https://radio.example">' in body_of(pages[name])
+        assert policy_of(pages, name, "connect-src") == ["'self'", "https://radio.example"]
+    assert '<meta name="longwave-server" content="">' in body_of(load_pages()["listen.html"])
+    assert pages["listen.html"].plain.etag != load_pages()["listen.html"].plain.etag
+
+
+def body_of(page: Page) -> str:
+    return b"".join(page.plain.chunks).decode()
+
+
 def test_a_replay_may_come_from_where_it_is_redirected_to() -> None:
     pages = load_pages(media_sources=["https://bucket.example"])
     assert policy_of(pages, "replay.html", "media-src") == ["'self'", "blob:", "https://bucket.example"]

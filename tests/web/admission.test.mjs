@@ -36,6 +36,13 @@ test("an invitation is exchanged for a path when the door is shut, and shown as 
   assert.deepEqual(asked, [["POST", "/rooms/room/listen-token", "Bearer jwt"]]);
 });
 
+test("a page that came from an edge exchanges its invitation where that is known", async () => {
+  const { asked, get } = server([201, 600]);
+  const admission = new Admission("a b", { token: "jwt", listen: null }, get, "https://radio.example");
+  assert.equal(await admission.enter("", 0), true);
+  assert.deepEqual(asked, [["POST", "https://radio.example/rooms/a%20b/listen-token", "Bearer jwt"]]);
+});
+
 test("who has brought nothing asks for nothing", async () => {
   const { asked, get } = server();
   const admission = new Admission("room", { token: null, listen: null }, get);
