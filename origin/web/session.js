@@ -233,6 +233,8 @@ export class Session extends EventTarget {
     const content = this.#engine !== null && !this.#closed && this.#facts.stalled < SUSPICIOUS;
     if (content) return;
     if (this.#facts.refusal !== null) {
+      // What was let in is heard to its end. Then there is only to say why no more will come.
+      if (!this.#closed) this.#drop();
       this.#soon(REFUSED_MS);
       return;
     }
