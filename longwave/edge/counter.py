@@ -11,6 +11,7 @@ from longwave.edge.lines import parse_access, parse_asked
 from longwave.edge.metrics import EdgeMetrics
 
 STEP_SECONDS: Final = 0.25
+_FAILED: Final = 500
 
 
 class EdgeCounter:
@@ -32,7 +33,8 @@ class EdgeCounter:
                 self._metrics.answered(access, times)
                 self._crowds.add(access, times, now)
             elif asked := parse_asked(line):
-                self._metrics.totals.origins = (self._metrics.totals.origins or 0) + asked * times
+                failures = sum(status >= _FAILED for status in asked)
+                self._metrics.totals.add_origins(len(asked) * times, failures * times)
         self._rooms = self._crowds.sizes(now)
         self._metrics.listeners.set(sum(self._rooms.values()))
         self._metrics.dropped.inc(self._gathering.dropped - self._dropped)

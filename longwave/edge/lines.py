@@ -78,10 +78,10 @@ def parse_access(line: bytes) -> Access | None:
     return Access(int(found[1]), found[2].decode(), kind, room.decode(), (where or b"").decode(), asked)
 
 
-def parse_asked(line: bytes) -> int:
-    """How many requests to origins an `lw2` line tells of; 0 for any other line."""
+def parse_asked(line: bytes) -> list[int]:
+    """What origins answered to each request that an `lw2` line tells of; none for any other line."""
     found = _ASKED.fullmatch(line)
-    return len(_STATUS.findall(found[1])) if found else 0
+    return [int(status) for status in _STATUS.findall(found[1])] if found else []
 
 
 def _asked(query: bytes) -> Position | Segment | None:

@@ -49,12 +49,23 @@ class Totals(Collector):
     def __init__(self) -> None:
         self.clients: int | None = None
         self.origins: int | None = None
+        self.failures: int | None = None
+
+    def add_origins(self, requests: int, failures: int) -> None:
+        """So many more requests to origins, some of which failed."""
+        self.origins = (self.origins or 0) + requests
+        self.failures = (self.failures or 0) + failures
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Both counters begin again where the program does, as Prometheus expects of counters."""
         rows = (
             ("longwave_edge_client_requests", "Requests of clients that the edge has answered", self.clients),
             ("longwave_edge_origin_requests", "Requests that the edge has sent to origins", self.origins),
+            (
+                "longwave_edge_origin_failures",
+                "Those that failed; nginx: or were answered 5xx",
+                self.failures,
+            ),
         )
         for name, text, value in rows:
             if value is not None:

@@ -15,7 +15,9 @@ from longwave.edge.metrics import Totals
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 2.0
+COMPLAIN_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 2.0
+_COUNTERS: Final = ("MAIN.client_req", "MAIN.backend_req", "MAIN.backend_fail")
 # "server accepts handled requests", and three numbers below it.
 _STUB_STATUS: Final = re.compile(r"requests\s+\d+\s+\d+\s+(\d+)")
 
@@ -25,6 +27,7 @@ class Counted(NamedTuple):
 
     clients: int
     origins: int | None
+    failures: int | None
 
 
 class Nginx:
@@ -50,7 +53,7 @@ class Nginx:
             raise ValueError("that is no stub_status")
         # Its own requests are among them.
         self._own += 1
-        return Counted(max(0, int(found[1]) - self._own), None)
+        return Counted(max(0, int(found[1]) - self._own), None, None)
 
 
 class Varnish:
@@ -63,7 +66,7 @@ class Varnish:
         """Raises OSError, ValueError."""
         process = await asyncio.create_subprocess_exec(
             *("varnishstat", "-n", self._directory, "-j", "-t", "1"),
-            *("-f", "MAIN.client_req", "-f", "MAIN.backend_req"),
+            *(word for name in _COUNTERS for word in ("-f", name)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -85,9 +88,10 @@ def parse_varnishstat(text: bytes) -> Counted:
             "counters": {
                 "MAIN.client_req": {"value": int(clients)},
                 "MAIN.backend_req": {"value": int(origins)},
+                "MAIN.backend_fail": {"value": int(failures)},
             }
         }:
-            return Counted(clients, origins)
+            return Counted(clients, origins, failures)
         case _:
             raise ValueError("that is no varnishstat")
 
@@ -106,5 +110,16 @@ async def look_for_ever(program: Nginx | Varnish, totals: Totals) -> None:
             trouble = False
             totals.clients = counted.clients
             if counted.origins is not None:
-                totals.origins = counted.origins
+                totals.origins, totals.failures = counted.origins, counted.failures
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def complain_for_ever(totals: Totals) -> None:
+    """Say it when origins fail, once in `COMPLAIN_SECONDS`: the edge itself logs no request."""
+    before = 0
+    while True:
+        failures = totals.failures or 0
+        if failures > before:
+            log.warning("origins gave no answer, or 5xx", requests=failures - before)
+        before = failures
+        await asyncio.sleep(COMPLAIN_SECONDS)

@@ -18,7 +18,7 @@ from longwave.door import door
 from longwave.edge.counter import STEP_SECONDS, EdgeCounter
 from longwave.edge.gathering import Gathering
 from longwave.edge.metrics import EdgeMetrics
-from longwave.edge.programs import Nginx, Varnish, look_for_ever
+from longwave.edge.programs import Nginx, Varnish, complain_for_ever, look_for_ever
 from longwave.edge.sources import gathered
 from longwave.edge.telling import Teller
 from longwave.listening import leave, listening, stopped
@@ -53,7 +53,7 @@ async def _run(settings: EdgeSettings) -> None:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         background = await stack.enter_async_context(gathered(settings.log, gathering))
-        work = [(_step_for_ever(counter), "counter")]
+        work = [(_step_for_ever(counter), "counter"), (complain_for_ever(edge_metrics.totals), "complaints")]
         work += [(teller.tell_for_ever(session), f"telling {teller.url}") for teller in tellers]
         for program in _programs(settings):
             work.append((look_for_ever(program, edge_metrics.totals), "the edge's own numbers"))

@@ -43,6 +43,7 @@ def test_lines_become_a_report_and_metrics() -> None:
     assert value(asked, {"kind": "blocking_playlist", "outcome": "miss"}) == 3
     assert value(asked, {"kind": "multivariant", "outcome": "error"}) == 0
     assert value("longwave_edge_origin_requests_total") == 6
+    assert value("longwave_edge_origin_failures_total") == 3
     assert value("longwave_edge_client_requests_total") is None
     assert value("longwave_edge_lines_dropped_total") == 0
 
@@ -78,8 +79,9 @@ def test_a_report_is_never_larger_than_an_origin_takes() -> None:
 
 
 def test_varnish_is_understood() -> None:
-    text = b'{"version": 1, "counters": {"MAIN.client_req": {"value": 12}, "MAIN.backend_req": {"value": 3}}}'
-    assert parse_varnishstat(text) == Counted(12, 3)
+    text = b'{"version": 1, "counters": {"MAIN.client_req": {"value": 12}, "MAIN.backend_req": {"value": 3}, '
+    text += b'"MAIN.backend_fail": {"value": 1}}}'
+    assert parse_varnishstat(text) == Counted(12, 3, 1)
     for other in (b"", b"{}", b"[]", b'{"counters": {"MAIN.client_req": {"value": "12"}}}'):
         with pytest.raises(ValueError, match=r"varnishstat|Expecting"):
             parse_varnishstat(other)

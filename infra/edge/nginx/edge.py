@@ -116,13 +116,11 @@ def _module() -> Path:
 
 
 def _logs(options: EdgeOptions) -> list[str]:
-    lines = ["access_log /dev/stderr failed if=$has_failed;"]
     if not options.counted:
-        return lines
+        return ["access_log off;"]
     # Written four times a second and not for each listener; what is read is removed by who reads it.
     common = f"buffer=64k flush={_FLUSH_MS}ms"
     return [
-        *lines,
         f"access_log {ACCESS_LOG} playlist {common} if=$is_playlist;",
         f"access_log {ACCESS_LOG} asked {common} if=$upstream_status;",
     ]
