@@ -18,10 +18,12 @@ from benchmarks import (
     beside,
     blocked,
     bus,
+    cold,
     ear,
     edges,
     encoder,
     latency,
+    listeners,
     ranges,
     replay,
     report,
@@ -40,7 +42,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, Callable[..., report.Result]]]] = {
     module.NAME: (module.TITLE, module.run)
     for module in (
         *(encoder, rooms, latency, throughput, blocked, speakers, ear),
-        *(replay, ranges, beside, archiving, bus, roles, edges),
+        *(replay, ranges, beside, archiving, bus, roles, edges, listeners, cold),
     )
 }
 _PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -100,12 +100,12 @@ class RemoteCrowd:
 
     _pipe: Connection[object, object]
 
-    def ask_all(self, path: str) -> None:
-        """Every member asks for `path`."""
-        self._pipe.send(path)
+    def ask_all(self, path: str, *then: str) -> None:
+        """Every member asks for `path`, and when it has that for the first of `then`, and so on."""
+        self._pipe.send((path, *then))
 
     def answers(self, seconds: float) -> list[Arrival]:
-        """What they got, once all of them have it. Raises TimeoutError, or what went wrong over there."""
+        """All that they got, once each has all of it. Raises TimeoutError, or what went wrong over there."""
         if not self._pipe.poll(seconds):
             raise TimeoutError(f"not every listener had its answer within {seconds:.0f} s")
         got = self._pipe.recv()
@@ -135,7 +135,7 @@ def remote_crowd(port: int, count: int, cores: set[int] | None) -> Iterator[Remo
 
 
 def _serve(pipe: Connection[object, object], port: int, count: int, cores: set[int] | None) -> None:
-    """The crowd's process: a path comes in, all arrivals go out; the end of the pipe is the end."""
+    """The crowd's process: paths come in, all arrivals go out; the end of the pipe is the end."""
     if cores:
         os.sched_setaffinity(0, cores)
     gc.disable()  # its pauses would be measured
@@ -143,14 +143,26 @@ def _serve(pipe: Connection[object, object], port: int, count: int, cores: set[i
         with contextlib.closing(Crowd(port, count)) as crowd:
             pipe.send([])
             while True:
-                path = str(pipe.recv())
-                for listener in range(count):
-                    crowd.ask(listener, path)
-                arrivals: list[Arrival] = []
-                while len(arrivals) < count:
-                    arrivals += crowd.arrivals(1.0)
-                pipe.send(arrivals)
+                paths = pipe.recv()
+                assert isinstance(paths, tuple)
+                pipe.send(_answers(crowd, paths))
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return  # nobody wants to know any more
     except OSError as error:
         pipe.send(error)
+
+
+def _answers(crowd: Crowd, paths: Sequence[str]) -> list[Arrival]:
+    """All that comes when each member asks for one path after the other."""
+    had = [0] * len(crowd)
+    for listener in range(len(crowd)):
+        crowd.ask(listener, paths[0])
+    arrivals: list[Arrival] = []
+    while len(arrivals) < len(crowd) * len(paths):
+        came = crowd.arrivals(1.0)
+        for listener in (arrival.listener for arrival in came):
+            had[listener] += 1
+            if had[listener] < len(paths):
+                crowd.ask(listener, paths[had[listener]])
+        arrivals += came
+    return arrivals

@@ -37,6 +37,20 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that `pid` has started, and all that these have started; without itself."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            parents.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
+    found, queue = [], [pid]
+    while queue:
+        below = parents.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
 def pss_bytes(pid: int) -> int:
     """Memory of the process, with its share of what it shares with others."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
