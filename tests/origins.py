@@ -83,6 +83,8 @@ class RunningOrigin:
     first: int = 0
     take: str = TAKE
     put_so_far: Position = field(default=Position(0, 0))
+    segments: int = 14
+    """How many there are to feed."""
 
     async def request(self, method: str, path: str, **more: object) -> Answer:
         async with self.session.request(method, self.url + path, **more) as response:  # type: ignore[arg-type]
@@ -117,7 +119,7 @@ class RunningOrigin:
         """Put every part up to `stop`, which is left out."""
         grid = Grid(self.settings.parts)
         reached = max(self.put_so_far, Position(self.first, 0))
-        for part in encoded(self.settings, self.first, self.first + 14):
+        for part in encoded(self.settings, self.first, self.first + self.segments):
             position = Position(part.msn, part.part)
             if reached <= position < Position(*stop) and (renditions is None or part.rendition in renditions):
                 answer = await self.put(f"{part.rendition}/{part.msn}.{part.part}.m4s", part.data)
@@ -129,7 +131,7 @@ class RunningOrigin:
     def part(self, msn: int, part: int, rendition: str | None = None) -> bytes:
         name = rendition or self.settings.renditions[0].name
         wanted = (name, msn, part)
-        parts = encoded(self.settings, self.first, self.first + 14)
+        parts = encoded(self.settings, self.first, self.first + self.segments)
         return next(made.data for made in parts if (made.rendition, made.msn, made.part) == wanted)
 
     def segment(self, msn: int, rendition: str | None = None) -> bytes:
