@@ -52,6 +52,12 @@ sub vcl_synth {
     }
     set resp.http.Content-Type = "application/json; charset=utf-8";
     set resp.http.Cache-Control = "no-store";
+    if (req.url == "/readyz" && resp.status == 200) {
+        set resp.status = 200;
+        set resp.body = """{"status": "ready"}
+""";
+        return (deliver);
+    }
     if (resp.status == 200) {
         set resp.body = {"{"purged": ""} + req.http.Surrogate-Key + """"}
 """;

@@ -2,6 +2,14 @@
 # here.
 
 sub public_table {
+    # What stands before this edge, another one or a load balancer, asks whether it is of use: of its origins it says
+    # nothing more.
+    if (req.url == "/readyz" && (req.method == "GET" || req.method == "HEAD")) {
+        if (std.healthy(req.backend_hint)) {
+            return (synth(200, "ready"));
+        }
+        return (synth(503));
+    }
     # All public names are made of these characters. Nothing encoded and no dots as a directory: one name for one
     # thing, and no second opinion of an origin on what a path means.
     if (req.url !~ "^/[A-Za-z0-9._/-]*(\?|$)" || req.url ~ "^[^?]*(//|/\.)") {
