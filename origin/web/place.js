@@ -81,6 +81,8 @@ export class Place {
       if (base !== HOME) this.#askAt = Math.min(this.#askAt, now + SOON);
     } else if (status > 0 && status < 500) {
       this.#where.answered(base);
+      // The token is over, or this base has never heard of its key: which of both, the next answer says.
+      if (status === 403) this.#askAt = Math.min(this.#askAt, now);
     } else if (globalThis.navigator?.onLine !== false && this.#where.failed(base, now)) {
       this.#fellHome(now);
     }

@@ -140,6 +140,21 @@ test("a token that is refused says why; without one nothing is claimed", async (
   assert.deepEqual([stranger.refusal, stranger.found], [null, false]);
 });
 
+test("who is shut out while listening asks why at once", async () => {
+  const { get, table, seen } = network({ [`/p/${BARE}/listen/r.json`]: said("origin", [""], { private: true }) });
+  const place = new Place("r", { token: null, listen: BARE }, HOME, get);
+  await place.tend(0);
+  seen.length = 0;
+  place.report("", 404, 1);
+  await place.tend(1);
+  assert.deepEqual(seen, []);
+  table[`/p/${BARE}/listen/r.json`] = 403;
+  place.report("", 403, 2);
+  await place.tend(2);
+  assert.equal(place.refusal, "private");
+  assert.equal(seen[0], `/p/${BARE}/listen/r.json`);
+});
+
 test("with a good token, what is not there is not there", async () => {
   const { get, table } = network({ [`/p/${BARE}/listen/r.json`]: said("origin", [""], { private: true }) });
   const place = new Place("r", { token: null, listen: BARE }, HOME, get);
