@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from longwave.load.base import Base
 from longwave.load.http_client import Answer, Connection, Dialer
@@ -45,6 +45,15 @@ class Asker(Protocol):
         """No answer."""
 
 
+class Server(NamedTuple):
+    """What stands in every request to a server after its path; the names of its counters."""
+
+    head: bytes
+    requests: str
+    bytes: str
+    errors: str
+
+
 @dataclass(slots=True)
 class Wire:
     """What all lanes of a process share. `clock` is monotonic."""
@@ -53,7 +62,7 @@ class Wire:
     dialer: Dialer
     tally: Tally
     in_flight: dict[Lane, float]
-    heads: dict[Base, bytes]
+    servers: dict[Base, Server]
 
     def expire(self, now: float) -> None:
         """Give up requests that were sent too long ago; they stand in the order in which they were sent."""
@@ -65,11 +74,12 @@ class Wire:
         for lane in late:
             lane.give_up()
 
-    def head(self, base: Base) -> bytes:
-        """What stands in every request to `base` after its path."""
-        found = self.heads.get(base)
+    def server(self, base: Base) -> Server:
+        """What is said to `base`, and counted of it."""
+        found = self.servers.get(base)
         if found is None:
-            found = self.heads[base] = base.head()
+            names = (f"server.{base}.{what}" for what in ("requests", "bytes", "errors"))
+            found = self.servers[base] = Server(base.head(), *names)
         return found
 
 
@@ -131,13 +141,13 @@ class Lane:
         self._wire.in_flight.pop(self, None)
         if request is None:
             return
-        counts, where = self._wire.tally.counts, request.base
+        counts, server = self._wire.tally.counts, self._wire.server(request.base)
         counts[f"status.{request.kind}.{answer.status}"] += 1
         counts[f"bytes.{request.kind}"] += answer.size
-        counts[f"server.{where}.requests"] += 1
-        counts[f"server.{where}.bytes"] += answer.size
+        counts[server.requests] += 1
+        counts[server.bytes] += answer.size
         if connection.closed:
-            self._connections.pop(where, None)
+            self._connections.pop(request.base, None)
         self._asker.done(request, answer, self._wire.clock())
         if self._hand is None:
             self._next()
@@ -163,7 +173,7 @@ class Lane:
         if request is None:
             return
         self._wire.tally.counts[f"error.{request.kind}.{reason}"] += 1
-        self._wire.tally.counts[f"server.{request.base}.errors"] += 1
+        self._wire.tally.counts[self._wire.server(request.base).errors] += 1
         self._asker.lost(request, reason, self._wire.clock())
         if self._hand is None:
             self._next()
@@ -184,5 +194,5 @@ class Lane:
             self._send(connection, request)
 
     def _send(self, connection: Connection, request: Request) -> None:
-        data = b"GET " + request.path + self._wire.head(request.base) + request.extra + b"\r\n"
+        data = b"GET " + request.path + self._wire.server(request.base).head + request.extra + b"\r\n"
         connection.send(data, keep=request.kind not in MEDIA)
