@@ -24,6 +24,15 @@ _LOOK_SECONDS: Final = 0.5
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 
 
+# Ends the processes that are named to it when its input ends without an `end`: who started them was killed.
+# A process of its own, because varnishd forgets the kernel's PR_SET_PDEATHSIG when it changes its user.
+_KEEPER: Final = (
+    "sh",
+    "-c",
+    'pids=; while read -r word; do [ "$word" = end ] && exit; pids="$pids $word"; done; kill $pids',
+)
+
+
 _Running: TypeAlias = Sequence[tuple[Child, subprocess.Popen[bytes]]]
 
 
@@ -58,17 +67,32 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
         signal.signal(number, tell)
     first = options()
     running: list[tuple[Child, subprocess.Popen[bytes]]] = []
+    # Not of our group: what ends all of that at once leaves it to do its work.
+    keeper = subprocess.Popen(_KEEPER, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     try:
-        _start(program.children(first), running)
+        _start(program.children(first), running, keeper)
         if _wait_until_it_answers(first, running, signals):
             scheme = "http" if first.tls_cert is None else "https"
             print(f"edge listens on {scheme}://{first.listen}/", flush=True)  # noqa: T201 - whoever started it reads it
             _serve(program, options, running, signals)
     finally:
         _end(running)
+        _tell(keeper, "end")
 
 
-def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Popen[bytes]]]) -> None:
+def _tell(keeper: subprocess.Popen[bytes], word: str) -> None:
+    assert keeper.stdin is not None  # noqa: S101 - as it was started
+    # Without it everything goes on as well.
+    with contextlib.suppress(BrokenPipeError):
+        keeper.stdin.write(f"{word}\n".encode())
+        keeper.stdin.flush()
+
+
+def _start(
+    children: Sequence[Child],
+    running: list[tuple[Child, subprocess.Popen[bytes]]],
+    keeper: subprocess.Popen[bytes],
+) -> None:
     """Start them in order; `running` grows by each, so that all are ended if one cannot be started."""
     read = {child.reads for child in children}
     pipes: dict[str | None, IO[bytes] | None] = {}
@@ -86,6 +110,7 @@ def _start(children: Sequence[Child], running: list[tuple[Child, subprocess.Pope
             stdin.close()
         pipes[child.name] = process.stdout
         running.append((child, process))
+        _tell(keeper, str(process.pid))
 
 
 def _wait_for_file(path: Path, running: _Running) -> None:

@@ -103,6 +103,19 @@ def test_it_ends_with_everything_it_started(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "program", ["varnish", pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs"))]
+)
+def test_nothing_is_left_of_one_that_was_killed(program: str, tmp_path: Path) -> None:
+    with running_edge(program, [f"127.0.0.1:{free_port()}"], tmp_path) as edge:
+        started = descendants(edge.pid)
+        assert len(started) >= 3
+        os.kill(edge.pid, signal.SIGKILL)
+        wait_for(
+            lambda: not [pid for pid, _ in started if Path(f"/proc/{pid}").exists()], "all of them ended"
+        )
+
+
 def test_a_program_that_dies_ends_the_edge_and_is_named(tmp_path: Path) -> None:
     with running_edge("varnish", [f"127.0.0.1:{free_port()}"], tmp_path) as edge:
         (varnish,) = (pid for pid, name in descendants(edge.pid) if name == "varnishd")
