@@ -294,6 +294,14 @@ async def test_other_methods_are_told_which_there_are(stage: Stage, method: str)
     assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
 
 
+@pytest.mark.parametrize("field", ['If-Match: "x"', "If-Unmodified-Since: Mon, 01 Jan 2001 00:00:00 GMT"])
+async def test_a_condition_that_fails_is_told_to_every_page(stage: Stage, field: str) -> None:
+    answer = await raw(stage.edge.port, f"GET /rooms.json HTTP/1.1\r\nHost: x\r\n{field}\r\n")
+    assert answer.startswith(b"HTTP/1.1 412 ")
+    assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
+    assert b'{"error": ' in answer
+
+
 async def raw(port: int, head: str) -> bytes:
     """The whole answer to a request whose path no client has tidied."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

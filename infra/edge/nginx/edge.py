@@ -45,6 +45,9 @@ def children(options: EdgeOptions) -> list[Child]:
         (directory / name).unlink(missing_ok=True)
     for name in ("temp", "cache"):
         _make(directory / name, options)
+    # Once: those of another version, if it is unpacked meanwhile, need not go with what this one renders.
+    for name in _AS_THEY_ARE:
+        shutil.copyfile(_HERE / name, directory / name)
     _render(options)
     nginx = Child("nginx", ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf"))
     if not options.counted:
@@ -74,8 +77,6 @@ def _owner(options: EdgeOptions) -> tuple[str, str]:
 
 
 def _render(options: EdgeOptions) -> None:
-    for name in _AS_THEY_ARE:
-        shutil.copyfile(_HERE / name, options.directory / name)
     rendered = options.directory / "rendered"
     rendered.mkdir(exist_ok=True)
     for name, lines in _rendered(options):
