@@ -97,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="count listeners and tell origins: `longwave edge` beside it, whose token is LONGWAVE_TOKEN",
     )
+    add(
+        "--tell",
+        type=address,
+        action="append",
+        metavar="HOST:PORT",
+        help="an origin that is told of listeners, where --origin names another edge",
+    )
     add("--metrics-port", type=int, metavar="PORT", help="where `longwave edge` shows its numbers")
     add("--directory", metavar="DIR", help="where its files are written; a temporary one by default")
     return parser
@@ -139,6 +146,7 @@ def _options(told: argparse.Namespace, directory: Path) -> EdgeOptions:
         purgers=tuple(told.purge_from or LOCAL),
         counted=told.count,
         metrics_port=told.metrics_port,
+        told=tuple(told.tell or ()),
     )
 
 

@@ -18,7 +18,9 @@ def counter(options: EdgeOptions, log: str, *more: str) -> Child:
 
     Its token comes by the environment (LONGWAVE_TOKEN or LONGWAVE_KEYS), as with every role.
     """
-    origins = (word for origin in options.origins for word in ("--origin", f"http://{origin}"))
+    origins = (
+        word for origin in options.told or options.origins for word in ("--origin", f"http://{origin}")
+    )
     port = () if options.metrics_port is None else ("--port", str(options.metrics_port))
     argv = (
         sys.executable,

@@ -28,7 +28,8 @@ class EdgeOptions:
     answered 403. `tier` is what this edge is to listeners, `name` what it is called where they are counted.
     `purgers` are addresses and networks that may remove what is cached. Where it is `counted`,
     `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the
-    loopback, if there is one.
+    loopback, if there is one, and it tells those in `told`: none means the origins, which are to be named
+    where another edge stands between.
     """
 
     listen: Address
@@ -43,6 +44,7 @@ class EdgeOptions:
     purgers: tuple[str, ...] = LOCAL
     counted: bool = False
     metrics_port: int | None = None
+    told: tuple[Address, ...] = ()
 
 
 class Child(NamedTuple):
