@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import structlog
@@ -17,7 +17,9 @@ log = structlog.get_logger()
 LOOK_SECONDS: Final = 2.0
 COMPLAIN_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 2.0
-_COUNTERS: Final = ("MAIN.client_req", "MAIN.backend_req", "MAIN.backend_fail")
+# How a request of a client may go. MAIN.client_req counts whoever has waited for another one's answer twice.
+_ANSWERED: Final = ("MAIN.cache_hit", "MAIN.cache_miss", "MAIN.s_pass", "MAIN.s_pipe", "MAIN.s_synth")
+_COUNTERS: Final = (*_ANSWERED, "MAIN.backend_req", "MAIN.backend_fail")
 # "server accepts handled requests", and three numbers below it.
 _STUB_STATUS: Final = re.compile(r"requests\s+\d+\s+\d+\s+(\d+)")
 
@@ -84,16 +86,19 @@ class Varnish:
 def parse_varnishstat(text: bytes) -> Counted:
     """`varnishstat -j`. Raises ValueError."""
     match json.loads(text):
-        case {
-            "counters": {
-                "MAIN.client_req": {"value": int(clients)},
-                "MAIN.backend_req": {"value": int(origins)},
-                "MAIN.backend_fail": {"value": int(failures)},
-            }
-        }:
-            return Counted(clients, origins, failures)
+        case {"counters": dict(counters)}:
+            values = [_value(counters, name) for name in _COUNTERS]
+            return Counted(sum(values[: len(_ANSWERED)]), *values[len(_ANSWERED) :])
         case _:
             raise ValueError("that is no varnishstat")
+
+
+def _value(counters: dict[str, Any], name: str) -> int:
+    match counters.get(name):
+        case {"value": int(value)}:
+            return value
+        case _:
+            raise ValueError(f"varnishstat says nothing of {name}")
 
 
 async def look_for_ever(program: Nginx | Varnish, totals: Totals) -> None:

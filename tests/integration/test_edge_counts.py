@@ -94,6 +94,8 @@ async def test_listeners_through_an_edge_are_counted_and_the_origin_knows_them(
                 if shown.get("longwave_edge_client_requests_total", 0) >= requests:
                     break
         assert shown["longwave_edge_requests_total"] == requests
+        # Each once, also who has waited. The edge asked itself whether it is there.
+        assert shown["longwave_edge_client_requests_total"] < requests + LISTENERS
         assert len(POSITIONS) <= shown["longwave_edge_origin_requests_total"] <= len(POSITIONS) + 1
         assert (await fetch(f"http://127.0.0.1:{port}/healthz")).status == 200
         ready = json.loads((await fetch(f"http://127.0.0.1:{port}/readyz")).body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -79,9 +81,11 @@ def test_a_report_is_never_larger_than_an_origin_takes() -> None:
 
 
 def test_varnish_is_understood() -> None:
-    text = b'{"version": 1, "counters": {"MAIN.client_req": {"value": 12}, "MAIN.backend_req": {"value": 3}, '
-    text += b'"MAIN.backend_fail": {"value": 1}}}'
-    assert parse_varnishstat(text) == Counted(12, 3, 1)
-    for other in (b"", b"{}", b"[]", b'{"counters": {"MAIN.client_req": {"value": "12"}}}'):
+    values = {"cache_hit": 10, "cache_miss": 3, "s_pass": 2, "s_pipe": 0, "s_synth": 1}
+    counters = {f"MAIN.{name}": {"value": value} for name, value in values.items()}
+    counters |= {"MAIN.backend_req": {"value": 5}, "MAIN.backend_fail": {"value": 1}}
+    assert parse_varnishstat(json.dumps({"version": 1, "counters": counters}).encode()) == Counted(16, 5, 1)
+    del counters["MAIN.s_pass"]
+    for other in (b"", b"{}", b"[]", json.dumps({"counters": counters}).encode()):
         with pytest.raises(ValueError, match=r"varnishstat|Expecting"):
             parse_varnishstat(other)
