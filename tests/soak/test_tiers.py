@@ -56,6 +56,8 @@ class Stage:
     logs: Path
     loads: dict[str, Load] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
+    knows: dict[str, Any] = field(default_factory=dict)
+    tones: list[int] = field(default_factory=list)
 
     def present(self, now: float) -> int:
         """All of them, and the page."""
@@ -113,10 +115,14 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Wat
         with contextlib.ExitStack() as stack:
             stack.enter_context(watch.watching())
             grow_and_shrink(told, watch, stack)
+            told.knows = told.page.knows
+        told.tones = [beep.tone for beep in told.page.beeps()]
         print(f"\n{table(watch.moments, 10)}\n{accuracy(watch.at_rest())}")  # noqa: T201 - people read `make soak`
         for name, load in told.loads.items():
             print(f"{name}: {summary(load.result)}")  # noqa: T201
-        print(f"page: {told.page.knows['moves']} moves, {told.page.knows['stalls']} stalls, {told.seen}")  # noqa: T201
+        lost, doubled = lost_and_doubled(told.tones)
+        page = f"{told.knows['moves']} moves, {told.knows['stalls']} stalls, {told.seen}"
+        print(f"page: {page}, {len(told.tones)} beeps, {lost} lost, {doubled} doubled")  # noqa: T201
         yield told, watch
 
 
@@ -187,14 +193,15 @@ def test_nobody_runs_dry_because_of_a_move(story: tuple[Stage, Watch]) -> None:
 
 
 def test_the_page_hears_every_beep_on_its_way(story: tuple[Stage, Watch]) -> None:
-    page = story[0].page
-    tones = [beep.tone for beep in page.beeps()]
-    assert page.knows["stalls"] == 0
-    assert page.knows["restarts"] == 0
-    assert page.knows["moves"] == 4
-    assert len(tones) >= 2 * (story[1].moments[-1].at - story[1].moments[0].at) - 10
-    assert lost_and_doubled(tones) == (0, 0)
-    assert not page.errors
+    told, watch = story
+    assert {name: told.knows[name] for name in ("moves", "stalls", "restarts")} == {
+        "moves": 4,
+        "stalls": 0,
+        "restarts": 0,
+    }
+    assert len(told.tones) >= 2 * (watch.moments[-1].at - watch.moments[0].at) - 10
+    assert lost_and_doubled(told.tones) == (0, 0)
+    assert not told.page.errors
 
 
 def test_listeners_are_counted_wherever_they_are(story: tuple[Stage, Watch]) -> None:
