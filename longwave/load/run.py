@@ -36,7 +36,8 @@ def run_load(options: LoadOptions) -> None:
     if not result["honest"]:
         errors.print(
             "these figures are not honest: this machine could not act on time (schedule lag p99 over 50 ms); "
-            "use fewer listeners, or more machines"
+            "use fewer listeners, or more machines",
+            soft_wrap=True,
         )
 
 
