@@ -17,6 +17,7 @@ from aiohttp import web
 
 from contracts.errors import DependencyError, DiskUnavailable, LongwaveError
 from longwave.door import Door, cannot_listen, door
+from longwave.machine import open_all_files
 from origin.connection import OriginRunner
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ async def listening(
 ) -> AsyncIterator[str]:
     """Serve `app` and give its base URL. Raises UsageError (TLS) and DependencyError (the port)."""
     tls = settings.ssl_context()
+    open_all_files()
     runner = OriginRunner(
         app,
         metrics,

@@ -7,6 +7,8 @@ has for it: so every directory from there up to the mount is asked, and the leas
 from __future__ import annotations
 
 import os
+import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +27,14 @@ def measure_machine(metrics: Metrics) -> None:
     """Let `metrics` say what there is, at every scrape: limits of a running container can be changed."""
     metrics.cores.set_function(cores)
     metrics.memory_limit_bytes.set_function(memory_limit)
+
+
+def open_all_files() -> None:
+    """As many files as may be open at all: a connection is one, and shells and systemd begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A kernel whose own limit has been lowered since (fs.nr_open) refuses: then it stays as it is.
+    with suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def cores(proc: Path = _PROC, mount: Path = _MOUNT) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import queue
+import resource
 import signal
 import ssl
 import subprocess
@@ -20,6 +21,8 @@ from infra.edge.options import Address, Child, EdgeOptions
 _ANSWER_SECONDS: Final = 20.0
 _END_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5
+# As Debian's service of Varnish has it. A shell begins with 1,024, and a listener takes hitch two.
+_OPEN_FILES: Final = 131_072
 # What is bound to everything is reached at home.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 
@@ -66,6 +69,7 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, tell)
     first = options()
+    _open_files()
     running: list[tuple[Child, subprocess.Popen[bytes]]] = []
     # Not of our group: what ends all of that at once leaves it to do its work.
     keeper = subprocess.Popen(_KEEPER, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
@@ -78,6 +82,15 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
     finally:
         _end(running)
         _tell(keeper, "end")
+
+
+def _open_files() -> None:
+    """For all programs that are started from here on: as many as they may, up to `_OPEN_FILES`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    # A kernel whose own limit has been lowered since (fs.nr_open) refuses: then it stays as it is.
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
 
 
 def _tell(keeper: subprocess.Popen[bytes], word: str) -> None:

@@ -1,6 +1,8 @@
 """`infra/edge/run`: what it says, how it ends, and TLS with HTTP/2 before Varnish."""
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import urllib.request
@@ -48,7 +50,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def secure(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """An edge with a certificate and no origin."""
     origins = [f"127.0.0.1:{free_port()}"]
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As a shell has it, or less.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before, 512), most))
     with running_edge("varnish", origins, tmp_path_factory.mktemp("edge"), tls=authority.tls) as edge:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
         yield edge
 
 
@@ -66,6 +72,22 @@ def test_tls_brings_http_2_to_those_who_speak_it(secure: Edge, authority: Author
     assert curl(secure, authority, "--http2") == f"{refusal}503 HTTP/2"
     assert curl(secure, authority, "--http1.1") == f"{refusal}503 HTTP/1.1"
     assert secure.url.startswith("https://")
+
+
+@pytest.mark.needs("hitch")
+def test_its_programs_may_open_as_many_files_as_there_are_listeners(secure: Edge) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    children = Path(f"/proc/{secure.pid}/task/{secure.pid}/children").read_text().split()
+    places = [Path("/proc", child) for child in children]
+    limits = {place.joinpath("comm").read_text().strip(): open_files(place) for place in places}
+    assert {limits["varnishd"], limits["hitch"]} == {min(most, 131_072)}
+
+
+def open_files(process: Path) -> int:
+    """How many it may have open."""
+    found = re.search(r"^Max open files +([0-9]+)", process.joinpath("limits").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
 
 
 @pytest.mark.needs("hitch")

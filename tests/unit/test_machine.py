@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from contracts.cores import available_cores
-from longwave.machine import cores, memory_limit
+from longwave.machine import cores, memory_limit, open_all_files
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 Files = dict[str, str]
@@ -88,3 +89,13 @@ def test_without_cgroups_there_is_the_machine(tmp_path: Path) -> None:
 )
 def test_a_quota_is_a_fraction_of_the_cores(lay: Lay, proc: str, files: Files, number: float) -> None:
     assert cores(*lay(proc, files)) == pytest.approx(number)
+
+
+def test_as_many_files_may_be_open_as_the_machine_allows() -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(before, 512), most))
+        open_all_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
