@@ -10,7 +10,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,14 +145,25 @@ def _serve(pipe: Connection[object, object], port: int, count: int, cores: set[i
             while True:
                 paths = pipe.recv()
                 assert isinstance(paths, tuple)
-                pipe.send(_answers(crowd, paths))
+                pipe.send(ask_in_turn(crowd, paths))
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return  # nobody wants to know any more
     except OSError as error:
         pipe.send(error)
 
 
-def _answers(crowd: Crowd, paths: Sequence[str]) -> list[Arrival]:
+class Asking(Protocol):
+    """What of a crowd it takes to ask."""
+
+    def __len__(self) -> int: ...
+    def ask(self, listener: int, path: str, /) -> None:
+        """Send one request."""
+
+    def arrivals(self, seconds: float, /) -> list[Arrival]:
+        """Whole responses."""
+
+
+def ask_in_turn(crowd: Asking, paths: Sequence[str]) -> list[Arrival]:
     """All that comes when each member asks for one path after the other."""
     had = [0] * len(crowd)
     for listener in range(len(crowd)):

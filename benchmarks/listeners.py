@@ -89,9 +89,9 @@ def run(*, quick: bool) -> report.Result:
         time.sleep(_ROOM_SECONDS)
         rows = [*(_few(server, Path(name)) if quick else _all(server, Path(name)))]
     if not quick:
-        plain, low_latency = (_points(rows, low_latency=which) for which in (False, True))
+        plain, low_latency = (points(rows, low_latency=which) for which in (False, True))
         chart.draw(plain, low_latency, _IMAGE)
-    return _result(rows)
+    return result(rows)
 
 
 def _few(server: Server, directory: Path) -> Iterator[Row]:
@@ -134,7 +134,8 @@ def _edges() -> Iterator[tuple[str, str, bool]]:
         yield "nginx", "nginx", False
 
 
-def _points(rows: Sequence[Row], *, low_latency: bool) -> list[chart.Point]:
+def points(rows: Sequence[Row], *, low_latency: bool) -> list[chart.Point]:
+    """For the chart: the crowds of one kind that were on time."""
     return [
         chart.Point(level.crowd.listeners, level.edge_requests, level.origin_requests)
         for through, level in rows
@@ -142,7 +143,8 @@ def _points(rows: Sequence[Row], *, low_latency: bool) -> list[chart.Point]:
     ]
 
 
-def _result(rows: Sequence[Row]) -> report.Result:
+def result(rows: Sequence[Row]) -> report.Result:
+    """The table of the crowds that were on time, and which were not."""
     honest = [row for row in rows if row.level.honest]
     return report.Result(
         NAME,
