@@ -2,7 +2,8 @@
 
 Low-latency players ask for each part (or each segment) once, and are all answered when it comes: the requests
 for one position are the listeners. The mean over the positions of the last `BLOCKED_SECONDS` is exact while
-nobody comes or goes. Who comes or goes is there in full after `BLOCKED_SECONDS` + `SETTLE_SECONDS`.
+nobody comes or goes; those that hardly anybody asks for are left out. Who comes or goes is there in full after
+`BLOCKED_SECONDS` + `SETTLE_SECONDS`.
 
 Plain players reload once a target duration (rfc8216bis 6.3.4): what they ask in `PLAIN_SECONDS` is divided by
 how often one of them does. Whoever begins asks for the multivariant playlist and then for a media playlist
@@ -32,6 +33,9 @@ MAX_LINES: Final = 64
 _MAX_POSITIONS: Final = 128
 # Who asks for what is longer ago is late, and has been counted where others were.
 _LATE_SEGMENTS: Final = 1
+# What fewer than one in so many ask for is no part that everybody waited for: anybody can ask for parts beyond
+# the last of a segment, which are answered at once, and a hundred of those must not make of a thousand ten.
+_ODD: Final = 10
 
 
 class _Seen(NamedTuple):
@@ -50,15 +54,19 @@ class _Positions:
         before = self._seen.get(asked)
         if before is not None:
             self._seen[asked] = before._replace(requests=before.requests + requests)
-        elif asked.msn >= self._newest - _LATE_SEGMENTS and len(self._seen) < _MAX_POSITIONS:
+        elif asked.msn >= self._newest - _LATE_SEGMENTS:
             self._newest = max(self._newest, asked.msn)
             self._seen[asked] = _Seen(now, requests)
+            if len(self._seen) > _MAX_POSITIONS:
+                del self._seen[min(self._seen, key=lambda each: self._seen[each].requests)]
 
     def size(self, now: float) -> float:
         oldest = now - SETTLE_SECONDS - BLOCKED_SECONDS
         self._seen = {asked: seen for asked, seen in self._seen.items() if seen.since > oldest}
         settled = [seen.requests for seen in self._seen.values() if seen.since <= now - SETTLE_SECONDS]
         if settled:
+            most = max(settled)
+            settled = [requests for requests in settled if requests * _ODD >= most]
             return sum(settled) / len(settled)
         # They have just begun.
         return float(max((seen.requests for seen in self._seen.values()), default=0))

@@ -152,6 +152,16 @@ def test_who_is_late_for_a_part_does_not_make_the_others_fewer() -> None:
     assert counted == {100}
 
 
+@pytest.mark.parametrize("a_second", [5, 100])
+def test_who_asks_for_parts_that_never_were_does_not_make_the_others_fewer(a_second: int) -> None:
+    """Parts beyond a segment's last one are answered at once."""
+    events = [event for _ in range(100) for event in low_latency(0.0, 60)]
+    events += [
+        Event(n / a_second, playlist(Position(int(n / a_second / 2), 100 + n))) for n in range(60 * a_second)
+    ]
+    assert sizes(followed(events, 40), 12, 40) == {100}
+
+
 def test_who_skips_every_other_part_counts_for_what_he_asks() -> None:
     """Where all ask for the same half of them, each is one."""
     events = [
