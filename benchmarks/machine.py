@@ -68,6 +68,6 @@ def _program(name: str, options: list[str]) -> str:
     # nginx and wrk say their version on stderr, wrk with exit code 1.
     said = subprocess.run([str(found), *options], capture_output=True, text=True, check=False, timeout=20)
     first_line = (said.stdout or said.stderr).strip().splitlines()[:1]
-    # Up to the copyright line and the names of event loops, past the bracket before it: the version is wanted.
-    name = re.split(r" Copyright| \[| built on| sha=| revision", first_line[0])[0] if first_line else "here"
-    return name.removeprefix("varnishd (")
+    # Up to the copyright line and the names of event loops and past a bracket: the version is wanted.
+    given = re.split(r" Copyright| \[| built on| sha=| revision", first_line[0])[0] if first_line else "here"
+    return given.removeprefix("varnishd (")
