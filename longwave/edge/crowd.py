@@ -2,8 +2,8 @@
 
 Low-latency players ask for each part (or each segment) once, and are all answered when it comes: the requests
 for one position are the listeners. The mean over the positions of the last `BLOCKED_SECONDS` is exact while
-nobody comes or goes; those that hardly anybody asks for are left out. Who comes or goes is there in full after
-`BLOCKED_SECONDS` + `SETTLE_SECONDS`.
+nobody comes or goes; those that hardly anybody asks for are left out. Who comes or goes is there in full
+after `BLOCKED_SECONDS` + `SETTLE_SECONDS`.
 
 Plain players reload once a target duration (rfc8216bis 6.3.4): what they ask in `PLAIN_SECONDS` is divided by
 how often one of them does. Whoever begins asks for the multivariant playlist and then for a media playlist
@@ -33,7 +33,7 @@ MAX_LINES: Final = 64
 _MAX_POSITIONS: Final = 128
 # Who asks for what is longer ago is late, and has been counted where others were.
 _LATE_SEGMENTS: Final = 1
-# What fewer than one in so many ask for is no part that everybody waited for: anybody can ask for parts beyond
+# What fewer than one in so many ask for is no part that all waited for: anybody can ask for parts beyond
 # the last of a segment, which are answered at once, and a hundred of those must not make of a thousand ten.
 _ODD: Final = 10
 
