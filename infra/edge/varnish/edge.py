@@ -22,7 +22,10 @@ _PARAMETERS: Final = {
     # each connection of HTTP/2. They are there before the crowd is: making them takes its time.
     "thread_pools": "2",
     "thread_pool_min": "200",
-    "thread_pool_max": "5000",
+    # At this bound all stand still: connections of HTTP/2 hold every thread, and none is left for what they
+    # wait for. So it is as far away as the kernel lets it be: a thread is two of its 65,530 maps a process
+    # (vm.max_map_count), and some 150 kB.
+    "thread_pool_max": "12000",
     # Beyond so many requests without a thread connections are dropped: 20 by default, less than any crowd.
     "thread_queue_limit": "20000",
     "listen_depth": "16384",
