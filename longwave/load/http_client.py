@@ -17,6 +17,8 @@ from longwave.load.chunks import Chunks
 
 _HEAD_END: Final = b"\r\n\r\n"
 _MOST_HEAD: Final = 64 * 1024
+# What is kept to be read: playlists, of which the longest have a few.
+_MOST_KEPT: Final = 32 * 2**20
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
@@ -176,7 +178,7 @@ class Connection(asyncio.Protocol):
             if self._keep and data:
                 self._body.append(data)
             done, surplus = self._left <= 0, self._left < 0
-        if surplus:
+        if surplus or (self._keep and self._size > _MOST_KEPT):
             self._fail("malformed")
         elif done:
             self._finish()

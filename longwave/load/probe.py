@@ -17,14 +17,18 @@ from longwave.load.tiers import Standing
 from longwave.load.tls import client_context
 
 _SECONDS: Final = 15.0
+_MOST_BYTES: Final = 32 * 2**20
 _PAGE: Final = re.compile(r"(?P<prefix>/p/[^/]+)?/listen/(?P<room>[A-Za-z0-9_-]{1,64})/?")
 _LIVE: Final = re.compile(r"(?P<prefix>/p/[^/]+)?/live/(?P<room>[A-Za-z0-9_-]{1,64})/.+")
 
 
 def target_of(options: LoadOptions) -> tuple[Target, bytes]:
     """What an address means, and the token's prefix if its path has one. Raises UsageError."""
-    url = URL(options.url)
-    base = base_of(url)
+    try:
+        url = URL(options.url)
+        base = base_of(url)
+    except ValueError as error:
+        raise UsageError(f"this is no address: {error}") from None
     path = url.raw_path_qs
     page = _PAGE.fullmatch(url.raw_path)
     found = page or _LIVE.fullmatch(url.raw_path)
@@ -108,15 +112,28 @@ class Probe:
         url = URL(str(base)).join(URL(path.decode(), encoded=True))
         try:
             async with self._session.get(url, ssl=self._tls, allow_redirects=False) as answer:
-                body = await answer.read()
+                body = await _read(base, answer)
                 if answer.status != 200:
                     # No path: it may hold a token.
                     raise DependencyError(
                         f"{base} answers {answer.status}: is the room live, and open to you?"
                     )
                 return body, int(answer.headers.get("Content-Length") or len(body))
+        except aiohttp.ClientResponseError:
+            # Its own words hold the path, and what was answered.
+            raise DependencyError(f"{base} gives no answer that is HTTP") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise DependencyError(f"{base} gives no answer: {str(error) or 'timeout'}") from None
+
+
+async def _read(base: Base, answer: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises DependencyError where it is larger than a playlist or a segment ever is."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise DependencyError(f"{base} answers with more than {_MOST_BYTES // 2**20} MB")
+    return bytes(body)
 
 
 async def find(options: LoadOptions, target: Target, prefix: bytes) -> Found:

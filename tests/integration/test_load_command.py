@@ -9,6 +9,7 @@ import ssl
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,30 @@ async def test_a_room_that_is_not_there_is_one_error_before_anything_begins() ->
             options = LoadOptions(f"{url}/listen/{ROOM}", 1)
             with pytest.raises(DependencyError, match=words):
                 await find(options, *target_of(options))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "no answer that is HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"#" * (33 * 2**20), "more than 32 MB"),
+    ],
+)
+async def test_an_answer_without_sense_is_one_error_without_the_path(answer: bytes, words: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        with suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        options = LoadOptions(f"http://127.0.0.1:{port}/p/secret/live/{ROOM}/index.m3u8", 1)
+        with pytest.raises(DependencyError, match=words) as raised:
+            await find(options, *target_of(options))
+    assert "secret" not in str(raised.value)
 
 
 async def test_low_latency_is_not_asked_of_a_playlist_without_parts() -> None:

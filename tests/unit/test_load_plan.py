@@ -75,6 +75,14 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         LoadOptions(**{"url": PAGE, "listeners": 1, **wrong})
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999/live/x/index.m3u8", "http://[::1/listen/x", "foo", ""]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UsageError):
+        target_of(LoadOptions(url, 1))
+
+
 def test_a_server_elsewhere_is_loaded_only_with_a_word() -> None:
     there = "https://example.net/listen/room"
     with pytest.raises(UsageError, match="--i-run-this-server"):
