@@ -26,6 +26,8 @@ LEEWAY_SECONDS: Final = 10.0
 _ALGORITHM: Final = "HS256"
 _KID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_TOKEN_ID: Final = 128
+# A hundred million years.
+_MOST_SECONDS: Final = 1e16
 # 16 MB and some 50 ms: once for a process, and for each guess at the admin's token from a speaker's.
 _SCRYPT_COST: Final = {"n": 2**14, "r": 8, "p": 1}
 
@@ -196,6 +198,9 @@ def _number(claims: Mapping[str, object], name: str) -> float | None:
     # bool is an int to Python, but `true` is no number to JSON.
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise Forbidden(f"this token's {name} is not a number of seconds")
+    # Python's JSON knows Infinity, and integers that no float holds: neither can be reckoned with.
+    if value is not None and abs(value) >= _MOST_SECONDS:
+        raise Forbidden(f"this token's {name} is no time")
     return value
 
 
