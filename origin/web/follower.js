@@ -1,7 +1,7 @@
 // rate.js applied to a media element: what it sees, and what is done with the answer.
 
 import { fresh, step, targetBehind } from "./rate.js";
-import { LIVE_WITHIN } from "./words.js";
+import { liveWithin } from "./words.js";
 
 // A hole narrower than this is played over by the browser itself.
 const HOLE = 0.01;
@@ -73,7 +73,7 @@ export class Follower {
     if (this.stillSince !== null && this.#overHole()) return;
     const behind = engine.behind(now);
     // Whoever has come this near, by whatever way, wants to be live.
-    if (behind !== null && behind <= LIVE_WITHIN) this.following = true;
+    if (behind !== null && behind <= liveWithin(this.target(engine.part))) this.following = true;
     if (behind === null || !this.following || this.#begun === null) {
       this.#setRate(1);
       return;

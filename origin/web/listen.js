@@ -14,7 +14,7 @@ import { Session } from "./session.js";
 import { server } from "./server.js";
 import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { takeToken } from "./token.js";
-import { LIVE_WITHIN, MAY_BE_PRIVATE, WORDS, clock, spell, takeStart } from "./words.js";
+import { MAY_BE_PRIVATE, WORDS, clock, spell, takeStart } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const room = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -83,7 +83,7 @@ function showTimes(state) {
   const start = takeStart(take);
   const known = behind !== null && date !== null && start !== null && state !== "ended";
   $("times").classList.toggle("empty", !known);
-  $("live").hidden = !known || behind <= LIVE_WITHIN;
+  $("live").hidden = !known || behind <= session.near;
   $("timeline").disabled = !known;
   if (!known) return;
   say($("elapsed"), clock((date - start) / 1000));
@@ -114,7 +114,7 @@ function showTimeline(behind) {
   const line = $("timeline");
   const reach = Math.floor(session.window);
   line.min = String(-Math.max(1, reach));
-  if (!scrubbing) line.value = String(-Math.min(reach, behind <= LIVE_WITHIN ? 0 : behind));
+  if (!scrubbing) line.value = String(-Math.min(reach, behind <= session.near ? 0 : behind));
   const back = -Number(line.value);
   line.setAttribute("aria-valuetext", back === 0 ? "Live" : `${spell(back)} behind live`);
   line.style.setProperty("--filled", `${100 * (1 - back / Math.max(1, reach))}%`);

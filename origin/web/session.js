@@ -6,7 +6,7 @@
 import { Follower, bufferAhead } from "./follower.js";
 import { NOTHING, happeningAt } from "./happening.js";
 import { pause, probe } from "./probe.js";
-import { LIVE_WITHIN, stateOf } from "./words.js";
+import { liveWithin, stateOf } from "./words.js";
 
 const TICK_MS = 100;
 // Nobody listens: the page asks this many times less often whether the room is live.
@@ -42,6 +42,7 @@ export class Session extends EventTarget {
     heard: false,
     stalled: 0,
     behind: 0,
+    near: liveWithin(0),
   };
   #closed = false;
   #pausedAt = null;
@@ -103,7 +104,7 @@ export class Session extends EventTarget {
   /** To so many seconds behind the live edge. */
   seekBehind(behind) {
     if (this.#engine === null) return;
-    if (behind <= LIVE_WITHIN) {
+    if (behind <= this.near) {
       this.goLive();
       return;
     }
@@ -129,6 +130,11 @@ export class Session extends EventTarget {
   /** Seconds behind live of what is heard; null while nothing is. */
   get behind() {
     return this.#facts.started ? (this.#engine?.behind(seconds()) ?? null) : null;
+  }
+
+  /** How far behind live still is live, in seconds. */
+  get near() {
+    return liveWithin(this.#follower.target(this.#engine?.part ?? 0));
   }
 
   /** How far one can scrub back, in seconds. */
@@ -186,6 +192,7 @@ export class Session extends EventTarget {
     const still = this.#follower.stillSince;
     this.#facts.stalled = still === null ? 0 : now - still;
     this.#facts.behind = this.behind ?? 0;
+    this.#facts.near = this.near;
     this.#restAfterAWhile(now);
     // While a take is on, where it is heard best and the token that opens it go with the time.
     if (this.#engine !== null && !this.#resting) this.#place.tend(now);
@@ -317,7 +324,7 @@ export class Session extends EventTarget {
   #onPlay() {
     this.#facts.wanted = true;
     this.#wake();
-    if (this.#facts.started && (this.behind ?? 0) > LIVE_WITHIN) this.#follower.following = false;
+    if (this.#facts.started && (this.behind ?? 0) > this.near) this.#follower.following = false;
   }
 
   #onPause() {

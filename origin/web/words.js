@@ -1,7 +1,9 @@
 // What the page says. `stateOf` decides from plain facts; WORDS is what people read.
 
 // Nearer than this is "Live": a few seconds nobody can tell without a second listener beside them.
-export const LIVE_WITHIN = 3;
+const LIVE_WITHIN = 3;
+// What is added to the target, where parts are so long that nobody comes nearer.
+const BESIDE_TARGET = 1;
 // A pause shorter than this is not worth a word.
 export const STALL_WORTH_A_WORD = 0.7;
 
@@ -22,6 +24,11 @@ export const WORDS = Object.freeze({
 /** Said to who waits for a room that the server does not know of: a private one is not there for the uninvited. */
 export const MAY_BE_PRIVATE = "It starts by itself as soon as the room goes live. A private room opens only by invitation.";
 
+/** How far behind live is still live, for who aims at `target` behind it; seconds. */
+export function liveWithin(target) {
+  return Math.max(LIVE_WITHIN, target + BESIDE_TARGET);
+}
+
 /**
  * @typedef {object} Facts
  * @property {"unknown"|"starting"|"absent"|"live"|"ended"} room what the server said last
@@ -34,6 +41,7 @@ export const MAY_BE_PRIVATE = "It starts by itself as soon as the room goes live
  * @property {boolean} heard whether sound has ever come on this page
  * @property {number} stalled how long the playhead has stood still, in seconds
  * @property {number} behind seconds behind live
+ * @property {number} near how much of that still counts as live: `liveWithin`
  */
 
 /** @param {Facts} facts @returns {keyof typeof WORDS} */
@@ -49,7 +57,7 @@ export function stateOf(facts) {
   if (!facts.wanted) return facts.heard ? "paused" : "ready";
   if (!facts.started) return facts.heard || !facts.reachable ? "returning" : "connecting";
   if (facts.stalled > STALL_WORTH_A_WORD) return "returning";
-  return facts.behind > LIVE_WITHIN ? "behind" : "live";
+  return facts.behind > facts.near ? "behind" : "live";
 }
 
 /** 0.62 → "0.6 s", 75 → "1 min 15 s", 3700 → "1 h 1 min" */

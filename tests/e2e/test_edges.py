@@ -69,7 +69,7 @@ def test_two_pages_hear_a_room_through_an_edge_that_asks_its_origin_once_for_bot
             second.wait_for_playback(2.0)
             unbroken((first, second), lambda: first.hear(5.0), at_least=9)
             for listener in (first, second):
-                assert listener.knows["engine"] == "hls.js"
+                assert (listener.knows["engine"], listener.knows["state"]) == ("hls.js", "live")
                 assert listener.knows["part"] == pytest.approx(
                     -(-94 // through.parts) * 1024 / 48000, abs=1e-4
                 )

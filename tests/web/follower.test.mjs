@@ -26,6 +26,15 @@ test("a seek that ends in a gap goes on behind the gap", () => {
   assert.ok(Math.abs(element.currentTime - 6) < 0.1, `${element.currentTime}`);
 });
 
+test("who has come as near as the parts allow follows", () => {
+  for (const [part, behind, following] of [[0.4, 2.9, true], [0.4, 4.2, false], [2, 4.2, true], [2, 6, false]]) {
+    const follower = new Follower({ ...media([[0, 9]], 4), seeking: false });
+    follower.following = false;
+    follower.tick({ ...engine, part, behind: () => behind }, 0);
+    assert.equal(follower.following, following, `${behind} s behind, parts of ${part} s`);
+  }
+});
+
 test("a seek that takes a moment is left alone", () => {
   const element = media([[0, 4], [6, 8]], 4.87);
   watched(element, 0.9);

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { WORDS, clock, spell, stateOf, takeStart } from "../../origin/web/words.js";
+import { WORDS, clock, liveWithin, spell, stateOf, takeStart } from "../../origin/web/words.js";
 
 const playing = {
   room: "live", reachable: true, playable: true, wanted: true, started: true, finished: false, heard: true,
-  stalled: 0, behind: 0.5,
+  stalled: 0, behind: 0.5, near: 3,
 };
 const before = { ...playing, started: false, heard: false, behind: 0 };
 
@@ -20,6 +20,8 @@ const TABLE = [
   ["live", { ...playing, stalled: 0.3 }],
   ["live", { ...playing, reachable: false }],
   ["behind", { ...playing, behind: 40 }],
+  ["behind", { ...playing, behind: 4 }],
+  ["live", { ...playing, behind: 4, near: 5 }],
   ["paused", { ...playing, wanted: false }],
   ["returning", { ...playing, stalled: 1 }],
   ["returning", { ...before, room: "unknown", reachable: false }],
@@ -33,6 +35,10 @@ const TABLE = [
   ["expired", { ...before, room: "absent", refusal: "expired" }],
   ["live", { ...playing, refusal: "expired" }],
 ];
+
+test("who is as near as long parts allow is live, and short parts make nobody stricter", () => {
+  assert.deepEqual([0, 0.8, 4.01].map(liveWithin), [3, 3, 5.01]);
+});
 
 for (const [state, facts] of TABLE) {
   const changes = Object.entries(facts).filter(([key, value]) => playing[key] !== value);
