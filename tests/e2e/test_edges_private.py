@@ -90,8 +90,9 @@ class Stage:
             self.edge.log,
             self.home.log_path.read_text(),
             repr(listener.knows),
-            *(request.all_headers().get("referer", "") for request in traffic.requests),
+            *traffic.referrers,
         ]
+        assert any(one.endswith(f"/listen/{ROOM}") for one in traffic.referrers), "what pages load names them"
         assert "VCL_Log" in told[0]
         assert [(secret, text[:500]) for text in told for secret in hidden if secret in text] == []
 
@@ -219,7 +220,7 @@ def test_who_renews_hears_on_and_who_cannot_is_told_that_it_is_over(stage: Stage
 
             bare.wait_for_state("expired")
             expect(bare.page.locator("main")).to_contain_text("Your invitation has expired")
-            asked.requests.clear()
+            asked.urls.clear()
             renewing.hear(1.0)
             assert asked.live == []
             assert not renewing.forbidden

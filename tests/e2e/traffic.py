@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, Request
@@ -26,18 +27,24 @@ IMMUTABLE = (Kind.BLOCKING_PLAYLIST, Kind.INIT, Kind.SEGMENT, Kind.PART)
 
 
 class Traffic:
-    """The requests of `page` from now on, in order."""
+    """The requests of `page` from now on: their `urls` in order, and whom they named as their `referrers`."""
 
     def __init__(self, page: Page) -> None:
-        self.requests: list[Request] = []
+        self.urls: list[str] = []
+        self.referrers: set[str] = set()
         page.on("request", self._note)
+        # The fields as they go over the network, which the browser has not settled when a request is made.
+        network = page.context.new_cdp_session(page)
+        network.on("Network.requestWillBeSentExtraInfo", self._note_fields)
+        network.send("Network.enable")
 
     def _note(self, request: Request) -> None:
-        self.requests.append(request)
+        if urlsplit(request.url).scheme.startswith("http"):
+            self.urls.append(request.url)
 
-    @property
-    def urls(self) -> list[str]:
-        return [request.url for request in self.requests if urlsplit(request.url).scheme.startswith("http")]
+    def _note_fields(self, sent: dict[str, Any]) -> None:
+        fields = {name.lower(): value for name, value in sent["headers"].items()}
+        self.referrers.add(fields.get("referer", ""))
 
     @property
     def live(self) -> list[str]:
