@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import structlog
 
-from longwave.edge.metrics import Totals
+from longwave.edge.metrics import Threads, Totals
 
 log = structlog.get_logger()
 
@@ -19,7 +19,12 @@ COMPLAIN_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 2.0
 # How a request of a client may go. MAIN.client_req counts whoever has waited for another one's answer twice.
 _ANSWERED: Final = ("MAIN.cache_hit", "MAIN.cache_miss", "MAIN.s_pass", "MAIN.s_pipe", "MAIN.s_synth")
-_COUNTERS: Final = (*_ANSWERED, "MAIN.backend_req", "MAIN.backend_fail")
+_THREADS: Final = ("MAIN.threads", "MAIN.thread_queue_len", "MAIN.threads_limited")
+_DROPPED: Final = ("MAIN.sess_dropped", "MAIN.req_dropped")
+_COUNTERS: Final = (
+    *(*_ANSWERED, "MAIN.backend_req", "MAIN.backend_fail"),
+    *(*_THREADS, *_DROPPED, "MAIN.pools"),
+)
 # "server accepts handled requests", and three numbers below it.
 _STUB_STATUS: Final = re.compile(r"requests\s+\d+\s+\d+\s+(\d+)")
 
@@ -30,6 +35,7 @@ class Counted(NamedTuple):
     clients: int
     origins: int | None
     failures: int | None
+    threads: Threads | None = None
 
 
 class Nginx:
@@ -63,12 +69,27 @@ class Varnish:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
+        self._pool_max: int | None = None
 
     async def look(self) -> Counted:
         """Raises OSError, ValueError."""
+        if self._pool_max is None:
+            self._pool_max = await self._ask_pool_max()
+        fields = (word for name in _COUNTERS for word in ("-f", name))
+        return parse_varnishstat(await self._ask("varnishstat", "-j", "-t", "1", *fields), self._pool_max)
+
+    async def _ask_pool_max(self) -> int | None:
+        """How many threads each of its pools may have; None where it does not tell who runs this."""
+        try:
+            return parse_parameter(
+                await self._ask("varnishadm", "-t", "1", "param.show", "-j", "thread_pool_max")
+            )
+        except (OSError, ValueError):
+            return None
+
+    async def _ask(self, program: str, *words: str) -> bytes:
         process = await asyncio.create_subprocess_exec(
-            *("varnishstat", "-n", self._directory, "-j", "-t", "1"),
-            *(word for name in _COUNTERS for word in ("-f", name)),
+            *(program, "-n", self._directory, *words),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -80,17 +101,33 @@ class Varnish:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return parse_varnishstat(text)
+        return text
 
 
-def parse_varnishstat(text: bytes) -> Counted:
-    """`varnishstat -j`. Raises ValueError."""
+def parse_varnishstat(text: bytes, pool_max: int | None = None) -> Counted:
+    """`varnishstat -j`, of a Varnish each of whose pools may have `pool_max` threads. Raises ValueError."""
     match json.loads(text):
         case {"counters": dict(counters)}:
-            values = [_value(counters, name) for name in _COUNTERS]
-            return Counted(sum(values[: len(_ANSWERED)]), *values[len(_ANSWERED) :])
+            value = {name: _value(counters, name) for name in _COUNTERS}
         case _:
             raise ValueError("that is no varnishstat")
+    running, queued, limited = (value[name] for name in _THREADS)
+    most = None if pool_max is None else pool_max * value["MAIN.pools"]
+    return Counted(
+        sum(value[name] for name in _ANSWERED),
+        value["MAIN.backend_req"],
+        value["MAIN.backend_fail"],
+        Threads(running, most, queued, limited, sum(value[name] for name in _DROPPED)),
+    )
+
+
+def parse_parameter(text: bytes) -> int:
+    """The value that `varnishadm param.show -j` tells of. Raises ValueError."""
+    match json.loads(text):
+        case [*_, {"value": int(value)}]:
+            return value
+        case _:
+            raise ValueError("that is no parameter of Varnish")
 
 
 def _value(counters: dict[str, Any], name: str) -> int:
@@ -114,6 +151,7 @@ async def look_for_ever(program: Nginx | Varnish, totals: Totals) -> None:
         else:
             trouble = False
             totals.clients = counted.clients
+            totals.threads = counted.threads
             if counted.origins is not None:
                 totals.origins, totals.failures = counted.origins, counted.failures
         await asyncio.sleep(LOOK_SECONDS)

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from contracts.listeners import MAX_ROOMS, Tier
 from longwave.edge.counter import EdgeCounter
 from longwave.edge.gathering import Gathering
-from longwave.edge.metrics import EdgeMetrics
-from longwave.edge.programs import Counted, parse_varnishstat
+from longwave.edge.metrics import EdgeMetrics, Threads
+from longwave.edge.programs import Counted, parse_parameter, parse_varnishstat
 
 LINE = "20260101T000000Z-abc234/64k"
 
@@ -80,12 +80,44 @@ def test_a_report_is_never_larger_than_an_origin_takes() -> None:
     assert len(counter.report().rooms) == MAX_ROOMS
 
 
-def test_varnish_is_understood() -> None:
-    values = {"cache_hit": 10, "cache_miss": 3, "s_pass": 2, "s_pipe": 0, "s_synth": 1}
+def varnishstat(**values: int) -> bytes:
     counters = {f"MAIN.{name}": {"value": value} for name, value in values.items()}
-    counters |= {"MAIN.backend_req": {"value": 5}, "MAIN.backend_fail": {"value": 1}}
-    assert parse_varnishstat(json.dumps({"version": 1, "counters": counters}).encode()) == Counted(16, 5, 1)
-    del counters["MAIN.s_pass"]
-    for other in (b"", b"{}", b"[]", json.dumps({"counters": counters}).encode()):
+    return json.dumps({"version": 1, "counters": counters}).encode()
+
+
+ANSWERED = {"cache_hit": 10, "cache_miss": 3, "s_pass": 2, "s_pipe": 0, "s_synth": 1}
+ASKED = {"backend_req": 5, "backend_fail": 1}
+THREADS = {"threads": 400, "thread_queue_len": 7, "threads_limited": 3, "pools": 2}
+DROPPED = {"sess_dropped": 4, "req_dropped": 6}
+
+
+@pytest.mark.parametrize(("pool_max", "most"), [(12000, 24000), (None, None)])
+def test_varnish_is_understood(pool_max: int | None, most: int | None) -> None:
+    said = varnishstat(**ANSWERED, **ASKED, **THREADS, **DROPPED)
+    assert parse_varnishstat(said, pool_max) == Counted(16, 5, 1, Threads(400, most, 7, 3, 10))
+    for other in (b"", b"{}", b"[]", varnishstat(**ANSWERED, **ASKED, **THREADS)):
         with pytest.raises(ValueError, match=r"varnishstat|Expecting"):
             parse_varnishstat(other)
+
+
+def test_a_parameter_of_varnish_is_understood() -> None:
+    said = [2, ["param.show", "-j", "thread_pool_max"], 1.5, {"name": "thread_pool_max", "value": 12000}]
+    assert parse_parameter(json.dumps(said).encode()) == 12000
+    for other in (b"", b"[]", b"{}", b'[2, [], 1.5, {"value": "auto"}]'):
+        with pytest.raises(ValueError, match=r"parameter|Expecting"):
+            parse_parameter(other)
+
+
+def test_threads_are_shown_where_there_are_some() -> None:
+    registry = CollectorRegistry()
+    totals = EdgeMetrics(registry).totals
+    names = ["threads", "threads_max", "queued", "threads_limited_total", "dropped_total"]
+
+    def values() -> list[float | None]:
+        return [registry.get_sample_value(f"longwave_edge_{name}") for name in names]
+
+    assert values() == [None] * 5
+    totals.threads = Threads(400, 24000, 0, 3, 10)
+    assert values() == [400, 24000, 0, 3, 10]
+    totals.threads = Threads(400, None, 0, 3, 10)
+    assert values() == [400, None, 0, 3, 10]
