@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from infra.grafana.model import Panel
-from infra.grafana.queries import HERE, now, quantile, rate
+from infra.grafana.queries import HERE, lately, now, quantile, rate
 
 LISTENERS: Final = (
     Panel(
@@ -76,10 +76,22 @@ EDGES: Final = (
         "Requests of listeners for each request of the edge to an origin.",
     ),
     Panel(
+        "Threads of Varnish",
+        "short",
+        {
+            "{{instance}}": now("longwave_edge_threads"),
+            "{{instance}} may have": now("longwave_edge_threads_max"),
+            "{{instance}}: wait for one": now("longwave_edge_queued"),
+            "{{instance}}: none was left": lately("longwave_edge_threads_limited_total"),
+            "{{instance}}: dropped": lately("longwave_edge_dropped_total"),
+        },
+        "Each connection of HTTP/2 holds one. With all that it may have an edge answers nobody.",
+    ),
+    Panel(
         "Connections",
         "short",
         {"{{instance}}": now("longwave_connections")},
-        "Open TCP connections of each process with HTTP.",
+        "Open TCP connections of each of Longwave's processes with HTTP; of Varnish and nginx none.",
         alarm=8000,
     ),
     Panel(
