@@ -110,13 +110,18 @@ def by_tier(room: str, known: Collection[Headcount]) -> dict[Tier, int]:
     Of an edge that several origins heard of, the larger number counts: one of them may have missed the last.
     """
     counts = {Tier.ORIGIN: sum(each.here.get(room, 0) for each in known)}
+    for tier, listeners in by_edge(room, known).values():
+        counts[tier] = counts.get(tier, 0) + listeners
+    return counts
+
+
+def by_edge(room: str, known: Collection[Headcount]) -> dict[str, tuple[Tier, int]]:
+    """The tier of each edge that tells, and how many listen to `room` through it, if anybody does."""
     edges: dict[str, tuple[Tier, int]] = {}
     for name, report in _told(known):
         before = edges.get(name, (report.tier, 0))[1]
         edges[name] = (report.tier, max(before, report.rooms.get(room, 0)))
-    for tier, listeners in edges.values():
-        counts[tier] = counts.get(tier, 0) + listeners
-    return counts
+    return edges
 
 
 def _told(known: Iterable[Headcount]) -> Iterable[tuple[str, EdgeReport]]:

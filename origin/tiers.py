@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from contracts.listeners import Tier
@@ -17,6 +18,9 @@ CALM_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 30.0
 """Who moves to another tier is counted on both for some seconds (`origin/audience.py`), and a crowd moves
 within one round of asking: for so long a sum of tiers may count people twice."""
+SILENT_SECONDS: Final = 600.0
+"""For so long an edge that had listeners of a room, and tells nothing any more, may still have them: it keeps
+the room where it is. One that was taken away does so, too, which costs little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class _Step:
     above: float | None = None
     below: float | None = None
 
-    def update(self, now: float, counts: Mapping[Tier, int]) -> None:
+    def update(self, now: float, counts: Mapping[Tier, int], *, uncounted: bool) -> None:
         total = sum(counts.values())
         if total >= self.start:
             self.below = None
@@ -63,7 +67,7 @@ class _Step:
             return
         self.above = None
         # Where nobody tells who listens there, few are counted because most are there.
-        if not self.taken or 2 * total >= self.start or self.tier not in counts:
+        if not self.taken or 2 * total >= self.start or self.tier not in counts or uncounted:
             self.below = None
         elif self.below is None:
             self.below = now
@@ -76,6 +80,8 @@ class RoomTier:
 
     def __init__(self, starts: Mapping[Tier, int]) -> None:
         self._steps = [_Step(tier, start) for tier, start in sorted(starts.items())]
+        # When each edge last told of listeners.
+        self._heard: dict[str, float] = {}
 
     @property
     def tier(self) -> Tier:
@@ -88,7 +94,21 @@ class RoomTier:
             if step.tier <= tier:
                 step.taken = True
 
-    def update(self, now: float, counts: Mapping[Tier, int]) -> None:
-        """So many listen on each tier at `now`; a tier of which nobody tells is left out of `counts`."""
+    def update(
+        self, now: float, counts: Mapping[Tier, int], edges: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """So many listen on each tier at `now`, and through each of the edges that tell, by name.
+
+        A tier of which nobody tells is left out of `counts`, and so is an edge that does not out of `edges`.
+        """
+        uncounted = self._is_silent(now, edges)
         for step in self._steps:
-            step.update(now, counts)
+            step.update(now, counts, uncounted=uncounted)
+
+    def _is_silent(self, now: float, edges: Mapping[str, int]) -> bool:
+        """Whether an edge that had listeners lately does not tell any more."""
+        before = {
+            name: at for name, at in self._heard.items() if name not in edges and now - at < SILENT_SECONDS
+        }
+        self._heard = before | {name: now for name, listeners in edges.items() if listeners}
+        return bool(before)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from contracts.listeners import Headcount, Tier, by_tier
+from contracts.listeners import Headcount, Tier, by_edge, by_tier
 from origin.edges import Edges
 from origin.tiers import CALM_SECONDS, RoomTier, TierPlan
 
@@ -59,7 +59,7 @@ class Whereabouts:
 
     def listeners(self, room: str) -> int:
         """How many listen to a room's running take, wherever, as far as can be told."""
-        return sum(self._counts(room).values())
+        return sum(by_tier(room, self._known(room)).values())
 
     def told_here(self, elsewhere: Collection[str] = ()) -> int:
         """How many listen to all rooms here, and through edges that are not counted `elsewhere` by name."""
@@ -76,9 +76,9 @@ class Whereabouts:
             {room: tier for room, tier in tiers.items() if tier > Tier.ORIGIN},
         )
 
-    def _counts(self, room: str) -> Mapping[Tier, int]:
+    def _known(self, room: str) -> tuple[Headcount, ...]:
         here = Headcount({room: self.origin.listeners(room)}, self.edges.reports(self.origin.clock()))
-        return by_tier(room, (here, *self._others()))
+        return (here, *self._others())
 
     def _listeners_on(self, tier: Tier) -> int:
         if tier is Tier.ORIGIN:
@@ -123,7 +123,9 @@ class Whereabouts:
         if now - seen.since < LEARN_SECONDS:
             seen.state.lift(max(self._stated(room), default=Tier.ORIGIN))
         seen.seen = now
-        seen.state.update(now, self._counts(room))
+        known = self._known(room)
+        edges = {name: listeners for name, (_, listeners) in by_edge(room, known).items()}
+        seen.state.update(now, by_tier(room, known), edges)
 
     def _stated(self, room: str) -> list[Tier]:
         return [other.tiers.get(room, Tier.ORIGIN) for other in self._others()]

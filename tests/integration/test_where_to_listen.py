@@ -258,6 +258,21 @@ async def test_a_room_that_grows_and_shrinks_moves(room: RunningOrigin, site: Si
     assert (await told(room))["tier"] == "origin"
 
 
+async def test_an_edge_that_falls_silent_calls_no_listeners_back(room: RunningOrigin, site: Site) -> None:
+    site.hear(200, name="e2")
+    site.hear(10)
+    assert site.tier() is Tier.EDGE
+    site.pass_time(3 * CALM_SECONDS, lambda: site.hear(10))
+    assert (site.whereabouts.listeners(ROOM), (await told(room))["tier"]) == (10, "edge")
+
+    def both() -> None:
+        site.hear(10)
+        site.hear(0, name="e2")
+
+    site.pass_time(CALM_SECONDS + 2, both)
+    assert (await told(room))["tier"] == "origin"
+
+
 async def test_the_highest_tier_that_an_origin_sees_is_in_force(room: RunningOrigin, site: Site) -> None:
     site.others = [Headcount(tiers={ROOM: Tier.EDGE}), Headcount()]
     assert site.tier() is Tier.EDGE

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from contracts.listeners import Tier
-from origin.tiers import CALM_SECONDS, SETTLE_SECONDS, RoomTier, TierPlan
+from origin.tiers import CALM_SECONDS, SETTLE_SECONDS, SILENT_SECONDS, RoomTier, TierPlan
 
 ORIGIN, EDGE, CDN = Tier
 STARTS = {EDGE: 100, CDN: 1000}
@@ -90,6 +90,39 @@ def test_a_tier_of_whose_listeners_nobody_tells_is_not_left() -> None:
     assert state.tier is CDN
     state.update(now, TOLD)
     # Of the edges somebody told all the time.
+    assert state.tier is ORIGIN
+
+
+def test_an_edge_that_falls_silent_keeps_its_rooms_where_they_are_for_a_while() -> None:
+    state = at(EDGE)
+    state.update(0.0, TOLD | {EDGE: 210}, {"e1": 10, "e2": 200})
+    few = TOLD | {EDGE: 10}
+    for second in range(1, int(SILENT_SECONDS + CALM_SECONDS)):
+        state.update(float(second), few, {"e1": 10})
+        assert state.tier is EDGE
+    state.update(SILENT_SECONDS + CALM_SECONDS, few, {"e1": 10})
+    assert state.tier is ORIGIN
+
+
+@pytest.mark.parametrize("listeners", [0, 20])
+def test_an_edge_that_tells_again_holds_no_room_back(listeners: int) -> None:
+    state = at(EDGE)
+    state.update(0.0, TOLD | {EDGE: 210}, {"e1": 10, "e2": 200})
+    for second in range(1, 120):
+        state.update(float(second), TOLD | {EDGE: 10}, {"e1": 10})
+    told = {"e1": 10, "e2": listeners}
+    for second in range(120, 120 + int(CALM_SECONDS)):
+        state.update(float(second), TOLD | {EDGE: 10 + listeners}, told)
+        assert state.tier is EDGE
+    state.update(120 + CALM_SECONDS, TOLD | {EDGE: 10 + listeners}, told)
+    assert state.tier is ORIGIN
+
+
+def test_an_edge_that_had_nobody_of_a_room_may_go() -> None:
+    state = at(EDGE)
+    state.update(0.0, TOLD | {EDGE: 10}, {"e1": 10, "e2": 0})
+    for second in range(1, int(CALM_SECONDS) + 1):
+        state.update(float(second), TOLD | {EDGE: 10}, {"e1": 10})
     assert state.tier is ORIGIN
 
 
