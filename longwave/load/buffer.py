@@ -47,6 +47,11 @@ class Buffer:
         self._at = now
         return 0.0 if dry is None else now - dry
 
+    def jump(self, seconds: float) -> None:
+        """Before it plays: begin behind so much media that is not there."""
+        self.end += seconds
+        self.position = self.end
+
     def close(self) -> None:
         """No more will come: running dry is the end."""
         self.closed = True

@@ -125,6 +125,16 @@ class Crowd:
         if request.sent <= first:
             times(f"release.after_first.{request.kind}").add(now - first)
 
+    def abandoned(self, request: Request, now: float, *, every: float = 0.0) -> None:
+        """Count what is waited for no longer as if it had come now: it would have taken longer still.
+
+        What a server holds is not late, and so it is not counted.
+        """
+        if request.waits:
+            return
+        self.tally.counts[f"abandoned.{request.kind}"] += 1
+        self.timed(request, now, every=every)
+
     def released(self, request: Request, edge: float | None, now: float) -> None:
         """A held playlist was answered, whose media ends at `edge` (the wall clock's instant)."""
         if edge is not None and self.wall(request.sent) < edge:

@@ -19,7 +19,7 @@ MEDIA: Final = frozenset({"init", "segment", "part"})
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Something to ask for. `intended` is the instant (monotonic) at which it was to be sent.
+    """Something to ask for. `intended` is the instant (monotonic) at which it was to be sent the first time.
 
     `key` is the part that is asked for, or waited for; `waits`: the server holds it until that is there.
     """
@@ -33,6 +33,12 @@ class Request:
     waits: bool = False
     sent: float = 0.0
     tries: int = 0
+    """How often it has failed."""
+
+    @property
+    def began(self) -> float:
+        """When this try was to be sent; a later one, when it was. Intervals are counted from there."""
+        return self.sent if self.tries else self.intended
 
 
 class Asker(Protocol):
@@ -110,14 +116,16 @@ class Lane:
             connection.close()
         return True
 
-    def close(self) -> None:
-        """Ask for nothing any more."""
+    def close(self) -> list[Request]:
+        """Ask for nothing any more. Returns what was to be asked for, and what was not answered yet."""
+        left = [*self._queue] if self._hand is None else [self._hand, *self._queue]
         self._queue.clear()
         self._hand = None
         self._wire.in_flight.pop(self, None)
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        return left
 
     def give_up(self) -> None:
         """No answer came for too long: whatever comes later on this connection is worth nothing."""

@@ -26,7 +26,7 @@ def next_reload(
         pause = playlist.target / 2 if loaded.waits and not changed else 0.0
         return Reload(now + pause, blocking=True)
     # Counted from when the load before began.
-    due = loaded.intended + (playlist.target if changed else playlist.target / 2)
+    due = loaded.began + (playlist.target if changed else playlist.target / 2)
     return Reload(max(due, now), blocking=False)
 
 

@@ -43,6 +43,8 @@ def report(plan: Plan, tally: Tally, *, seconds: float, cpu: float, complete: bo
             "count": counts["stalls"],
             "seconds": round(stalls.total / 1e6, 3),
             "each": stalls.summary(),
+            "unheard_listeners": counts["unheard_listeners"],
+            "unheard_seconds": {why: round(seconds, 3) for why, seconds in unheard(tally).items()},
         },
         "distance": tally.time("distance").summary(),
         "distance_measured_by": (
@@ -54,7 +56,10 @@ def report(plan: Plan, tally: Tally, *, seconds: float, cpu: float, complete: bo
         "requests_a_second": round(sum(tally.under("status").values()) / seconds, 1) if seconds else 0.0,
         "bytes": tally.under("bytes"),
         "errors": _by_kind(tally.under("error")),
-        "latency": tally.times_under("latency"),
+        "latency": {
+            kind: {**times, "abandoned": counts[f"abandoned.{kind}"]}
+            for kind, times in tally.times_under("latency").items()
+        },
         "release": {
             "after_sound": tally.times_under("release.after_sound"),
             "after_first": tally.times_under("release.after_first"),
@@ -75,6 +80,11 @@ def requests(tally: Tally) -> int:
 def errors(tally: Tally) -> int:
     """Everything that went wrong."""
     return sum(tally.under("error").values())
+
+
+def unheard(tally: Tally) -> dict[str, float]:
+    """Seconds of silence where pieces were `gaps`, or were `skipped` because they could not be had."""
+    return {why: tally.time(f"unheard.{why}").total / 1e6 for why in ("gaps", "skipped")}
 
 
 def _by_kind(flat: dict[str, int]) -> dict[str, dict[str, int]]:

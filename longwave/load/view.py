@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from longwave.load.report import HONEST_LAG_SECONDS, errors, requests
+from longwave.load.report import HONEST_LAG_SECONDS, errors, requests, unheard
 from longwave.load.tally import Tally
 
 
@@ -52,11 +52,13 @@ class Figures:
             ("tuned in", f"{counts['tuned_in']:,}"),
             ("dry now", f"{dry:,}"),
             ("rebuffers", stalls),
+            ("not heard", ", ".join(f"{why} {seconds:.1f} s" for why, seconds in unheard(tally).items())),
             ("behind live p50 / p99", _quantiles(tally, "distance")),
             ("tune-in p50 / p99", _quantiles(tally, "tune_in")),
             ("requests/s", f"{rate:,.0f}"),
             ("MB/s", f"{pace:,.1f}"),
             ("errors", f"{errors(tally):,}"),
+            ("abandoned", f"{sum(tally.under('abandoned').values()):,}"),
             ("lag p99", f"{lag * 1e3:.0f} ms" + (" (not honest)" if lag > HONEST_LAG_SECONDS else "")),
         ]
         if tally.under("move"):
