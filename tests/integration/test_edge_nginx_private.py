@@ -244,6 +244,22 @@ async def test_keys_are_exchanged_without_losing_what_is_kept(doors: Doors) -> N
     await first_that(doors, before, 200)
 
 
+async def test_what_nginx_refuses_is_not_said_to_be_taken_up(doors: Doors) -> None:
+    address, refused = signed(piece(7)), 'edge goes on as before: nginx: unknown directive "nonsense" in '
+    doors.origin.says(address, "sound", Cache_Control="public, max-age=3600")
+    configuration = doors.edge.directory / "edge.conf"
+    text = configuration.read_text()
+    taken_up = doors.edge.log.count("edge has taken up its options again")
+    try:
+        configuration.write_text(f"{text}nonsense;\n")
+        doors.edge.hang_up()
+        await until(lambda: refused in doors.edge.log, "it says why")
+    finally:
+        configuration.write_text(text)
+    assert doors.edge.log.count("edge has taken up its options again") == taken_up
+    assert (await doors.get(address)).status == 200
+
+
 async def first_that(doors: Doors, address: str, status: int) -> Answer:
     """Workers with the old keys answer until those with the new ones are there: twice in a row, then."""
     seen = 0

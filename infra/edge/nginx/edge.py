@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,8 @@ _LONGEST_SOCKET: Final = 107
 # Of the memory. Playlists are small and soon over; what is left after them is for media and replays.
 _PLAYLISTS_SHARE: Final = 8
 _FLUSH_MS: Final = 250
+_TRY_SECONDS: Final = 60
+_REASON: Final = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.*)")
 _MOST_FILES: Final = 65_536
 _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -49,7 +53,7 @@ def children(options: EdgeOptions) -> list[Child]:
     for name in _AS_THEY_ARE:
         shutil.copyfile(_HERE / name, directory / name)
     _render(options)
-    nginx = Child("nginx", ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf"))
+    nginx = Child("nginx", _command(directory))
     if not options.counted:
         return [nginx]
     status = ("--nginx", str(directory / STATUS_SOCKET))
@@ -59,11 +63,32 @@ def children(options: EdgeOptions) -> list[Child]:
 def reload(options: EdgeOptions) -> None:
     """Write the files anew, and have the running nginx read them: keys, certificates, origins.
 
-    The cache stays. What nginx cannot use it says on stderr, and goes on as it was.
+    The cache stays. Raises ValueError or OSError with what is wrong, or SubprocessError; the edge goes on as
+    before.
     """
     _render(options)
+    # A running nginx refuses what it cannot use on its stderr alone.
+    tried = subprocess.run(  # noqa: S603
+        (*_command(options.directory), "-t", "-q"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TRY_SECONDS,
+    )
+    if tried.returncode:
+        raise ValueError(_why(tried.stderr))
     pid = int((options.directory / "nginx.pid").read_text())
     os.kill(pid, signal.SIGHUP)
+
+
+def _command(directory: Path) -> tuple[str, ...]:
+    return ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf")
+
+
+def _why(said: str) -> str:
+    """Of what nginx said before it gave up, the line that names the reason."""
+    found = _REASON.search(said)
+    return f"nginx: {found[1] if found else said.strip()}"
 
 
 def _make(directory: Path, options: EdgeOptions) -> None:

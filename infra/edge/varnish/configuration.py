@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -62,8 +63,13 @@ def configuration(options: EdgeOptions) -> str:
         _purgers(options.purgers),
         _listen_mac(options.keys),
     )
-    files = (f"\n# ---- {name}\n\n{(_HERE / name).read_text()}" for name in _FILES)
-    return "".join((*made, *files))
+    return "".join((*made, _as_they_are()))
+
+
+@cache
+def _as_they_are() -> str:
+    """Read once: those of another version, if it is unpacked meanwhile, need not go with what is made."""
+    return "".join(f"\n# ---- {name}\n\n{(_HERE / name).read_text()}" for name in _FILES)
 
 
 def _backend(name: str, origin: Address) -> str:
