@@ -93,7 +93,8 @@ async def stopped(background: Iterable[asyncio.Task[None]]) -> None:
     """Return at SIGINT or SIGTERM. A second one ends the process the hard way.
 
     Raises RoleFailed when one of the `background` tasks is over, which never is by itself: a server that has
-    lost its clock is better started again by whoever supervises it than left to look alive.
+    lost its clock is better started again by whoever supervises it than left to look alive. Where what a task
+    needs is gone it says so itself: that is its DependencyError.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -109,7 +110,10 @@ async def stopped(background: Iterable[asyncio.Task[None]]) -> None:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
     for task in done - {told}:
-        log.error("a task that runs for ever is over", task=task.get_name(), exc_info=_reason(task))
+        reason = _reason(task)
+        if isinstance(reason, DependencyError):
+            raise reason
+        log.error("a task that runs for ever is over", task=task.get_name(), exc_info=reason)
         raise RoleFailed(f"an error of ours ended '{task.get_name()}': see the log; start Longwave again")
 
 
