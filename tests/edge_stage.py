@@ -11,14 +11,27 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from origin.service import OriginLimits
+from tests.edge_waiting import all_inside
 from tests.edges import Edge, Tls, running_edge, wait_for
 from tests.origins import Answer, RunningOrigin, running, settings
 
+PROGRAMS: Final = (
+    pytest.param(
+        "varnish",
+        marks=pytest.mark.needs("varnishd", "varnishncsa", "varnishstat", "varnishlog", "vmod_digest"),
+    ),
+    pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs")),
+)
+"""For tests of what listeners and origins may rely on, whichever program an edge is made of."""
+OVER: Final = {"varnish": 1.1, "nginx": 2.1}
+"""Seconds after which an answer is over that was good for one: nginx counts in whole ones."""
 _SECONDS = count()
 
 
@@ -42,6 +55,10 @@ class Stage:
             await take.begin()
             await take.feed(stop)
         return takes[0], replace(takes[0], url=self.edge.url)
+
+    async def crowd(self, through: RunningOrigin, path: str, size: int) -> list[asyncio.Task[Answer]]:
+        """So many who ask for the same, which is not there yet: all of them have arrived."""
+        return await all_inside(self.edge, (through.get(path) for _ in range(size)))
 
     def asleep(self) -> int:
         """How often a request began to wait for what another one had asked for."""
@@ -107,6 +124,14 @@ async def until_answered(through: RunningOrigin, path: str, status: int, seconds
             await asyncio.sleep(0.05)
 
 
+async def answers_of(through: RunningOrigin, path: str, seconds: float) -> AsyncIterator[Answer]:
+    """One answer after the other, for so long."""
+    async with asyncio.timeout(seconds):
+        while True:
+            yield await through.get(path)
+            await asyncio.sleep(0.02)
+
+
 @dataclass
 class Asked:
     """What a stand-in was asked."""
@@ -170,6 +195,16 @@ async def stand_in() -> AsyncIterator[StandIn]:
         yield origin
     finally:
         await runner.cleanup()
+
+
+async def raw(port: int, head: str) -> bytes:
+    """The whole answer to a request whose first line no client has tidied; `head` ends with a line's end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{head}Connection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
 
 
 async def fetch(url: str, method: str = "GET", **headers: str) -> Answer:

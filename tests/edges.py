@@ -28,7 +28,10 @@ class Tls(NamedTuple):
 class Edge:
     """One edge. `log` is what it and its programs have said; `directory` is where its files are."""
 
-    def __init__(self, process: subprocess.Popen[str], directory: Path, log: Path, keys: Path) -> None:
+    def __init__(
+        self, program: str, process: subprocess.Popen[str], directory: Path, log: Path, keys: Path
+    ) -> None:
+        self.program = program
         self._process = process
         self.directory = directory
         self._log = log
@@ -127,7 +130,7 @@ def running_edge(
             command += [f"--{name.replace('_', '-')}", *([value] if value else [])]
         with log.open("w") as said:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
-        edge = Edge(process, directory / "edge", log, directory / "keys")
+        edge = Edge(program, process, directory / "edge", log, directory / "keys")
         try:
             edge.started()
             yield edge

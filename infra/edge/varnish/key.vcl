@@ -3,10 +3,11 @@
 sub normalise {
     if (req.url ~ "^/live/[^?]*/index\.m3u8\?") {
         # Sorted: msn, part, skip. Everything else is dropped, so that no tracking parameter makes a copy of its own.
-        # A directive twice, or one that is no number, stays as it is: the origin refuses it, and that is kept under
-        # its own name.
+        # A directive twice, one that is no number, or one that is spelt in codes, which an origin reads, stays as it
+        # is: what the origin says of it is kept under its own name.
         set req.url = std.querysort(req.url);
-        set req.url = regsuball(req.url, "(?<=[?&])(?!_HLS_(?:msn|part|skip)(?:=|&|$))[^&]*(?:&|$)", "");
+        set req.url = regsuball(req.url,
+            "(?<=[?&])(?!(?:_|%5[Ff])HLS(?:_|%5[Ff])(?:msn|part|skip)(?:=|&|$))[^&]*(?:&|$)", "");
         set req.url = regsub(req.url, "[?&]+$", "");
     } else {
         set req.url = regsub(req.url, "\?.*$", "");
