@@ -1,4 +1,4 @@
-// What nginx's own words cannot say: who is let into a private room, and how old an answer is.
+// What nginx's own words cannot say: who is let into a private room, how old an answer is, and all lines of a field.
 import crypto from "crypto";
 import keys from "rendered/keys.js";
 
@@ -41,4 +41,10 @@ function age(request) {
     return isNaN(made) ? String(before) : String(Math.max(0, Math.floor((Date.now() - made) / 1000)) + before);
 }
 
-export default {age, refusal};
+// All that the caches before this one have said of themselves (RFC 8586), in however many lines.
+function loops(request) {
+    const lines = request.rawHeadersIn.filter((line) => line[0].toLowerCase() === "cdn-loop");
+    return lines.map((line) => line[1]).join(", ");
+}
+
+export default {age, loops, refusal};

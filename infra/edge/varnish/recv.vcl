@@ -32,6 +32,8 @@ sub vcl_recv {
 
 # RFC 8586. A second edge before this one is fine, going round in circles is not.
 sub loops {
+    # It may come in several lines.
+    std.collect(req.http.CDN-Loop);
     if (req.http.CDN-Loop ~ "(longwave-edge\b.*){4}") {
         return (synth(508, "this request goes round in circles between edges"));
     }
