@@ -47,12 +47,13 @@ class Figures:
         dry = max(0, counts["stalls"] - tally.time("stall").number)
         lag = max(tally.time(name).quantile(0.99) or 0.0 for name in ("lag.requests", "lag.loop"))
         stalls = f"{counts['stalls']} of {counts['rebuffered']} listeners"
+        silence = ", ".join(f"{why} {seconds:.1f} s" for why, seconds in unheard(tally).items())
         rows = [
             ("listeners", f"{here:,}"),
             ("tuned in", f"{counts['tuned_in']:,}"),
             ("dry now", f"{dry:,}"),
             ("rebuffers", stalls),
-            ("not heard", ", ".join(f"{why} {seconds:.1f} s" for why, seconds in unheard(tally).items())),
+            ("not heard", f"{silence} of {counts['unheard_listeners']} listeners"),
             ("behind live p50 / p99", _quantiles(tally, "distance")),
             ("tune-in p50 / p99", _quantiles(tally, "tune_in")),
             ("requests/s", f"{rate:,.0f}"),
