@@ -120,6 +120,9 @@ async def test_the_edge_brings_everybody_to_whom_they_want(edge: Edge) -> None:
         "/rooms.json",
         "/replay/a/b.m4a",
         "/listen/a",
+        "/listen/a.json",
+        "/p/k.1800000660.5f0c/live/a/index.m3u8?_HLS_msn=3",
+        "/p/k.1800000660.5f0c/listen/a.json",
         "/assets/x.js",
     ):
         status, name = await edge.ask("GET", path)
@@ -127,6 +130,8 @@ async def test_the_edge_brings_everybody_to_whom_they_want(edge: Edge) -> None:
     for method, path in (
         ("POST", "/whip/a?speaker=Ada"),
         ("PUT", "/rooms/a"),
+        ("POST", "/rooms/a/listen-token"),
+        ("OPTIONS", "/rooms/a/listen-token"),
         ("GET", "/rooms"),
         ("PUT", "/pcm/a"),
     ):
@@ -145,6 +150,8 @@ async def test_nobody_gets_past_the_edge_to_what_is_not_public(edge: Edge) -> No
         ("GET", "/publish/a/b"),
         ("PUT", "/publish/a/b/take.json"),
         ("GET", "/cluster.json"),
+        ("PUT", "/edges/e1/listeners"),
+        ("PUT", "/p/k.1800000660.5f0c/edges/e1/listeners"),
         ("POST", "/live/a/index.m3u8"),
         ("DELETE", "/replay/a/b"),
         ("GET", "//publish/a/b"),
