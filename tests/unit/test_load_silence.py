@@ -9,7 +9,7 @@ import pytest
 from longwave.load import report
 from longwave.load.plan import Found, LoadOptions, make_plan
 from longwave.load.view import Figures
-from tests.load_stage import LINE, Stage, listed, six_seconds_behind, take_of, tuned
+from tests.load_stage import FRONT, LINE, VARIANTS, Stage, listed, six_seconds_behind, take_of, tuned
 
 SEGMENT = pytest.approx(2.0, abs=0.03)
 
@@ -67,6 +67,21 @@ def test_a_gap_is_silence_of_its_length(plain: Stage) -> None:
     assert (plain.count("gaps"), plain.count("stalls")) == (1, 0)
 
 
+def test_silence_that_a_new_take_cuts_short_counts_up_to_there(plain: Stage) -> None:
+    plain.at(1002.0)
+    plain.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
+    plain.media("11.m4s")
+    plain.at(1004.0)
+    for again in (1005.0, 1006.0, 1007.0):
+        plain.answer(f"{LINE}/index.m3u8", b"", 404)
+        plain.at(again)
+    plain.answer(FRONT, VARIANTS)
+    plain.answer(f"{LINE}/index.m3u8", listed(take_of(3)))
+    plain.media("init.mp4", "0.m4s", "1.m4s", "2.m4s")
+    plain.at(1012.0)
+    assert unheard(plain)["gaps"] == pytest.approx(1.0, abs=0.02)
+
+
 def test_whoever_never_gets_a_piece_never_tunes_in() -> None:
     stage = tuned()
     stage.answer(f"{LINE}/init.mp4")
@@ -83,6 +98,7 @@ def test_whoever_never_gets_a_piece_never_tunes_in() -> None:
     stage.answer(f"{LINE}/index.m3u8", listed(take_of(11)))
     stage.media("10.m4s")
     assert stage.count("tuned_in") == 1, "with the first that it hears"
+    assert stage.listener._playback._buffer.ahead == SEGMENT, "and it begins with that"
     assert unheard(stage) == {"gaps": 0.0, "skipped": 0.0}, "it has waited, and that is its tune-in"
     assert stage.crowd.tally.time("tune_in").largest == 3_000_000
     stage.listener.end(stage.now)
