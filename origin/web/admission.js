@@ -30,6 +30,8 @@ export class Admission {
   #renewAt = Infinity;
   #mayTryAt = -Infinity;
   #exchanging = null;
+  // What has let in before.
+  #opened = null;
 
   /**
    * @param {string} room
@@ -68,6 +70,7 @@ export class Admission {
       }
       response = await ask(this.prefix);
     }
+    if (this.signed && response?.ok) this.#opened = this.path;
     return response;
   }
 
@@ -89,8 +92,9 @@ export class Admission {
     if (this.#bare === null) return false;
     const bare = `/p/${this.#bare}`;
     if (tried === bare) {
-      // Whether it was good before, only its second part says.
-      this.refusal = Number(this.#bare.split(".").at(-2)) * 1000 <= Date.now() ? "expired" : "private";
+      // Of one that never let in, only its second part says whether it once was good: by the listener's own clock.
+      const over = Number(this.#bare.split(".").at(-2)) * 1000 <= Date.now();
+      this.refusal = over || this.#opened === bare ? "expired" : "private";
       return false;
     }
     this.path = bare;

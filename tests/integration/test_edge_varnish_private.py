@@ -121,6 +121,20 @@ async def test_a_token_that_is_not_good_is_refused_here_in_the_words_of_the_orig
     assert doors.origin.asked == []
 
 
+async def test_a_token_is_good_to_the_end_of_its_last_second(doors: Doors) -> None:
+    path = names_of("last-second")
+    for _ in range(20):
+        await asyncio.sleep((0.6 - time.time()) % 1)
+        expires = int(time.time()) + 1
+        address = signed(path, expires=expires)
+        doors.origin.says(address, "sound", Cache_Control="public, max-age=60")
+        answer = await doors.get(address)
+        if time.time() < expires:
+            assert (answer.status, answer.body) == (200, b"sound")
+            return
+    pytest.fail("this machine takes half a second for a request, each time")
+
+
 @pytest.mark.parametrize(
     "path",
     [

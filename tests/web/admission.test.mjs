@@ -114,6 +114,18 @@ test("a token that still holds is tried before another is asked for", async () =
   assert.equal(asked.length, 1);
 });
 
+test("what has let in and does no more has expired, whatever the listener's clock says", async () => {
+  const listen = BARE.replace("1700000000", "99999999999");
+  for (const [first, refusal] of [[200, "expired"], [403, "private"]]) {
+    const admission = new Admission("room", { token: null, listen }, server().get);
+    const answers = [404, first, 403, 403, 403];
+    const ask = async () => new Response("", { status: answers.shift() });
+    await admission.knock(ask, 0);
+    await admission.knock(ask, 10);
+    assert.equal(admission.refusal, refusal);
+  }
+});
+
 test("a bare token is used as it is, once, and says itself whether it has expired", async () => {
   const { asked, get } = server();
   const over = new Admission("room", { token: null, listen: BARE }, get);

@@ -151,7 +151,7 @@ test("who is shut out while listening asks why at once", async () => {
   table[`/p/${BARE}/listen/r.json`] = 403;
   place.report("", 403, 2);
   await place.tend(2);
-  assert.equal(place.refusal, "private");
+  assert.equal(place.refusal, "expired");
   assert.equal(seen[0], `/p/${BARE}/listen/r.json`);
 });
 
