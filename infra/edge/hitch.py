@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 from pathlib import Path
 from typing import Final
 
 from infra.edge.options import Child, EdgeOptions
+from infra.edge.trial import try_out
 
 _USER: Final = "_hitch"
+_REASON: Final = re.compile(r"(Error .*)")
 
 
 def socket_path(options: EdgeOptions) -> Path:
@@ -30,18 +33,27 @@ def user() -> str | None:
 
 def child(options: EdgeOptions) -> Child:
     """Its command line; its configuration is written."""
-    path = options.directory / "hitch.conf"
-    path.write_text(_configuration(options))
+    path = _write(options)
     argv = ("hitch", f"--config={path}", f"--pidfile={_pid_file(options)}")
     # It looks for Varnish's socket once, at its start.
     socket_path(options).unlink(missing_ok=True)
     return Child("hitch", argv, after=socket_path(options))
 
 
+def check(options: EdgeOptions) -> None:
+    """Write its configuration. Raises ValueError, OSError or SubprocessError where it would not take it."""
+    try_out(("hitch", "--test", f"--config={_write(options)}"), _REASON)
+
+
 def reload(options: EdgeOptions) -> None:
-    """Read certificates again; connections stay."""
-    (options.directory / "hitch.conf").write_text(_configuration(options))
+    """Read certificates again, after a `check`; connections stay."""
     os.kill(int(_pid_file(options).read_text()), signal.SIGHUP)
+
+
+def _write(options: EdgeOptions) -> Path:
+    path = options.directory / "hitch.conf"
+    path.write_text(_configuration(options))
+    return path
 
 
 def _pid_file(options: EdgeOptions) -> Path:

@@ -106,6 +106,20 @@ def test_a_renewed_certificate_is_taken_up(secure: Edge, authority: Authority) -
 
 
 @pytest.mark.needs("hitch")
+def test_a_certificate_that_is_none_is_not_said_to_be_taken_up(secure: Edge, authority: Authority) -> None:
+    taken_up = secure.log.count("edge has taken up its options again")
+    authority.tls.cert.write_text("nonsense\n")
+    try:
+        secure.hang_up()
+        refused = f"edge goes on as before: hitch: Error loading certificate file {authority.tls.cert}"
+        wait_for(lambda: refused in secure.log, "it says why")
+    finally:
+        authority.issue()
+    assert secure.log.count("edge has taken up its options again") == taken_up
+    assert curl(secure, authority, "--http2").endswith("503 HTTP/2")
+
+
+@pytest.mark.needs("hitch")
 def test_nobody_reaches_varnish_around_tls(secure: Edge) -> None:
     """Only hitch may: who else says whose request it is could purge."""
     path = secure.directory / "tls.sock"

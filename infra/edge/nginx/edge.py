@@ -12,13 +12,13 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from infra.edge.counting import counter
 from infra.edge.options import Address, Child, EdgeOptions
+from infra.edge.trial import try_out
 
 ACCESS_LOG: Final = "access.log"
 """In an edge's directory: what `longwave edge` reads, and empties now and then."""
@@ -33,7 +33,6 @@ _LONGEST_SOCKET: Final = 107
 # Of the memory. Playlists are small and soon over; what is left after them is for media and replays.
 _PLAYLISTS_SHARE: Final = 8
 _FLUSH_MS: Final = 250
-_TRY_SECONDS: Final = 60
 _REASON: Final = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.*)")
 _MOST_FILES: Final = 65_536
 _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -67,28 +66,13 @@ def reload(options: EdgeOptions) -> None:
     before.
     """
     _render(options)
-    # A running nginx refuses what it cannot use on its stderr alone.
-    tried = subprocess.run(  # noqa: S603
-        (*_command(options.directory), "-t", "-q"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_TRY_SECONDS,
-    )
-    if tried.returncode:
-        raise ValueError(_why(tried.stderr))
+    try_out((*_command(options.directory), "-t", "-q"), _REASON)
     pid = int((options.directory / "nginx.pid").read_text())
     os.kill(pid, signal.SIGHUP)
 
 
 def _command(directory: Path) -> tuple[str, ...]:
     return ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf")
-
-
-def _why(said: str) -> str:
-    """Of what nginx said before it gave up, the line that names the reason."""
-    found = _REASON.search(said)
-    return f"nginx: {found[1] if found else said.strip()}"
 
 
 def _make(directory: Path, options: EdgeOptions) -> None:

@@ -96,9 +96,11 @@ def working_directory(options: EdgeOptions) -> Path:
 def reload(options: EdgeOptions) -> None:
     """Take up keys, origins and certificates; what is cached stays, and so do connections.
 
-    Raises ValueError or OSError with what is wrong; the edge goes on as before.
+    Raises ValueError, OSError or SubprocessError with what is wrong; the edge goes on as before.
     """
     _write(options)
+    if options.tls_cert is not None:
+        hitch.check(options)
     listed = [line.split() for line in _admin(options, "vcl.list").splitlines() if line.strip()]
     # Whoever was answered by one that is discarded keeps it in the list for a while.
     before = [words[-1] for words in listed if words[0] != "discarded"]
