@@ -32,10 +32,13 @@ async def test_an_edge_is_ready_as_long_as_one_of_its_origins_is_and_tells_no_mo
         assert first.paths() == second.paths() == []
 
 
-async def test_a_varnish_before_a_varnish_finds_it_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "program", ["varnish", pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs"))]
+)
+async def test_a_varnish_before_an_edge_finds_it_well(program: str, tmp_path: Path) -> None:
     async with (
         stand_in() as origin,
-        edge_before("varnish", [origin.url], tmp_path, name="behind") as behind,
+        edge_before(program, [origin.url], tmp_path, name="behind") as behind,
         edge_before("varnish", [behind.url], tmp_path, name="before") as before,
     ):
         origin.says("/rooms.json", "here", Cache_Control="public, max-age=2")
