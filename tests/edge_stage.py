@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -60,10 +58,6 @@ class Stage:
         """So many who ask for the same, which is not there yet: all of them have arrived."""
         return await all_inside(self.edge, (through.get(path) for _ in range(size)))
 
-    def asleep(self) -> int:
-        """How often a request began to wait for what another one had asked for."""
-        return varnish_counter(self.edge, "MAIN.busy_sleep")
-
 
 @asynccontextmanager
 async def real_stage(
@@ -100,13 +94,6 @@ def asked(origin: RunningOrigin, *kinds: str) -> int:
     families = {family.name: family for family in origin.origin.metrics.registry.collect()}
     samples = families["longwave_http_requests"].samples
     return int(sum(s.value for s in samples if s.name.endswith("_total") and s.labels["kind"] in kinds))
-
-
-def varnish_counter(edge: Edge, name: str) -> int:
-    """One number of varnishstat."""
-    command = ["varnishstat", "-j", "-n", str(edge.working_directory), "-f", name]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(json.loads(told.stdout)["counters"][name]["value"])
 
 
 async def until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:

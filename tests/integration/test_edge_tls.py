@@ -1,4 +1,4 @@
-"""nginx as an edge with a certificate: HTTP/2 by ALPN, and HTTP/1.1 for who knows no other."""
+"""Edges with a certificate: HTTP/2 by ALPN, and HTTP/1.1 for who knows no other."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.edge_stage import edge_before, fresh_take
+from tests.edge_stage import PROGRAMS, edge_before, fresh_take
 from tests.edges import Tls
 from tests.origins import running
 
-pytestmark = [pytest.mark.needs("nginx", "njs", "curl"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs("hitch", "curl"), pytest.mark.timeout(120)]
 
 
 def certificate(directory: Path) -> tuple[Tls, Path]:
@@ -28,13 +28,14 @@ def certificate(directory: Path) -> tuple[Tls, Path]:
     return Tls(chain, key), trusted
 
 
-async def test_http_2_is_agreed_on_by_alpn_and_nobody_needs_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_http_2_is_agreed_on_by_alpn_and_nobody_needs_it(program: str, tmp_path: Path) -> None:
     tls, authority = certificate(tmp_path)
     async with running() as room:
         room.take = fresh_take()
         await room.begin()
         await room.feed((3, 2))
-        async with edge_before("nginx", [room.url], tmp_path, tls=tls) as edge:
+        async with edge_before(program, [room.url], tmp_path, tls=tls) as edge:
             address = f"{edge.url}{room.line()}/1.m4s"
             assert address.startswith("https://127.0.0.1:")
             command = ["curl", "-sS", "--cacert", str(authority), "-w", "%{http_version} %{http_code}"]
