@@ -7,10 +7,12 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
+from contracts.errors import UsageError
 from longwave.load.invitation import Invitation
 from longwave.load.plan import LoadOptions, Plan, make_plan, raise_file_limit
 from longwave.load.probe import find, target_of
@@ -26,6 +28,8 @@ _EVERY_SECONDS: Final = 1.0
 
 def run_load(options: LoadOptions) -> None:
     """Load a server, and print or write what came of it. Raises UsageError, DependencyError."""
+    if options.json is not None:
+        _check_file(options.json)
     errors = Console(stderr=True)
     result = asyncio.run(load(options, errors, view_for(errors)))
     text = json.dumps(result, indent=2, ensure_ascii=False)
@@ -39,6 +43,14 @@ def run_load(options: LoadOptions) -> None:
             "use fewer listeners, or more machines",
             soft_wrap=True,
         )
+
+
+def _check_file(path: Path) -> None:
+    """Find out before the run whether its result can be written; what is in the file stays until then."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise UsageError(f"--json {path} cannot be written: {error.strerror}") from None
 
 
 async def load(options: LoadOptions, errors: Console, view: View) -> dict[str, Any]:

@@ -94,6 +94,14 @@ async def test_it_runs_for_as_long_as_it_was_told_and_writes_a_file(tmp_path: Pa
     assert result["listeners"]["arrived"] == result["listeners"]["left"] == 3
 
 
+async def test_a_file_that_cannot_be_written_is_told_before_anything_begins(tmp_path: Path) -> None:
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "no/where.json", "No such file")):
+        process = await load("http://127.0.0.1:9/listen/room", "--listeners", "1", "--json", str(path))
+        out, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, out) == (2, b"")
+        assert errors.decode().startswith(f"longwave: --json {path} cannot be written: {why}")
+
+
 async def test_a_room_that_is_not_there_is_one_error_before_anything_begins() -> None:
     async with running() as room:
         for url, words in ((room.url, "answers 404: is the room live"), ("http://127.0.0.1:9", "no answer")):
