@@ -21,16 +21,12 @@ from longwave.edge.gathering import Gathering
 from longwave.edge.role import run_edge
 from longwave.edge.sources import gathered
 from longwave.settings import EdgeSettings, load_settings
-from tests.edge_stage import edge_before, fetch, fresh_take, stand_in, until
+from tests.edge_stage import PROGRAMS, edge_before, fetch, fresh_take, stand_in, until
 from tests.origins import ROOM, RunningOrigin, running
 
 pytestmark = pytest.mark.timeout(120)
 LISTENERS = 30
 POSITIONS = ((2, 0), (2, 1), (2, 2), (3, 0), (3, 1))
-BOTH = [
-    pytest.param("varnish", marks=pytest.mark.needs("varnishd", "varnishncsa", "varnishstat", "vmod_digest")),
-    pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs")),
-]
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ async def told(room: RunningOrigin) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("program", BOTH)
+@pytest.mark.parametrize("program", PROGRAMS)
 async def test_listeners_through_an_edge_are_counted_and_the_origin_knows_them(
     program: str, room: RunningOrigin, tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ from itertools import count
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
+from aiohttp import ClientSession, web
+from multidict import CIMultiDict
 
 from tests.edge_stage import PROGRAMS, StandIn, edge_before, fetch, fresh_take, stand_in
 from tests.edge_waiting import all_inside
@@ -19,6 +20,7 @@ from tests.origins import Answer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 KEPT = "public, max-age=60"
+OURS = "longwave-edge"
 _NUMBERS = count()
 
 
@@ -159,3 +161,36 @@ async def test_pages_are_asked_for_once_a_second_or_less_while_browsers_ask_each
     assert (await shelf.get(path, If_None_Match='"page"')).status == 304
     # Varnish for as long as CDN-Cache-Control says.
     assert 1 <= len(shelf.origin.asked) <= {"varnish": 1, "nginx": 3}[shelf.edge.program]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[], ["other.example"], [OURS, OURS, OURS], ["other.example", f"{OURS}, another; x=1", OURS]],
+    ids=len,
+)
+async def test_what_caches_before_have_said_of_themselves_is_passed_on_and_added_to(
+    shelf: Shelf, lines: list[str]
+) -> None:
+    path = replay()
+    shelf.origin.says(path, "sound", Cache_Control=KEPT)
+    assert (await looped(shelf.edge.url + path, lines)).status == 200
+    (asked,) = shelf.origin.asked
+    assert asked.headers["CDN-Loop"] == ", ".join([*lines, OURS])
+
+
+@pytest.mark.parametrize(
+    "lines", [[", ".join([OURS] * 4)], [OURS] * 4, ["other.example", f"{OURS}, {OURS}", OURS, OURS]], ids=len
+)
+async def test_a_request_that_goes_in_circles_is_ended(shelf: Shelf, lines: list[str]) -> None:
+    answer = await looped(shelf.edge.url + replay(), lines)
+    assert (answer.status, answer.error) == (508, "this request goes round in circles between edges")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert shelf.origin.asked == []
+
+
+async def looped(url: str, lines: list[str]) -> Answer:
+    """One request with these lines of `CDN-Loop`."""
+    fields = CIMultiDict([("CDN-Loop", line) for line in lines])
+    async with ClientSession() as client, client.get(url, headers=fields) as answer:
+        return Answer(answer.status, answer.headers, await answer.read())

@@ -173,6 +173,17 @@ async def test_nothing_else_may_be_signed(doors: Doors, path: str) -> None:
     assert doors.origin.asked == []
 
 
+@pytest.mark.parametrize("token", ["x", NEW.sign("other", FAR), NEW.sign("closed", 1_700_000_000)])
+async def test_a_preflight_needs_no_token_that_is_good(doors: Doors, token: str) -> None:
+    address = f"/p/{token}{PLAYLIST}"
+    assert (await doors.get(address)).status == 403
+    answer = await doors.get(address, "OPTIONS", Origin="https://player.example")
+    assert (answer.status, answer.body) == (204, b"")
+    fields = ("Access-Control-Allow-Origin", "Access-Control-Allow-Headers", "Access-Control-Max-Age")
+    assert [answer.headers[field] for field in fields] == ["*", "*", "86400"]
+    assert doors.origin.asked == []
+
+
 async def test_a_crowd_with_tokens_of_its_own_is_one_request(doors: Doors) -> None:
     released = asyncio.Event()
 

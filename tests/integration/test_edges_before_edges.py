@@ -10,14 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge_stage import edge_before, fetch, fresh_take, until
+from tests.edge_stage import PROGRAMS, edge_before, fetch, fresh_take, until
 from tests.origins import ROOM, running
 
 pytestmark = pytest.mark.timeout(90)
-BOTH = [
-    pytest.param("varnish", marks=pytest.mark.needs("varnishd", "varnishncsa", "varnishstat", "vmod_digest")),
-    pytest.param("nginx", marks=pytest.mark.needs("nginx", "njs")),
-]
 LISTENERS = 6
 # By RFC 8586's own example, by another edge of ours, and by both.
 BEFORE = ("cloudflare", "longwave-edge", 'CDNname; abc=123, "other"; x, longwave-edge')
@@ -41,7 +37,7 @@ def counted(port: int) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("program", BOTH)
+@pytest.mark.parametrize("program", PROGRAMS)
 async def test_what_comes_from_another_edge_is_answered_and_not_counted(program: str, tmp_path: Path) -> None:
     port = free_port()
     async with (
