@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.edge_stage import Stage, asked, raw, real_stage
+from tests.edge_stage import Stage, asked, raw, real_stage, until
 
 pytestmark = [
     pytest.mark.needs("nginx", "njs"),
@@ -64,3 +64,17 @@ async def test_who_takes_whatever_there_is_gets_gzip(stage: Stage) -> None:
     _, through = await stage.take((3, 2))
     answer = await through.get("index.m3u8?_HLS_msn=2", Accept_Encoding="*")
     assert answer.headers["Content-Encoding"] == "gzip"
+
+
+async def test_what_nginx_refuses_at_a_reload_is_not_said_to_be_taken_up(stage: Stage) -> None:
+    edge, refused = stage.edge, 'edge goes on as before: nginx: unknown directive "nonsense" in '
+    configuration = edge.directory / "edge.conf"
+    text = configuration.read_text()
+    try:
+        configuration.write_text(f"{text}nonsense;\n")
+        edge.hang_up()
+        await until(lambda: refused in edge.log, "it says why")
+    finally:
+        configuration.write_text(text)
+    assert "edge has taken up its options again" not in edge.log
+    assert (await raw(edge.port, "GET /rooms.json HTTP/1.1\r\nHost: x\r\n")).startswith(b"HTTP/1.1 200 ")
