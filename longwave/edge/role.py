@@ -23,7 +23,7 @@ from longwave.edge.sources import gathered
 from longwave.edge.telling import Teller
 from longwave.listening import leave, listening, stopped
 from longwave.logs import configure_logs
-from longwave.own_token import own_token
+from longwave.own_token import edge_token
 from longwave.running import running
 from longwave.serve_origin import make_app, make_metrics, say
 
@@ -48,7 +48,7 @@ async def _run(settings: EdgeSettings) -> None:
     edge_metrics = EdgeMetrics(metrics.registry)
     gathering = Gathering()
     counter = EdgeCounter(gathering, edge_metrics, Tier[settings.tier.upper()])
-    token = own_token(settings.token_keys())
+    token = edge_token(settings.token_text, settings.token_keys())
     tellers = [Teller(str(url), settings.name, counter.report, token) for url in settings.origin]
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())

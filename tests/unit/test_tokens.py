@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contracts.access import Grant
 from contracts.errors import Forbidden, Unauthorized, UsageError
 from contracts.tokens import Keys, OwnToken, TokenGate, derived_secret, parse_keys
+from longwave.own_token import edge_token
 from longwave.settings import HttpSettings, SecretSettings, load_settings
 from longwave.token import make_token
 
@@ -198,6 +199,20 @@ def test_a_process_own_token_is_made_anew_before_it_is_over() -> None:
         now += 3600
         assert KEYS.verify(own(), now + 6 * 3600) == Grant("publish")
     assert own() != first
+
+
+def test_an_edge_may_have_a_publish_token_in_the_place_of_the_secret() -> None:
+    given = KEYS.sign(Grant("publish"), NOW + 60)
+    shown = edge_token(given, Keys({"token": derived_secret(given)}))
+    assert shown is not None
+    assert KEYS.verify(shown(), NOW) == Grant("publish")
+
+
+def test_an_edge_that_has_the_secret_signs_for_itself() -> None:
+    shown = edge_token("eyJ.s3cret", KEYS)
+    assert shown is not None
+    assert shown() != "eyJ.s3cret"
+    assert edge_token(None, None) is None
 
 
 def test_the_admins_token_has_a_key_that_others_can_derive() -> None:
