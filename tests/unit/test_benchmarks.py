@@ -201,6 +201,14 @@ def test_an_origin_that_is_asked_more_often_for_more_listeners_misses_its_target
     assert (stalled.measured, stalled.met) == ("1", False)
 
 
+def test_low_latency_is_carried_for_a_thousand_and_measured_for_more() -> None:
+    crowds = (Crowd(50, low_latency=True), Crowd(1000, low_latency=True), Crowd(2000, low_latency=True))
+    rows = [listeners.Row("Varnish", level(crowd, stalled=crowd.listeners // 2000)) for crowd in crowds]
+    more, stalled = listeners.result(rows).targets
+    assert (more.what, more.met) == ("origin requests, 2,000, low latency, × with 50", True)
+    assert (stalled.what, stalled.met) == ("listeners who stall, 1,000, low latency", True)
+
+
 def test_a_chart_of_the_same_figures_is_the_same_file(tmp_path: Path) -> None:
     plain = [chart.Point(10, 10.0, 1.2), chart.Point(10_000, 10_000.0, 1.5)]
     low_latency = [chart.Point(5, 25.0, 4.9), chart.Point(500, 2500.0, 4.9)]
