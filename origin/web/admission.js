@@ -22,6 +22,8 @@ export class Admission {
   signed = false;
   /** Why there is none, where the server has said so. @type {Refusal | null} */
   refusal = null;
+  /** Whether an invitation waits for an answer: what is shut may be open to it. */
+  unheard = false;
   /** Where invitations are exchanged. */
   renewal;
   #invitation;
@@ -122,6 +124,7 @@ export class Admission {
       referrerPolicy: "no-referrer",
       signal: AbortSignal.timeout(PATIENCE_MS),
     }).catch(() => null);
+    this.unheard = response === null || response.status >= 500;
     const date = Date.parse(response?.headers.get("date") ?? "") || Date.now();
     if (response?.status === 401 || response?.status === 403) {
       this.refusal = expired(this.#invitation, date) ? "expired" : "private";

@@ -60,6 +60,11 @@ export class Place {
     return this.#shut ? this.#admission.refusal : null;
   }
 
+  /** Whether the room is shut for want of an answer to the invitation alone. */
+  get unheard() {
+    return this.#shut && this.#admission.unheard;
+  }
+
   /** As `fetch`, for a path; what becomes of it is noted. */
   async get(path, options = {}) {
     const { base } = this;

@@ -88,7 +88,8 @@ export class ReplaySource {
       }
     }
     const status = response?.status ?? 0;
-    if (status === 404 || status === 410 || status === 400) return { kind: "gone" };
+    const unheard = status === 404 && this.#admission.unheard;
+    if (!unheard && (status === 404 || status === 410 || status === 400)) return { kind: "gone" };
     if (status === 401 || status === 403) return { kind: "refused" };
     const told = 1000 * (Number(response?.headers.get("retry-after")) || 0);
     if (status === 409) return { kind: "unfinished", after: Math.min(LONGEST_MS, Math.max(told, AGAIN_MS)) };

@@ -252,6 +252,7 @@ export class Session extends EventTarget {
   /** Who is not let in gets nothing to play, whatever the room is at. */
   async #look() {
     if (this.#facts.refusal !== null) return { kind: "absent" };
+    if (this.#place.unheard) return { kind: "unreachable" };
     return await probe(this.#room, (path, options) => this.#place.get(path, options));
   }
 

@@ -140,6 +140,25 @@ test("a token that is refused says why; without one nothing is claimed", async (
   assert.deepEqual([stranger.refusal, stranger.found], [null, false]);
 });
 
+test("an invitation that got no answer leaves open whether the room is there", async () => {
+  for (const [answer, unheard] of [["dead", true], [503, true], [404, false], [403, false]]) {
+    const { get } = network({ "/rooms/r/listen-token": answer });
+    const place = new Place("r", { token: "jwt", listen: null }, HOME, get);
+    await place.tend(0);
+    assert.equal(place.unheard, unheard, `${answer}`);
+  }
+});
+
+test("an invitation that is answered at last lets in", async () => {
+  const { get, table } = network({ "/rooms/r/listen-token": "dead" });
+  const place = new Place("r", { token: "jwt", listen: null }, HOME, get);
+  await place.tend(0);
+  table["/rooms/r/listen-token"] = { path: `/p/${BARE}`, expires: 99999999999 };
+  table[`/p/${BARE}/listen/r.json`] = said("origin", [""], { private: true });
+  await place.tend(60);
+  assert.deepEqual([place.unheard, place.found], [false, true]);
+});
+
 test("who is shut out while listening asks why at once", async () => {
   const { get, table, seen } = network({ [`/p/${BARE}/listen/r.json`]: said("origin", [""], { private: true }) });
   const place = new Place("r", { token: null, listen: BARE }, HOME, get);

@@ -41,6 +41,15 @@ function source(get, token = null, listen = null) {
   return new ReplaySource("evening", RECORD.take, token, admission, get);
 }
 
+test("while an invitation has got no answer, a replay that is not there may be", async () => {
+  for (const [status, kind] of [[0, "trouble"], [503, "trouble"], [403, "gone"]]) {
+    const { get } = server({ "listen-token": [status, {}] });
+    const admission = new Admission("evening", { token: "jwt", listen: null }, get);
+    const asking = new ReplaySource("evening", RECORD.take, null, admission, get);
+    assert.equal((await asking.ask(0)).kind, kind, `${status}`);
+  }
+});
+
 test("a replay is read: in seconds, as its host has edited it", () => {
   const { peaks, ...replay } = readReplay(RECORD, CHAPTERS, PEAKS);
   assert.deepEqual(replay, {
