@@ -178,6 +178,27 @@ def test_nothing_is_wider_than_a_small_phone(shared_server: Server, browser: Bro
     page.context.close()
 
 
+OVERLAP = """([one, other]) => {
+  const [a, b] = [one, other].map((id) => document.getElementById(id).getBoundingClientRect());
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 430, 1000])
+def test_the_way_to_live_lies_beside_other_buttons(
+    shared_server: Server, browser: Browser, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    with Speaker(shared_server.url, f"wide-{width}"):
+        page.goto(f"{shared_server.url}/listen/wide-{width}")
+        Listener(page).wait_for_state("live")
+        page.click("#play")
+        expect(page.get_by_role("button", name="Go to live")).to_be_visible(timeout=15_000)
+        for other in ("play", "share", "mute"):
+            assert not page.evaluate(OVERLAP, ["live", other]), other
+    page.context.close()
+
+
 def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Browser) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
