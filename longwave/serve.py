@@ -29,6 +29,7 @@ from longwave.logs import configure_logs
 from longwave.own_token import own_token
 from longwave.owning import owning
 from longwave.publish import PublishOptions, publish
+from longwave.running import running
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_origin import (
     add_origin_routes,
@@ -66,6 +67,8 @@ log = structlog.get_logger()
 
 _DEMO_ROOM = "demo"
 _YEARS = 10 * 365 * 86_400
+# Several of them are in the half minute that a process' figures are of.
+_LOOK_SECONDS = 5.0
 # The transcoder is in the same process: it is never further behind than a failed segment and its retries.
 _SOUND_HELD = 6 * SAMPLE_RATE
 
@@ -90,6 +93,7 @@ async def _run(settings: ServeSettings) -> None:
         compose = _among_others if settings.bus else _alone
         served = await compose(stack, settings, app, _Self(me, metrics, place))
         url = await stack.enter_async_context(listening(app, settings, metrics, place))
+        await stack.enter_async_context(running(_look_at_itself(me), "what this process says of itself"))
         if settings.demo:
             demo = _demo(url, served.rooms, settings, settings.token_keys())
             await stack.enter_async_context(demo)
@@ -102,6 +106,13 @@ async def _run(settings: ServeSettings) -> None:
         await served.hand_over()
         served.origin.drain()
         await served.ingest.stop()
+
+
+async def _look_at_itself(me: SelfReport) -> None:
+    """What it says is of the last half minute, also where no heartbeats ask for it."""
+    while True:
+        me()
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _fingerprint() -> str:

@@ -90,6 +90,11 @@ def test_a_room_that_plays_is_in_the_numbers(seen: Seen) -> None:
     assert seen.value("longwave_tier_listeners", tier="origin") >= 0
 
 
+def test_a_server_that_is_alone_tells_how_late_its_parts_are_when_it_is_first_asked(server: Server) -> None:
+    (node,) = server.get("/cluster.json").json["nodes"]
+    assert node["latency_ms"] > 0
+
+
 @pytest.mark.needs("varnishd", "vmod_digest")
 def test_an_edge_tells_what_is_asked_of_edges_and_names_nobody(server: Server, tmp_path: Path) -> None:
     port = str(free_port())
