@@ -73,6 +73,8 @@ def main() -> None:
         report.show(console, results[-1])
     report.show_targets(console, results)
     console.print(f"took {(time.monotonic() - began) / 60:.1f} minutes")
+    if given.markdown:
+        given.markdown.write_text(report.markdown(machine, results), encoding="utf-8")
     if given.write:
         _write(report.markdown(machine, results))
     sys.exit(1 if broken else 0)
@@ -87,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--write", action="store_true", help="put the figures of this whole run into docs/benchmarks.md"
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the figures of this run there")
     given = parser.parse_args()
     if given.write and (given.only or given.quick):
         parser.error("--write takes a whole run: no --only, no --quick")
