@@ -84,7 +84,9 @@ def children(options: EdgeOptions) -> list[Child]:
         directory = str(working_directory(options))
         lines = ("varnishncsa", "-t", "30", "-n", directory, "-q", "VCL_Log:lw1", "-F", "lw1 %{VCL_Log:lw1}x")
         counting = counter(options, "-", "--varnish", directory)
-        programs += [Child("varnishncsa", lines), counting._replace(reads="varnishncsa")]
+        # Earlier it would write a dot a second on standard error until Varnish is there.
+        there = working_directory(options) / "_.vsm_mgt" / "_.index"
+        programs += [Child("varnishncsa", lines, after=there), counting._replace(reads="varnishncsa")]
     return programs
 
 
