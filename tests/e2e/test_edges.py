@@ -88,7 +88,9 @@ def test_two_pages_hear_a_room_through_an_edge_that_asks_its_origin_once_for_bot
         # What was under way when the pages were closed comes to its end at the origin.
         once = {kind: len(different(urls, kind)) for kind in IMMUTABLE}
         wait_for(lambda: all(more()[kind] >= once[kind] for kind in IMMUTABLE), f"{once}: {more()}", 10)
-        assert {kind: more()[kind] for kind in IMMUTABLE} == once
+        # One that is sent in the moment of closing is the origin's to see, and not ours.
+        beyond = {kind: more()[kind] - once[kind] for kind in IMMUTABLE}
+        assert all(0 <= count <= 1 for count in beyond.values()), beyond
         # What is good for a second is asked for once a second, at the most.
         for kind in (Kind.MULTIVARIANT, Kind.PLAYLIST):
             assert 1 <= more()[kind] <= sum(bool(different([url], kind)) for url in urls)

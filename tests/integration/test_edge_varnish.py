@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 PLAYLISTS = ("playlist", "blocking_playlist")
+# All of them are there before the 6 s are over for which an origin waits, also on a machine that is busy.
+CROWD = 800
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,13 +40,13 @@ async def test_a_part_that_never_comes_is_asked_for_once_by_a_crowd(stage: Stage
     direct, through = await stage.take((3, 2))
     before, inside = asked(direct, "part"), Inside(stage.edge)
     waiting = asyncio.create_task(
-        asyncio.to_thread(storm, stage.edge.port, [f"{through.line()}/3.2.m4s"], 2_000)
+        asyncio.to_thread(storm, stage.edge.port, [f"{through.line()}/3.2.m4s"], CROWD)
     )
-    await inside.are(2_000)
+    await inside.are(CROWD)
     samples = 3 * 96_000 + 34 * 1024  # within 3.1: 3.2 never comes
     ended = await direct.request("POST", f"/publish/room/{direct.take}/end", json={"samples": samples})
     assert ended.status < 300, ended
-    assert [(status, number) for (status, _), number in (await waiting).items()] == [(404, 2_000)]
+    assert [(status, number) for (status, _), number in (await waiting).items()] == [(404, CROWD)]
     assert asked(direct, "part") - before == 1
 
 
