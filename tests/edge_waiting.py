@@ -25,9 +25,13 @@ class Inside:
 
     async def are(self, number: int) -> None:
         """Return once there are so many: one that an origin was asked for, and others that wait for it."""
-        # Varnish tells of those alone who began to wait, nginx of everybody.
-        wanted = number - 1 if self._edge.program == "varnish" else number
+        wanted = number
+        if self._edge.program == "varnish":
+            # It tells of those alone who began to wait, and of some only when their thread has more to do.
+            wanted = (number - 1) * 3 // 4
         await asyncio.to_thread(wait_for, lambda: self._count() - self._before >= wanted, "all have arrived")
+        if self._edge.program == "varnish":
+            await asyncio.sleep(0.5)
 
     def _count(self) -> int:
         if self._edge.program == "varnish":
