@@ -108,6 +108,8 @@ def test_every_control_of_the_player_has_a_name_and_its_place_in_the_order(
     with Speaker(shared_server.url, "names"):
         page.goto(f"{shared_server.url}/listen/names")
         Listener(page).wait_for_state("live")
+        # There is a position to move to once the room is some seconds long.
+        expect(page.get_by_role("slider", name="Position in the room")).to_be_enabled(timeout=20_000)
         order = focus_order(page, 8)
         assert order == [
             "Longwave",
