@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import programs
+from tests.side_by_side import order_of_files
 
 # A machine that is busy with something else is no failure of ours; pytest's timeout still ends what hangs. In
 # CI the examples are the same every time.
@@ -20,6 +21,12 @@ _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("longwave-ci" if _IN_CI else "longwave")
 
 _NEEDS = "needs"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All workers have to find the same order; within a file it stays as it is written."""
+    places = order_of_files([item.location[0] for item in items])
+    items.sort(key=lambda item: (places[item.location[0]], item.location[0]))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
