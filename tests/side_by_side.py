@@ -3,8 +3,8 @@
 from collections import defaultdict
 from pathlib import PurePath
 
-# Up to which place in the order the files of a directory stand: browsers, which wait, beside arithmetic, which
-# does not; and at the end what is short, so that all workers end together.
+# Up to which place in the order the files of a directory stand: browsers, which wait, beside arithmetic,
+# which does not; and at the end what is short, so that all workers end together.
 BEGUN = {"e2e": 0.5, "faults": 0.5, "integration": 0.7}
 
 

@@ -18,7 +18,7 @@ def test_what_waits_stands_beside_what_counts() -> None:
 
 def test_no_browser_begins_at_the_end() -> None:
     begun = order(FILES)
-    assert not [file for file in begun[-18:] if "/e2e/" in file]
+    assert not [file for file in begun[-15:] if "/e2e/" in file]
     assert {file.split("/")[1] for file in begun[-6:]} == {"unit"}
 
 
