@@ -102,7 +102,7 @@ def add_origin_routes(
     add_routes(
         app,
         origin,
-        rooms=Rooms(house.title_of, house.record_of, whereabouts),
+        rooms=Rooms(house.title_of, house.look_up, whereabouts),
         degraded=degraded,
         replays=replays,
     )

@@ -15,7 +15,8 @@ from aiohttp import web
 
 from contracts.take import TakeKey
 from origin.http_edges import EdgeHandlers
-from origin.http_listen import ListenHandlers, RecordOf
+from origin.http_feed import LookUp
+from origin.http_listen import ListenHandlers
 from origin.http_live import LiveHandlers
 from origin.http_publish import PublishHandlers
 from origin.http_replay import ReplayHandlers, add_no_replays
@@ -28,20 +29,25 @@ from origin.representation import SERVER
 from origin.service import Origin
 from origin.signed import count_refusals
 from origin.whereabouts import Whereabouts
+from storage.rooms import RoomRecord
 
 _SWEEP_SECONDS: Final = 1.0
+
+
+async def _nobody_says(_: str) -> RoomRecord | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """What is known of rooms beside their takes.
 
-    `title_of` gives a room's title (None: not listed; by default its id), `record_of` what its host says of
+    `title_of` gives a room's title (None: not listed; by default its id), `look_up` what its host says of
     it, `whereabouts` who listens to it and where (by default here alone).
     """
 
     title_of: TitleOf = str
-    record_of: RecordOf = lambda _: None
+    look_up: LookUp = _nobody_says
     whereabouts: Whereabouts | None = None
 
 
@@ -73,7 +79,7 @@ def add_routes(
         ReplayHandlers(replays, origin.metrics).add_routes(app)
         app.on_cleanup.append(lambda _: replays.close())
     LobbyHandlers(origin, rooms.title_of, where.listeners, replays).add_routes(app)
-    ListenHandlers(origin, where, rooms.record_of).add_routes(app)
+    ListenHandlers(origin, where, rooms.look_up).add_routes(app)
     EdgeHandlers(where.edges, origin.clock).add_routes(app)
     add_status(app, origin, lambda: degraded() + (replays.degraded() if replays else []))
     if pages is None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
+from contracts.errors import DependencyError
 from contracts.http import KIND
 from contracts.ids import check_room
 from contracts.listeners import Tier
 from origin.cache_policy import Kind
+from origin.http_feed import LookUp
 from origin.public import add_public
 from origin.representation import Representation, content_etag, represent
 from origin.respond import respond
@@ -20,19 +22,17 @@ from origin.signed import sees_private
 from origin.whereabouts import Whereabouts
 from storage.rooms import RoomRecord
 
-RecordOf = Callable[[str], RoomRecord | None]
-"""What a room's host says of it, from memory: None where nobody does, or that was not looked up yet."""
 # On the small tiers a room that grows is to move on soon; on the last there is nowhere to hurry to.
 _ASK_AGAIN: Final[Mapping[Tier, int]] = {Tier.ORIGIN: 10, Tier.EDGE: 10, Tier.CDN: 20}
 
 
 class ListenHandlers:
-    """`/listen/{room}.json`, of the rooms of `origin`."""
+    """`/listen/{room}.json`, of the rooms of `origin`. `look_up` gives what a room's host says of it."""
 
-    def __init__(self, origin: Origin, whereabouts: Whereabouts, record_of: RecordOf) -> None:
+    def __init__(self, origin: Origin, whereabouts: Whereabouts, look_up: LookUp) -> None:
         self._origin = origin
         self._whereabouts = whereabouts
-        self._record_of = record_of
+        self._look_up = look_up
 
     def add_routes(self, app: web.Application) -> None:
         """The one, before that of the page `/listen/{room}`."""
@@ -43,18 +43,30 @@ class ListenHandlers:
         request[KIND] = Kind.LISTEN
         self._origin.refuse_while_filled()
         room = check_room(request.match_info["room"])
-        return respond(request, self._representation(room, private=sees_private(request)))
+        private = sees_private(request)
+        record = await self._record(room, private=private)
+        return respond(request, self._representation(room, record, private=private))
 
-    def _representation(self, room: str, *, private: bool) -> Representation:
-        body = json.dumps(self._body(room, private=private), ensure_ascii=False)
+    async def _record(self, room: str, *, private: bool) -> RoomRecord | None:
+        """What the host says, as far as the asker may know. Raises DependencyError where nobody can say.
+
+        A room that is heard now waits for no storage: it is told of by its id meanwhile.
+        """
+        try:
+            record = await self._look_up(room)
+        except DependencyError:
+            if self._origin.running(room, private=private) is None:
+                raise
+            return None
+        return None if record is not None and record.visibility == "private" and not private else record
+
+    def _representation(self, room: str, record: RoomRecord | None, *, private: bool) -> Representation:
+        body = json.dumps(self._body(room, record, private=private), ensure_ascii=False)
         data = body.encode(errors="backslashreplace") + b"\n"
         return represent(Kind.LISTEN, "application/json", (data,), content_etag((data,)), {})
 
-    def _body(self, room: str, *, private: bool) -> dict[str, object]:
+    def _body(self, room: str, record: RoomRecord | None, *, private: bool) -> dict[str, object]:
         """Raises NotFound where there is neither a room nor a take that may be shown."""
-        record = self._record_of(room)
-        if record is not None and record.visibility == "private" and not private:
-            record = None
         if record is None:
             self._origin.current(room, private=private)
         take = self._origin.running(room, private=private)

@@ -291,7 +291,7 @@ async def serving(
     replays = Replays(objects, pooled, fresh_seconds=fresh_seconds, redirect=redirect, live=origin.is_live)
     app = web.Application(middlewares=[error_middleware(error_cache_control, metrics)])
     guard(app, gate or TokenGate(TOKEN, KEYS))
-    rooms = Rooms(title_of, records.get)
+    rooms = Rooms(title_of, look_up)
     add_routes(app, origin, rooms=rooms, replays=replays, pages=None if pages is None else dict(pages))
     FeedHandlers(origin, replays, look_up).add_routes(app)
     runner = OriginRunner(app, metrics, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from contracts.errors import StorageUnavailable
 from contracts.listen import listen_path
 from contracts.listeners import EdgeReport, Headcount, Tier
+from contracts.metrics import Metrics
 from contracts.take import TakeKey
 from contracts.tokens import Keys
+from longwave.house import House
+from longwave.serve_replays import Kept
 from origin.app import Rooms
 from origin.edges import FORGOTTEN_SECONDS, MAX_EDGES
 from origin.service import Origin
 from origin.tiers import CALM_SECONDS, TierPlan
 from origin.whereabouts import LEARN_SECONDS, Whereabouts
-from storage.rooms import RoomRecord
+from storage.disk_objects import DiskObjects
+from storage.pooled import Pooled
+from storage.rooms import RoomRecord, RoomStore
 from tests.origins import KEY, ROOM, TAKE, Answer, RunningOrigin, running, settings
 from tests.playlists import blocked, end, samples_to
 
@@ -40,6 +49,7 @@ class Site:
     """An origin whose clock stands still until it is moved; `others` are what other origins know."""
 
     now = 1_000.0
+    away = False
 
     def __init__(self, remembered: dict[TakeKey, Tier] | None = None) -> None:
         self.others: list[Headcount] = []
@@ -53,7 +63,12 @@ class Site:
             return self.others
 
         self.whereabouts = Whereabouts(origin, PLAN, others=others, remembered=self.remembered)
-        return Rooms(str, RECORDS.get, self.whereabouts)
+        return Rooms(str, self.look_up, self.whereabouts)
+
+    async def look_up(self, room: str) -> RoomRecord | None:
+        if self.away:
+            raise StorageUnavailable("the storage gives no answer")
+        return RECORDS.get(room)
 
     def pass_time(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         for _ in range(int(seconds)):
@@ -136,6 +151,32 @@ async def test_rooms_that_are_not_live_are_told_of_where_they_may_be(room: Runni
     assert missing[0].body == missing[1].body
     assert missing[0].headers["Cache-Control"] == "public, max-age=1"
     assert (await room.get("/listen/not%20a%20room.json")).status == 400
+
+
+async def test_the_first_answer_has_the_title_that_lies_in_the_storage(tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path)
+    RoomStore(objects).put(ROOM, RoomRecord(title="Näme"))
+    rooms = RoomStore(objects, shared=True)
+    house = House(
+        rooms, Kept(objects, Pooled(), Pooled()), Metrics(CollectorRegistry()), shared=True, knows_rooms=True
+    )
+    async with running(rooms=lambda _: Rooms(house.title_of, house.look_up)) as room:
+        await room.begin()
+        await room.feed((1, 0))
+        assert (await told(room))["title"] == "Näme"
+    await asyncio.to_thread(rooms.close)
+
+
+async def test_while_nobody_can_say_what_a_room_is_called_it_is_heard_all_the_same(
+    room: RunningOrigin, site: Site
+) -> None:
+    site.away = True
+    said = await told(room)
+    assert (said["title"], said["live"]) == (ROOM, True)
+    # Whether there is such a room is not known: that is no 404.
+    assert (await room.get("/listen/named.json")).status == 503
+    site.away = False
+    assert (await told(room, "named"))["title"] == "Näme"
 
 
 async def test_an_ended_take_is_not_live(room: RunningOrigin) -> None:
