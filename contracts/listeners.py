@@ -124,6 +124,17 @@ def by_edge(room: str, known: Collection[Headcount]) -> dict[str, tuple[Tier, in
     return edges
 
 
+def edges_told(known: Iterable[Headcount]) -> dict[str, EdgeReport]:
+    """What each edge tells, by its name; where several origins heard of it, the larger numbers."""
+    told: dict[str, EdgeReport] = {}
+    for name, report in _told(known):
+        rooms = dict(report.rooms)
+        for room, listeners in (told[name].rooms if name in told else {}).items():
+            rooms[room] = max(listeners, rooms.get(room, 0))
+        told[name] = EdgeReport(report.tier, rooms)
+    return told
+
+
 def _told(known: Iterable[Headcount]) -> Iterable[tuple[str, EdgeReport]]:
     return (told for each in known for told in each.edges.items())
 

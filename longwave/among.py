@@ -63,7 +63,7 @@ def add_speakers_and_hosts(
     )
     workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=counts.of, replays=hosts, relay=relay)
     add_whip_routes(app, ingest, settings.whip(), house.metrics, relay)
-    ClusterHandlers(RedisView(cluster.nodes, cluster.links), house.rooms).add_routes(app)
+    ClusterHandlers(RedisView(cluster.nodes, cluster.links, counts.known), house.rooms).add_routes(app)
 
 
 async def _followed(counts: ListenerCounts) -> AsyncIterator[None]:

@@ -61,12 +61,15 @@ class SelfReport:
         """As it is now."""
         now = time.monotonic()
         latency = self._latency.at(now)
+        cut_off = self.out_of_reach()
         return Node(
             id=self._id,
             roles=self._roles,
             url=self.url,
             encoder=self._encoder,
-            draining=self.draining or self.out_of_reach(),
+            draining=self.draining or cut_off,
+            # Who leaves is no failure, whatever it reaches.
+            cut_off=cut_off and not self.draining,
             carrying=self.carrying(),
             capacity=available_cores(),
             load=self._busy_cores(now),

@@ -177,7 +177,8 @@ async def _alone(
     )
     workers.http_app.add_routes(app, ingest, house.rooms, listeners_of=whereabouts.listeners, replays=hosts)
     add_whip_routes(app, ingest, settings.whip(), metrics)
-    ClusterHandlers(LocalView(me, hub.live, quarantine.holds), house.rooms).add_routes(app)
+    view = LocalView(me, hub.live, quarantine.holds, lambda: (whereabouts.headcount(),))
+    ClusterHandlers(view, house.rooms).add_routes(app)
     me.carrying = lambda: frozenset(f"{bus.key.room}/{bus.key.take}" for bus in hub.live())
     background = [sweeper, *counted.background, *ingest.background, *encoder.background]
     return _Served(here, ingest, house.rooms, background, _nobody_to_hand_over_to)

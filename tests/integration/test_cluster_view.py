@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from contracts.access import Grant, guard
 from contracts.errors import StorageUnavailable
 from contracts.http import error_middleware
+from contracts.listeners import EdgeReport, Headcount, Tier
 from contracts.metrics import Metrics
 from contracts.take import TakeHeader, TakeKey, TakeSettings
 from contracts.tokens import Keys, TokenGate
@@ -104,12 +105,41 @@ async def test_one_process_is_a_cluster_of_one() -> None:
             "ended": False,
             "failures": 0,
             "quarantined": True,
+            "tier": "origin",
+            "listeners": {},
         }
         (node,) = state["nodes"]
         assert (node["id"], node["uptime_s"]) == ("here-1", 60.0)
         assert node["roles"] == ["ingest", "origin", "worker"]
         assert (node["carrying"], node["latency_ms"]) == ([f"news/{NEWS.take}"], 45.0)
-        assert state["buses"] == []
+        assert (state["buses"], state["edges"]) == ([], [])
+
+
+async def test_takes_say_where_they_are_heard_and_edges_how_many_hear_through_them() -> None:
+    hub = MemoryHub()
+    for key in (SPORTS, NEWS):
+        hub.open(key, TakeHeader(0, TakeSettings(), "f")).append_silence(0, 96_000)
+    hub.open(NEWS, TakeHeader(0, TakeSettings(), "f")).end(96_000)
+    known = [
+        Headcount(
+            {"sports": 3, "news": 1},
+            {"e1": EdgeReport(Tier.EDGE, {"sports": 200, "other": 7}), "c1": EdgeReport(Tier.CDN, {})},
+            {"sports": Tier.EDGE},
+        ),
+        # The other origin has missed the last that the edge told.
+        Headcount({"sports": 2}, {"e1": EdgeReport(Tier.EDGE, {"sports": 150})}, {"sports": Tier.CDN}),
+    ]
+    view = LocalView(lambda: ME, hub.live, known=lambda: known)
+    async with site(view, RoomStore(Memory())) as client:
+        state = await ask(client, "/cluster.json")
+        assert [(take["room"], take["tier"], take["listeners"]) for take in state["takes"]] == [
+            ("news", "origin", {}),
+            ("sports", "cdn", {"origin": 5, "edge": 200}),
+        ]
+        assert state["edges"] == [
+            {"name": "c1", "tier": "cdn", "listeners": 0, "rooms": 0},
+            {"name": "e1", "tier": "edge", "listeners": 207, "rooms": 2},
+        ]
 
 
 @pytest.mark.parametrize(("path", "roles"), [("/cluster.json", {"admin", "publish"}), ("/rooms", {"admin"})])

@@ -43,6 +43,8 @@ def take(room: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         "ended": False,
         "failures": 0,
         "quarantined": False,
+        "tier": "origin",
+        "listeners": {},
         **more,
     }
 
@@ -51,7 +53,11 @@ def text(state: dict[str, Any], width: int = 80, height: int | None = None, **mo
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
         console.print(
-            render(Shown({"nodes": [], "takes": [], "buses": [], **state}, "http://s", **more), width, height)
+            render(
+                Shown({"nodes": [], "takes": [], "buses": [], "edges": [], **state}, "http://s", **more),
+                width,
+                height,
+            )
         )
     return capture.get()
 
@@ -67,30 +73,68 @@ def test_a_node_is_a_line() -> None:
         node("worker-1", carrying=["a/1", "b/2"], load=3.9, latency_ms=640.0, uptime_s=4 * 3600 + 300.0),
         node("origin-1", "origin", listeners=12_843, memory=2_300_000_000, uptime_s=3000.0),
         node("all-1", "origin", "worker", "ingest", draining=True),
+        node("worker-2", draining=True, cut_off=True),
     ]
     shown = text({"nodes": nodes, "takes": [take("a"), take("b"), take("c", ended=True)]})
     assert line_of(shown, "ingest-1") == "ingest-1 ingest 1.25/4 345 MB 2 - - - 3d 4h"
     assert line_of(shown, "worker-1") == "worker-1 worker 3.90/4 345 MB - 2 640 ms - 4h 05m"
     assert line_of(shown, "origin-1") == "origin-1 origin 1.25/4 2.3 GB - - 52 ms 12843 50m"
     assert line_of(shown, "all-1") == "all-1 all 1.25/4 345 MB - - 52 ms - leaves"
-    assert shown.startswith("4 nodes · 2 live takes · 12843 listeners · 7.7 cores busy   http://s")
+    assert line_of(shown, "worker-2") == "worker-2 worker 1.25/4 345 MB - - 52 ms - cut off"
+    assert shown.startswith("5 nodes · 2 live takes · 12843 listeners · 8.9 cores busy   http://s")
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({}, "news 1:02:03 ingest-1 worker-1 live"),
-        ({"carried_by": ["worker-1", "worker-2"]}, "news 1:02:03 ingest-1 worker-1 +1 live"),
-        ({"carried_by": []}, "news 1:02:03 ingest-1 - made by nobody"),
-        ({"carried_by": [], "samples": 47_999}, "news 0:00 ingest-1 - live"),
-        ({"owner": None}, "news 1:02:03 - worker-1 no owner"),
-        ({"failures": 2}, "news 1:02:03 ingest-1 worker-1 2 failures"),
-        ({"ended": True}, "news 1:02:03 ingest-1 worker-1 ending"),
-        ({"quarantined": True, "failures": 3, "carried_by": []}, "news 1:02:03 ingest-1 - quarantined"),
+        ({}, "news 1:02:03 ingest-1 worker-1 - live"),
+        ({"carried_by": ["worker-1", "worker-2"]}, "news 1:02:03 ingest-1 worker-1 +1 - live"),
+        ({"carried_by": []}, "news 1:02:03 ingest-1 - - made by nobody"),
+        ({"carried_by": [], "samples": 47_999}, "news 0:00 ingest-1 - - live"),
+        ({"owner": None}, "news 1:02:03 - worker-1 - no owner"),
+        ({"failures": 2}, "news 1:02:03 ingest-1 worker-1 - 2 failures"),
+        ({"ended": True}, "news 1:02:03 ingest-1 worker-1 - ending"),
+        ({"quarantined": True, "failures": 3, "carried_by": []}, "news 1:02:03 ingest-1 - - quarantined"),
+        ({"listeners": {"origin": 42}}, "news 1:02:03 ingest-1 worker-1 42 live"),
     ],
 )
 def test_a_take_says_the_worst_of_itself(more: dict[str, Any], said: str) -> None:
     assert line_of(text({"takes": [take("news", **more)]}), "news") == said
+
+
+def test_takes_say_where_they_are_heard_as_soon_as_one_is_heard_beyond_the_origins() -> None:
+    takes = [
+        take("small", listeners={"origin": 9}),
+        take("large", tier="cdn", listeners={"origin": 3, "edge": 230, "cdn": 12_500}),
+        take("gone-up", tier="edge"),
+    ]
+    shown = text({"takes": takes})
+    assert line_of(shown, "room") == "room length owner made by tier origin edge cdn state"
+    assert line_of(shown, "small") == "small 1:02:03 ingest-1 worker-1 origin 9 - - live"
+    assert line_of(shown, "large") == "large 1:02:03 ingest-1 worker-1 cdn 3 230 12k live"
+    assert line_of(shown, "gone-up") == "gone-up 1:02:03 ingest-1 worker-1 edge - - - live"
+    assert line_of(text({"takes": takes[:1]}), "room") == "room length owner made by listen state"
+
+
+def test_edges_that_tell_are_listed_with_the_largest_first() -> None:
+    edges = [
+        {"name": f"edge-{number}", "tier": "edge", "listeners": 10 * number, "rooms": number}
+        for number in range(9)
+    ]
+    shown = text({"edges": edges, "takes": [take("a")]}, 80, 24)
+    lines = [" ".join(line.split()) for line in shown.splitlines() if line.startswith("edge-")]
+    assert lines == ["edge-8 edge 8 80", "edge-7 edge 7 70", "edge-6 edge 6 60", "edge-5 edge 5 50"]
+    assert "and 5 more" in shown
+    assert len(shown.splitlines()) <= 24
+
+
+def test_what_a_server_of_before_does_not_say_is_shown_as_nothing() -> None:
+    before = {name: value for name, value in take("old").items() if name not in {"tier", "listeners"}}
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    with console.capture() as capture:
+        state = {"nodes": [node("w")], "takes": [before], "buses": []}
+        console.print(render(Shown(state, "http://s"), 80))
+    assert line_of(capture.get(), "old") == "old 1:02:03 ingest-1 worker-1 - live"
 
 
 def test_buses_say_how_they_are() -> None:
@@ -111,7 +155,18 @@ def test_80_columns_hold_the_longest_names() -> None:
     long = "very-long-host-name.eu-central.example.net-1a2b3c4d"
     state = {
         "nodes": [node(long, "ingest", "worker", load=63.99, capacity=64, listeners=123_456, uptime_s=9e6)],
-        "takes": [take("r" * 64, owner=long, carried_by=[long, long], samples=48_000 * 360_000)],
+        "takes": [
+            take(
+                "r" * 64,
+                owner=long,
+                carried_by=[long, long],
+                samples=48_000 * 360_000,
+                tier="origin",
+                listeners={"origin": 12_000, "edge": 999_000, "cdn": 1_200_000},
+            ),
+            take("x" * 64, carried_by=[], tier="cdn"),
+        ],
+        "edges": [{"name": "e" * 64, "tier": "edge", "listeners": 10**7, "rooms": 4096}],
         "buses": [
             {
                 "name": "main@10.0.0.1:26379,10.0.0.2:26379,10.0.0.3:26379",
@@ -125,6 +180,8 @@ def test_80_columns_hold_the_longest_names() -> None:
     assert max(map(len, shown.splitlines())) <= 80
     assert shown.count("1a2b3c4d") == 3
     assert "100:00:00" in shown
+    assert "made by nobody" in shown
+    assert " 12k 999k 1.2M " in shown
     wide = text(state, 160)
     assert TAKE in wide
     assert f"http://{long[:20]}" in wide

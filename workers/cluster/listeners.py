@@ -33,7 +33,11 @@ class ListenerCounts:
 
     def of(self, room: str) -> int:
         """How many listen to `room`, as of some seconds ago, while `follow` runs. Each edge counts once."""
-        return sum(by_tier(room, tuple(self._known.values())).values())
+        return sum(by_tier(room, self.known()).values())
+
+    def known(self) -> Sequence[Headcount]:
+        """What each of them knows, likewise."""
+        return tuple(self._known.values())
 
     def beside(self, node_id: str) -> Sequence[Headcount]:
         """What the others than `node_id` know, likewise."""

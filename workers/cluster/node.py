@@ -31,7 +31,7 @@ class Node:
     `carrying` are the takes (`room/take`) whose newest part an origin has from it; `capacity` is in cores,
     `load` in busy cores, `memory` in bytes, `latency_ms` the p99 of a part's way to the first origin lately;
     `started_s` is how long ago it started. `draining`: it takes up nothing while others do not drain, because
-    it is about to leave, or reaches no origin.
+    it is about to leave, or, `cut_off`, because it reaches no origin.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Node:
     url: str = ""
     encoder: str = ""
     draining: bool = False
+    cut_off: bool = False
     carrying: frozenset[str] = frozenset()
     capacity: int = 1
     load: float = 0.0
@@ -86,6 +87,7 @@ def encode_beat(node: Node, count: int, list_digest: str) -> bytes:
             "url": node.url,
             "encoder": node.encoder,
             "draining": node.draining,
+            "cut_off": node.cut_off,
             "carrying": list_digest,
             "capacity": node.capacity,
             "load": node.load,
@@ -115,6 +117,7 @@ def decode_beat(node_id: bytes, text: bytes) -> Beat:
         url=_url(said),
         encoder=_text(said, "encoder"),
         draining=said.get("draining") is True,
+        cut_off=said.get("cut_off") is True,
         capacity=int(_number(said, "capacity", 1, _MOST_CORES)),
         load=_number(said, "load"),
         memory=int(_number(said, "memory")),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.errors import BadRequest, BusUnavailable
+from contracts.listeners import Headcount
 from contracts.take import MAX_SAMPLES, TakeKey
 from pipeline.grid import SAMPLE_RATE
 from workers.cluster.failure_reports import Reported, all_reported, parse_reported
 from workers.cluster.nodes import Nodes
-from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers
+from workers.cluster.view import ROLES, BusView, ClusterState, TakeView, by_name, carriers, heard
 from workers.quarantine import FAILURES
 from workers.redis_bus import keys
 from workers.redis_bus.links import RedisLink, RedisRefuses
@@ -33,11 +34,20 @@ class _Row:
 
 
 class RedisView:
-    """The nodes that `nodes` sees, and the takes of all Redis: each as whoever knows most tells it."""
+    """The nodes that `nodes` sees, and the takes of all Redis: each as whoever knows most tells it.
 
-    def __init__(self, nodes: Nodes, links: Sequence[RedisLink]) -> None:
+    `known` gives what origins know of listeners.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        links: Sequence[RedisLink],
+        known: Callable[[], Collection[Headcount]] = tuple,
+    ) -> None:
         self._nodes = nodes
         self._links = links
+        self._known = known
 
     async def look(self) -> ClusterState:
         """The state of this moment; a Redis that does not answer is shown to be so."""
@@ -50,7 +60,8 @@ class RedisView:
                 known.setdefault(key, []).append(row)
         takes = {key: _take(key, rows, carriers(nodes, key)) for key, rows in known.items()}
         buses = (_bus(link, rows, takes) for link, rows in zip(self._links, found, strict=True))
-        return ClusterState(nodes, tuple(sorted(takes.values(), key=by_name)), tuple(buses))
+        state = ClusterState(nodes, tuple(sorted(takes.values(), key=by_name)), tuple(buses))
+        return heard(state, self._known())
 
 
 async def _rows(link: RedisLink) -> Mapping[TakeKey, _Row] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from contracts.listeners import Headcount, Tier, edges_told
 from contracts.take import TakeKey
 from pipeline.grid import SAMPLE_RATE
 from workers.bus import TakeBus
@@ -16,7 +18,10 @@ ROLES: Final = ("ingest", "worker", "origin")
 
 @dataclass(frozen=True, slots=True)
 class TakeView:
-    """A take of `samples` so far. `owner` (None: nobody) and `carried_by` are the ids of nodes."""
+    """A take of `samples` so far. `owner` (None: nobody) and `carried_by` are the ids of nodes.
+
+    Its `listeners` should be on `tier`, and are on those that are named.
+    """
 
     key: TakeKey
     owner: str | None
@@ -25,6 +30,8 @@ class TakeView:
     ended: bool = False
     failures: int = 0
     quarantined: bool = False
+    tier: Tier = Tier.ORIGIN
+    listeners: Mapping[Tier, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """As `GET /cluster.json` tells it."""
@@ -38,6 +45,27 @@ class TakeView:
             "ended": self.ended,
             "failures": self.failures,
             "quarantined": self.quarantined,
+            "tier": self.tier.word,
+            "listeners": {tier.word: self.listeners[tier] for tier in sorted(self.listeners)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeView:
+    """An edge that tells origins of its `listeners`, who hear so many `rooms`."""
+
+    name: str
+    tier: Tier
+    listeners: int
+    rooms: int
+
+    def to_json(self) -> dict[str, object]:
+        """As `GET /cluster.json` tells it."""
+        return {
+            "name": self.name,
+            "tier": self.tier.word,
+            "listeners": self.listeners,
+            "rooms": self.rooms,
         }
 
 
@@ -57,11 +85,12 @@ class BusView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """All nodes that are alive, by id; all takes that are live or not delivered yet, by name; the buses."""
+    """All nodes that are alive, by id; all takes that are live or not delivered yet; buses; edges."""
 
     nodes: tuple[Node, ...]
     takes: tuple[TakeView, ...]
     buses: tuple[BusView, ...] = ()
+    edges: tuple[EdgeView, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The body of `GET /cluster.json`."""
@@ -69,6 +98,7 @@ class ClusterState:
             "nodes": [_node_json(node) for node in self.nodes],
             "takes": [take.to_json() for take in self.takes],
             "buses": [bus.to_json() for bus in self.buses],
+            "edges": [edge.to_json() for edge in self.edges],
         }
 
 
@@ -80,17 +110,22 @@ class ClusterView(Protocol):
 
 
 class LocalView:
-    """One process with every role. `takes` are those on its bus, `quarantined` says which get gaps."""
+    """One process with every role.
+
+    `takes` are those on its bus, `quarantined` says which get gaps, `known` who listens to them.
+    """
 
     def __init__(
         self,
         me: Callable[[], Node],
         takes: Callable[[], Iterable[TakeBus]],
         quarantined: Callable[[TakeKey], bool] = lambda _: False,
+        known: Callable[[], Collection[Headcount]] = tuple,
     ) -> None:
         self._me = me
         self._takes = takes
         self._quarantined = quarantined
+        self._known = known
 
     async def look(self) -> ClusterState:
         """This node, and its takes."""
@@ -106,7 +141,35 @@ class LocalView:
             )
             for bus in self._takes()
         ]
-        return ClusterState((me,), tuple(sorted(takes, key=by_name)))
+        return heard(ClusterState((me,), tuple(sorted(takes, key=by_name))), self._known())
+
+
+def heard(state: ClusterState, known: Collection[Headcount]) -> ClusterState:
+    """`state` with what origins know of listeners: on which tier they should be, and where they are."""
+    told = edges_told(known)
+    rooms: dict[str, Counter[Tier]] = {}
+    tiers: dict[str, Tier] = {}
+    for count in known:
+        for room, listeners in count.here.items():
+            rooms.setdefault(room, Counter())[Tier.ORIGIN] += listeners
+        for room, tier in count.tiers.items():
+            tiers[room] = max(tier, tiers.get(room, tier))
+    for report in told.values():
+        for room, listeners in report.rooms.items():
+            rooms.setdefault(room, Counter())[report.tier] += listeners
+
+    def with_listeners(take: TakeView) -> TakeView:
+        room = take.key.room
+        # They hear the room's running take.
+        if take.ended:
+            return take
+        return replace(take, tier=tiers.get(room, Tier.ORIGIN), listeners=+rooms.get(room, Counter()))
+
+    edges = (
+        EdgeView(name, report.tier, sum(report.rooms.values()), sum(map(bool, report.rooms.values())))
+        for name, report in sorted(told.items())
+    )
+    return replace(state, takes=tuple(map(with_listeners, state.takes)), edges=tuple(edges))
 
 
 def carriers(nodes: Iterable[Node], key: TakeKey) -> tuple[str, ...]:
@@ -126,6 +189,7 @@ def _node_json(node: Node) -> dict[str, object]:
         "roles": sorted(node.roles),
         "url": node.url,
         "draining": node.draining,
+        "cut_off": node.cut_off,
         "capacity": node.capacity,
         "load": node.load,
         "memory": node.memory,
