@@ -6,8 +6,13 @@ nobody comes or goes; those that hardly anybody asks for are left out. Who comes
 after `BLOCKED_SECONDS` + `SETTLE_SECONDS`.
 
 Plain players reload once a target duration (rfc8216bis 6.3.4): what they ask in `PLAIN_SECONDS` is divided by
-how often one of them does. Whoever begins asks for the multivariant playlist and then for a media playlist
-without directives, whatever comes after; so for each of the first, one of the second is no reload.
+how often one of them does (`contracts/counting.py`). Whoever begins asks for the multivariant playlist and
+then for a media playlist without directives, whatever comes after; so for each of the first, one of the
+second is no reload.
+
+Nobody is told from anybody else. So one who asks for each part a hundred times is a hundred. But what is
+asked for a great deal, and a moment later is not, is nobody: neither a burst for one or two parts, nor one of
+plain requests.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
+from contracts.counting import INTERVALS, Reloads, steady_mean
 from contracts.position import Position
 from longwave.edge.lines import Access, Segment
 from pipeline.playlist import TARGET_DURATION
@@ -23,7 +29,8 @@ SETTLE_SECONDS: Final = 1.0
 """Until all who waited for a position are answered, and told of: nginx lets some wait for 0.5 s longer."""
 BLOCKED_SECONDS: Final = 3.0
 """Longer than a segment, so that there is always one that was waited for."""
-PLAIN_SECONDS: Final = 4.0 * TARGET_DURATION
+PLAIN_SECONDS: Final = INTERVALS * TARGET_DURATION
+"""Until plain players are there in full."""
 TUNE_IN_SECONDS: Final = 3.0
 """From the multivariant playlist to the first media playlist, for most."""
 FORGOTTEN_SECONDS: Final = 30.0
@@ -36,6 +43,8 @@ _LATE_SEGMENTS: Final = 1
 # What fewer than one in so many ask for is no part that all waited for: anybody can ask for parts beyond
 # the last of a segment, which are answered at once, and a hundred of those must not make of a thousand ten.
 _ODD: Final = 10
+# Unless all that many ask for is so close together: a crowd is still there for the next parts.
+_BURST_SECONDS: Final = 0.7
 
 
 class _Seen(NamedTuple):
@@ -63,13 +72,26 @@ class _Positions:
     def size(self, now: float) -> float:
         oldest = now - SETTLE_SECONDS - BLOCKED_SECONDS
         self._seen = {asked: seen for asked, seen in self._seen.items() if seen.since > oldest}
-        settled = [seen.requests for seen in self._seen.values() if seen.since <= now - SETTLE_SECONDS]
+        settled = [seen for seen in self._seen.values() if seen.since <= now - SETTLE_SECONDS]
         if settled:
-            most = max(settled)
-            settled = [requests for requests in settled if requests * _ODD >= most]
-            return sum(settled) / len(settled)
+            return steady_mean(seen.requests for seen in _waited_for(settled))
         # They have just begun.
         return float(max((seen.requests for seen in self._seen.values()), default=0))
+
+
+def _waited_for(settled: list[_Seen]) -> list[_Seen]:
+    """Those that a crowd waited for, and what was asked for more often beside them.
+
+    A crowd is the largest that there is for longer than a burst; where there is none, who asks most.
+    """
+    ordered = sorted(settled, key=lambda seen: -seen.requests)
+    largest = 0
+    for most in ordered:
+        crowd = [seen for seen in ordered if seen.requests * _ODD >= most.requests]
+        largest = largest or len(crowd)
+        if max(seen.since for seen in crowd) - min(seen.since for seen in crowd) >= _BURST_SECONDS:
+            return crowd
+    return ordered[:largest]
 
 
 class _Line:
@@ -91,7 +113,9 @@ class _Room:
         self.last = now
         self._lines: dict[str, _Line] = {}
         self._tuned_in: deque[_Asked] = deque()
-        self._reloads: deque[_Asked] = deque()
+        self._reloaded = 0
+        self._reloads = Reloads(TARGET_DURATION)
+        self._reloads.observe(now, 0)
 
     def add(self, access: Access, requests: int, now: float) -> None:
         self.last = now
@@ -99,7 +123,7 @@ class _Room:
             _remember(self._tuned_in, now, requests)
             return
         if access.asked is None:
-            self._reload(requests, now)
+            self._reloaded += self._beside_tuning_in(requests, now)
             return
         line = self._lines.get(access.line)
         if line is None:
@@ -110,24 +134,23 @@ class _Room:
         positions = line.parts if isinstance(access.asked, Position) else line.segments
         positions.add(access.asked, requests, now)
 
-    def _reload(self, times: int, now: float) -> None:
-        """So many media playlists without directives; those of who has just tuned in are left out."""
+    def _beside_tuning_in(self, times: int, now: float) -> int:
+        """Of so many media playlists without directives those that are not of who has just tuned in."""
         _forget(self._tuned_in, now - TUNE_IN_SECONDS)
         while times and self._tuned_in:
             first = self._tuned_in.popleft()
             if first.times > times:
                 self._tuned_in.appendleft(first._replace(times=first.times - times))
             times -= min(times, first.times)
-        if times:
-            _remember(self._reloads, now, times)
+        return times
 
     def size(self, now: float) -> int:
         self._lines = {
             name: line for name, line in self._lines.items() if now - line.last < FORGOTTEN_SECONDS
         }
         _forget(self._tuned_in, now - TUNE_IN_SECONDS)
-        _forget(self._reloads, now - PLAIN_SECONDS)
-        plain = sum(each.times for each in self._reloads) / (PLAIN_SECONDS / TARGET_DURATION)
+        self._reloads.observe(now, self._reloaded)
+        plain = self._reloads.size(now, self._reloaded)
         blocked = (line.parts.size(now) + line.segments.size(now) for line in self._lines.values())
         return int(plain + sum(blocked) + 0.5)
 

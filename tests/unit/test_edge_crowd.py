@@ -162,6 +162,29 @@ def test_who_asks_for_parts_that_never_were_does_not_make_the_others_fewer(a_sec
     assert sizes(followed(events, 40), 12, 40) == {100}
 
 
+@pytest.mark.parametrize("listeners", [10, 100])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_burst_of_requests_for_a_part_is_nobody(listeners: int, parts: int) -> None:
+    """One who asks a thousand times for a part that is there, and for the next one, is not the crowd."""
+    events = [event for _ in range(listeners) for event in low_latency(0.0, 60)]
+    burst = [Event(20.1 + n * PART_SECONDS, playlist(Position(10, n))) for n in range(parts)] * 1000
+    assert sizes(followed(events + burst, 40), 12, 40) == {listeners}
+
+
+def test_a_burst_of_plain_requests_is_nobody() -> None:
+    events = [event for n in range(40) for event in plain(n * 0.05, 60, n)]
+    counted = sizes(followed(events + [Event(20.0, playlist())] * 4000, 40), 14, 40)
+    assert 0.8 * 40 <= min(counted) <= max(counted) <= 1.2 * 40
+
+
+def test_a_crowd_that_comes_at_once_is_there_within_two_seconds() -> None:
+    """Ten times as many as were there before: a crowd goes on asking, a burst does not."""
+    events = [event for _ in range(10) for event in low_latency(0.0, 60)]
+    events += [event for _ in range(1000) for event in low_latency(20.0, 60)]
+    counted = followed(events, 30)
+    assert sizes(counted, 20 + SETTLE_SECONDS + 1.2 + STEP, 30) == {1010}
+
+
 def test_who_skips_every_other_part_counts_for_what_he_asks() -> None:
     """Where all ask for the same half of them, each is one."""
     events = [
@@ -195,16 +218,16 @@ def test_who_is_refused_does_not_listen() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     crowds = Crowds()
     for number in range(MAX_ROOMS + 100):
-        crowds.add(playlist(room=f"r{number}"), 8, 1.0)
+        crowds.add(playlist(Position(1, 0), room=f"r{number}"), 2, 1.0)
     assert len(crowds.sizes(1.0)) == MAX_ROOMS
     for number in range(10_000):
         crowds.add(playlist(Position(number, 0), "r0", f"{LINE}{number % 1000}"), 1, 1.0)
     for number in range(10_000):
         crowds.add(playlist(Position(number, 0), "r1"), 1, 1.0)
     lines = [line for room in crowds._rooms.values() for line in room._lines.values()]
-    assert len(lines) <= crowd.MAX_LINES + 1
+    assert max(len(room._lines) for room in crowds._rooms.values()) <= crowd.MAX_LINES
     assert all(len(line.parts._seen) <= crowd._MAX_POSITIONS for line in lines)
     # Others have their turn when these are forgotten.
     crowds.sizes(1.0 + crowd.FORGOTTEN_SECONDS)
-    crowds.add(playlist(room="new"), 8, 40.0)
+    crowds.add(playlist(Position(1, 0), room="new"), 2, 40.0)
     assert crowds.sizes(40.0) == {"new": 2}
