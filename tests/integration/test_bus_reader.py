@@ -1,35 +1,21 @@
-"""What readers bring from real Redis servers, whatever those go through."""
+"""What readers bring from real Redis servers."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from contracts.metrics import Metrics
-from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
+from contracts.take import TakeEvent
 from storage.event_log import event_json
-from tests.publishing import until
+from tests.bus_reading import HEADER, RUN, SECOND, Worker, add, new_key, read_all, reading, right, write
 from tests.redis_server import RedisServer, redis_servers
+from tests.waiting import until
 from workers.redis_bus import keys
-from workers.redis_bus.links import open_links
-from workers.redis_bus.mirror import Mirror
-from workers.redis_bus.mirrors import Mirrors
-from workers.redis_bus.reader import BusReader
 
 pytestmark = pytest.mark.needs("redis-server")
-
-HEADER = TakeHeader(0, TakeSettings(), "f")
-SECOND = 48_000
-RUN = 4800
-SOUND = np.random.default_rng(2).integers(-9000, 9000, (100 * SECOND, 1)).astype("<i2")
-NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -38,75 +24,10 @@ def servers() -> Iterator[Sequence[RedisServer]]:
         yield made
 
 
-@dataclass
-class Worker:
-    """The readers of a process, one for each server."""
-
-    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
-    mirrors: Mirrors = field(default_factory=Mirrors)
-
-    def __post_init__(self) -> None:
-        self.readers: list[BusReader] = []
-
-    def start(self, *servers: RedisServer) -> None:
-        self.links = open_links([server.url for server in servers], self.metrics)
-        self.readers = [BusReader(link, self.mirrors, self.metrics) for link in self.links]
-        for reader in self.readers:
-            reader.start()
-
-    async def stop(self) -> None:
-        for reader in self.readers:
-            await reader.stop()
-        await self.links.close()
-
-    def round_trips(self, index: int = 0, kind: str = "blocking") -> float:
-        labels = {"bus": self.links[index].name, "kind": kind}
-        return self.metrics.registry.get_sample_value("longwave_bus_round_trips_total", labels) or 0.0
-
-    def take(self, first: int = 0) -> Mirror:
-        return self.mirrors.follow(new_key(), HEADER, first)
-
-
 @pytest.fixture
 async def worker(servers: Sequence[RedisServer]) -> AsyncIterator[Worker]:
-    made = Worker()
-    made.start(servers[0])
-    yield made
-    await made.stop()
-
-
-def new_key() -> TakeKey:
-    return TakeKey(f"reader-{next(NUMBERS)}", "20260131T200000Z-abc234")
-
-
-def write(server: RedisServer, key: TakeKey, start: int, stop: int, run: int = RUN, gen: int = 1) -> None:
-    """An owner writes the take's sound from `start` on."""
-    with server.client() as client:
-        pipeline = client.pipeline(transaction=False)
-        for begin in range(start, stop, run):
-            end = min(stop, begin + run)
-            fields = {"kind": "pcm", "start": begin, "gen": gen, "pcm": SOUND[begin:end].tobytes()}
-            pipeline.xadd(keys.pcm(key), fields, id=f"{end}-0")
-        pipeline.execute()
-
-
-def add(server: RedisServer, key: TakeKey, entry_id: str, **fields: str | bytes | int) -> None:
-    with server.client() as client:
-        client.xadd(keys.pcm(key), {"gen": 1, **fields}, id=entry_id)
-
-
-def right(mirror: Mirror, start: int, stop: int) -> bool:
-    return np.array_equal(mirror.read(start, stop), SOUND[start:stop])
-
-
-async def read_all(mirror: Mirror, stop: int) -> None:
-    """Read like a transcoder, and compare."""
-    at = mirror.first
-    while at < stop:
-        await mirror.wait(min(stop, at + RUN))
-        top = min(mirror.top, stop)
-        assert right(mirror, at, top)
-        at = top
+    async with reading(servers[0]) as made:
+        yield made
 
 
 async def test_sound_silence_events_and_the_end_arrive_as_they_were_written(
@@ -297,124 +218,9 @@ async def test_changes_are_news_also_for_whoever_comes_later(servers: Sequence[R
         await made.stop()
 
 
-# ---------------------------------------------------------------- Redis goes, and comes back
-
-
 @pytest.fixture
 async def own() -> AsyncIterator[tuple[RedisServer, Worker]]:
     """A server that may be killed, and a worker that reads from it."""
-    made = Worker()
     with RedisServer() as server:
-        made.start(server)
-        yield server, made
-        await made.stop()
-
-
-async def test_a_redis_that_comes_back_empty_is_read_on(own: tuple[RedisServer, Worker]) -> None:
-    server, worker = own
-    mirror = worker.take()
-    # The clock of the next server is far behind: only `lw:changes` goes by it.
-    server.command("XADD", keys.CHANGES, "9999999999999-0", "node", "a")
-    write(server, mirror.key, 0, 3 * SECOND)
-    await until(lambda: mirror.top == 3 * SECOND)
-    server.kill()
-    await until(lambda: not worker.links[0].up)
-    await asyncio.to_thread(server.start)
-    # The owner writes again what it holds, in other pieces, and goes on.
-    write(server, mirror.key, SECOND, 4 * SECOND, run=7 * 240)
-    await until(lambda: mirror.top == 4 * SECOND)
-    assert right(mirror, 0, 4 * SECOND)
-    changes = worker.readers[0].changes
-    seen = changes.version
-    server.command("XADD", keys.CHANGES, "5-0", "node", "a")
-    await asyncio.wait_for(changes.changed(seen), 10)
-
-
-async def test_after_a_failover_that_lost_writes_nothing_is_missed(own: tuple[RedisServer, Worker]) -> None:
-    server, worker = own
-    mirror = worker.take()
-    events = [TakeEvent(3 * SECOND - RUN * back, 0, "chapter", title=str(back)) for back in (2, 1, 3)]
-    write(server, mirror.key, 0, 3 * SECOND)
-    for number, event in enumerate(events[:2], 1):
-        add(server, mirror.key, f"{3 * SECOND}-{number}", kind="event", event=event_json(event))
-    await until(lambda: len(mirror.events_from(0)) == 2)
-    server.kill()
-    await until(lambda: not worker.links[0].up)
-    await asyncio.to_thread(server.start)
-    # What the replica had, before anything was written again.
-    write(server, mirror.key, 0, 2 * SECOND)
-    await until(lambda: worker.links[0].up)
-    await until(lambda: mirror.at_edge)
-    # The same again, cut otherwise, and something new in the midst of it.
-    new_at = 3 * SECOND - 2 * RUN
-    write(server, mirror.key, 2 * SECOND, new_at, run=9600)
-    for number, event in enumerate((events[2], events[0]), 1):
-        add(server, mirror.key, f"{new_at}-{number}", kind="event", event=event_json(event))
-    write(server, mirror.key, new_at, 4 * SECOND, run=9600)
-    add(server, mirror.key, f"{4 * SECOND}-1", kind="event", event=event_json(events[1]))
-    await until(lambda: mirror.top == 4 * SECOND)
-    assert right(mirror, 0, 4 * SECOND)
-    assert {*mirror.events_from(0)} == {*events}
-    assert len(mirror.events_from(0)) == 3
-
-
-async def test_a_frozen_redis_holds_up_no_other_one(servers: Sequence[RedisServer]) -> None:
-    made = Worker()
-    made.start(*servers)
-    try:
-        mirror = made.take()
-        for server in servers:
-            write(server, mirror.key, 0, RUN)
-        await until(lambda: mirror.top == RUN and all(link.up for link in made.links))
-        servers[0].freeze()
-        try:
-            write(servers[1], mirror.key, RUN, 3 * SECOND)
-            await until(lambda: mirror.top == 3 * SECOND)
-            await until(lambda: not made.links[0].up)
-            write(servers[1], mirror.key, 3 * SECOND, 4 * SECOND)
-            await until(lambda: mirror.top == 4 * SECOND)
-        finally:
-            servers[0].thaw()
-        write(servers[0], mirror.key, RUN, 5 * SECOND)
-        mirror.read(0, 4 * SECOND)
-        await until(lambda: mirror.top == 5 * SECOND)
-        assert right(mirror, 0, 5 * SECOND)
-    finally:
-        await made.stop()
-
-
-async def test_what_one_redis_lost_the_other_one_brings(servers: Sequence[RedisServer]) -> None:
-    made = Worker()
-    made.start(*servers)
-    try:
-        mirror = made.take()
-        write(servers[0], mirror.key, 0, SECOND)
-        write(servers[0], mirror.key, 2 * SECOND, 3 * SECOND)
-        await until(lambda: mirror.top == SECOND)
-        write(servers[1], mirror.key, 0, 2 * SECOND + 960, run=960)
-        await until(lambda: mirror.top == 3 * SECOND)
-        assert right(mirror, 0, 3 * SECOND)
-    finally:
-        await made.stop()
-
-
-async def test_a_reader_stops_at_whatever_moment_it_is_told_to(servers: Sequence[RedisServer]) -> None:
-    for turns in range(60):
-        made = Worker()
-        made.start(servers[0])
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        async with asyncio.timeout(10):
-            await made.stop()
-
-
-async def test_stopping_leaves_no_task_behind_and_costs_no_hole(servers: Sequence[RedisServer]) -> None:
-    before = asyncio.all_tasks()
-    made = Worker()
-    made.start(*servers)
-    mirror = made.take()
-    write(servers[0], mirror.key, 0, RUN)
-    await until(lambda: mirror.top == RUN)
-    await made.stop()
-    assert asyncio.all_tasks() == before
-    assert not mirror.at_edge
+        async with reading(server) as made:
+            yield server, made

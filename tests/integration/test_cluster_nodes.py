@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,19 +23,6 @@ from workers.redis_bus import keys
 from workers.redis_bus.links import open_links
 
 pytestmark = pytest.mark.needs("redis-server")
-
-
-@pytest.fixture(scope="module")
-def two_servers() -> Iterator[Sequence[RedisServer]]:
-    with redis_servers(2) as servers:
-        yield servers
-
-
-@pytest.fixture
-def servers(two_servers: Sequence[RedisServer]) -> Sequence[RedisServer]:
-    for server in two_servers:
-        server.command("FLUSHALL")
-    return two_servers
 
 
 @dataclass
