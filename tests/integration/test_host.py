@@ -1,228 +1,25 @@
-"""The host's hand over HTTP, and speakers who come by WebSocket as LiveKit's egress does. Real sockets."""
+"""The host's hand over HTTP: who is muted, removed or named, chapters, and an end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import numpy as np
 import pytest
-from aiohttp import WSMsgType, web
-from prometheus_client import CollectorRegistry
 
-from contracts.access import Grant, guard
-from contracts.http import error_middleware
-from contracts.metrics import Metrics
-from contracts.take import TakeEvent
-from contracts.tokens import Keys, TokenGate
-from storage.disk_objects import DiskObjects
-from storage.rooms import RoomStore
-from storage.stories import Stories
-from workers.bus import TakeBus
-from workers.http_app import add_routes
-from workers.ingest import Ingest, IngestSettings
-from workers.memory_bus import MemoryHub
-from workers.storyteller import Storyteller
-from workers.take_keeper import TakeKeeper
-from workers.take_store import Reservation, TakeFile, TakeStore
-
-FAR = 4_000_000_000
-KEYS = Keys({"k": b"k" * 32})
-# Whatever a path, a query or JSON could stumble over.
-AWKWARD = 'Ada/Bob %2F "x" ?&#+; \u00dc\u200d\U0001f680'
-
-
-def token(role: str, name: str | None = None, token_id: str | None = None) -> str:
-    return KEYS.sign(Grant(role, "room", name, token_id), FAR)  # type: ignore[arg-type]
-
-
-HOST = {"Authorization": f"Bearer {token('host', 'Hilda')}"}
-
-
-class Room:
-    """A server with one room in it, and its host. Everybody else is a `Voice`."""
-
-    def __init__(self, data: Path) -> None:
-        metrics = Metrics(CollectorRegistry())
-        self.metrics = metrics
-        self.hub = MemoryHub()
-        self.rooms = rooms = RoomStore(DiskObjects(data))
-        store = TakeStore(data / "takes")
-        keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
-        self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)
-        app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
-        guard(app, TokenGate(keys=KEYS))
-        add_routes(app, self.ingest, rooms, listeners_of=lambda room: 17 if room == "room" else 0)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        self.http: aiohttp.ClientSession
-
-    async def start(self) -> None:
-        await self.ingest.start()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self._runner.addresses[0][1]}")
-
-    async def stop(self) -> None:
-        await self.http.close()
-        await self.ingest.stop()
-        await self._runner.cleanup()
-
-    async def ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:  # noqa: ANN401
-        async with self.http.request(method, f"/rooms/room{path}", headers=HOST, **more) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else None
-
-    @property
-    def bus(self) -> TakeBus:
-        (found,) = [bus for bus in self.hub.live() if bus.ended is None]
-        return found
-
-    @property
-    def events(self) -> list[TakeEvent]:
-        return list(self.bus.events_from(0))
-
-    def lately(self) -> set[int]:
-        """The samples of the last 20 ms of the take, if there is one."""
-        if self.ingest.live("room") is None:
-            return set()
-        return set(self.bus.read(max(self.bus.top - 960, 0), self.bus.top).ravel().tolist())
-
-    async def hears(self, *values: int) -> None:
-        """Wait until nothing but `values` is heard."""
-        async with asyncio.timeout(30):
-            while self.lately() != set(values):  # noqa: ASYNC110 - the bus tells nobody
-                await asyncio.sleep(0.01)
-
-    @contextlib.asynccontextmanager
-    async def voice(self, value: int, query: str = "", shown: str = "") -> AsyncIterator[Voice]:
-        """Somebody who says `value` again and again, as it is."""
-        shown = shown or token("speaker")
-        path = f"/pcm/room/ws?sound=as-is&token={shown}&{query}"
-        async with self.http.ws_connect(path, headers={"Content-Type": "audio/x-raw"}) as line:
-            talking = asyncio.create_task(_talk(line, value))
-            try:
-                yield Voice(line)
-            finally:
-                talking.cancel()
-                await asyncio.gather(talking, return_exceptions=True)
-
-
-class Voice:
-    """One line into the room."""
-
-    def __init__(self, line: aiohttp.ClientWebSocketResponse) -> None:
-        self.line = line
-
-    async def closed(self) -> tuple[int, str]:
-        """The code and the reason with which the server closes it."""
-        message = await asyncio.wait_for(self.line.receive(), 30)
-        assert message.type == WSMsgType.CLOSE
-        return message.data, message.extra or ""
-
-
-async def _talk(line: aiohttp.ClientWebSocketResponse, value: int) -> None:
-    # 20 ms of stereo a message, as LiveKit's pipeline cuts it, and half a second ahead of time.
-    message = np.full((960, 2), value, "<i2").tobytes()
-    began = asyncio.get_running_loop().time()
-    for index in range(10_000):
-        await asyncio.sleep(began + index * 0.02 - 0.5 - asyncio.get_running_loop().time())
-        await line.send_bytes(message)
+from tests.host_room import AWKWARD, HOST, Room, token
+from workers.take_store import Reservation, TakeFile
 
 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    made = Room(tmp_path)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-async def test_a_change_that_names_a_version_is_refused_where_another_is_there(room: Room) -> None:
-    async def put(title: str, **headers: str) -> tuple[int, str]:
-        async with room.http.put("/rooms/room", json={"title": title}, headers=HOST | headers) as answer:
-            return answer.status, answer.headers.get("ETag", "")
-
-    async def match(tag: str) -> int:
-        return (await put("new", **{"If-Match": tag}))[0]
-
-    assert (await put("x", **{"If-Match": "*"}))[0] == 412
-    assert (await put("first", **{"If-None-Match": "*"}))[0] == 201
-    assert (await put("again", **{"If-None-Match": "*"}))[0] == 412
-    async with room.http.get("/rooms/room", headers=HOST) as answer:
-        read = answer.headers["ETag"]
-        assert (await answer.json())["title"] == "first"
-    status, second = await put("second", **{"If-Match": read})
-    assert (status, second != read) == (200, True)
-    assert [await match(tag) for tag in (read, f"W/{second}", '"', "nonsense", f'"x", {read}')] == [412] * 5
-    assert await match(f'"x", {second}') == 200
-    async with room.http.delete("/rooms/room", headers=HOST | {"If-Match": second}) as answer:
-        assert answer.status == 412
-    assert await match("*") == 200
-    async with room.http.get("/rooms/room", headers=HOST) as answer:
-        read = answer.headers["ETag"]
-    async with room.http.delete("/rooms/room", headers=HOST | {"If-Match": read}) as answer:
-        assert answer.status == 204
-
-
-async def test_tracks_of_an_sfu_are_heard_together(room: Room) -> None:
-    async with room.voice(1000, "channels=2&speaker=Ada"), room.voice(300, "channels=2&speaker=Bob"):
-        await room.hears(1300)
-        async with room.voice(20, "channels=2"):
-            await room.hears(1320)
-        await room.hears(1300)
-    names = {event.speakers for event in room.events if event.kind == "join"}
-    assert names == {("Ada",), ("Bob",)}
-
-
-async def test_a_track_that_says_it_is_muted_is_silent(room: Room) -> None:
-    async with room.voice(1000, "channels=2&speaker=Ada") as ada:
-        await room.hears(1000)
-        await ada.line.send_str('{"muted":true}')
-        await room.hears(0)
-        assert (await room.ask("GET", ""))[1]["live"]["speakers"][0]["muted"] is True
-        # Members that we do not know are for others.
-        await ada.line.send_str('{"muted":false,"energy":[1,2]}')
-        await ada.line.send_str('{"track":"TR_x"}')
-        await ada.line.ping(b"ping")
-        await room.hears(1000)
-
-
-@pytest.mark.parametrize(
-    ("message", "code"),
-    [("rubbish", 1007), (b"\0\0\0\0\0", 1007), (bytes(300_000), 1009)],
-    ids=["text", "odd bytes", "too long"],
-)
-async def test_who_sends_rubbish_is_dropped_and_the_room_goes_on(
-    room: Room, message: str | bytes, code: int
-) -> None:
-    async with room.voice(1000, "channels=2&speaker=Ada"), room.voice(300, "channels=2") as other:
-        await room.hears(1300)
-        if isinstance(message, str):
-            await other.line.send_str(message)
-        else:
-            await other.line.send_bytes(message)
-        assert (await other.closed())[0] == code
-        await room.hears(1000)
-    dropped = room.metrics.registry.get_sample_value("longwave_speakers_dropped_total", {"reason": "garbage"})
-    assert dropped == 1
-
-
-async def test_one_more_than_the_room_holds_is_told_to_come_back(room: Room) -> None:
-    async with room.voice(1, "channels=2"), room.voice(2, "channels=2"), room.voice(3, "channels=2"):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            async with room.voice(4, "channels=2"):
-                pass
-        assert refused.value.status == 503
-        assert refused.value.headers
-        assert refused.value.headers["Retry-After"] == "1"
+    async with Room(tmp_path) as made:
+        yield made
 
 
 async def test_a_muted_speaker_is_not_heard_until_unmuted_also_after_connecting_again(room: Room) -> None:

@@ -1,178 +1,30 @@
-"""What hosts do with replays over HTTP: see them all, change their words, publish, delete. Real sockets."""
+"""A host's replays over HTTP: which there are, who may see them, and how they end."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from contracts.access import Grant, guard
-from contracts.errors import EditConflict, NotFound, StorageUnavailable
-from contracts.http import error_middleware
-from contracts.metrics import Metrics
-from contracts.take import TakeEvent, TakeKey
-from contracts.tokens import Keys, TokenGate
-from storage.commit import Gap, TakeCommit
-from storage.disk_objects import DiskObjects
-from storage.documents import from_bytes, to_bytes
-from storage.entry import ReplayEntry
+from contracts.take import TakeKey
+from storage.documents import to_bytes
 from storage.meta import TakeMeta
-from storage.names import META, RECORD, REPLAY_M4A, entry_name, open_name, take_object, take_prefix
+from storage.names import META, RECORD, REPLAY_M4A, entry_name, open_name, take_object
 from storage.objects import ObjectMissing
-from storage.pooled import Pooled
-from storage.take_record import SpeakerRecord, TakeRecord
 from tests import kept
-from tests.takes import EPOCH_US, header
+from tests.replay_desk import DAY, KEY, Server, ready, token
 from workers.archive.finish import Finisher
-from workers.http_replays import ReplayHandlers
-
-FAR = 4_000_000_000
-KEYS = Keys({"k": b"k" * 32})
-SAMPLES = 480_000  # 10 s
-DAY = "20260101T0000"
-KEY = TakeKey("room", f"{DAY}00Z-aaaaaa")
-
-
-def token(role: str, room: str | None = "room") -> dict[str, str]:
-    return {"Authorization": f"Bearer {KEYS.sign(Grant(role, room), FAR)}"}  # type: ignore[arg-type]
-
-
-def story(key: TakeKey, *, published: bool = True) -> TakeRecord:
-    chapters = (TakeEvent(0, 0, "chapter", title="Welcome"), TakeEvent(48_000, 1, "chapter", title="News"))
-    speakers = (SpeakerRecord("Ada"), SpeakerRecord("Bob"))
-    return TakeRecord(key, header(), SAMPLES, speakers, chapters, None, chapters, "Friday", published)
-
-
-class Desk:
-    """Stands in for the finisher: the documents alone, without the media that is made from them."""
-
-    def __init__(self, objects: DiskObjects) -> None:
-        self.objects = objects
-        self.edits = 0
-        self.trouble: Exception | None = None
-
-    def finish(self, key: TakeKey = KEY, *, published: bool = True, entry: bool = True) -> None:
-        commit = TakeCommit(story(key, published=published), (Gap((0, 24_000), "the disk was full"),), {})
-        self.objects.put_new(take_object(key, RECORD), to_bytes(commit.to_json()))
-        if entry:
-            self.objects.put_new(take_object(key, META), to_bytes(TakeMeta(published=published).to_json()))
-            self._enter(key, TakeMeta(published=published))
-
-    def mark(self, key: TakeKey) -> None:
-        self.objects.put_new(open_name(key), to_bytes(header().to_json()))
-
-    def edit(self, key: TakeKey, change: Callable[[TakeMeta], TakeMeta]) -> ReplayEntry:
-        if self.trouble is not None:
-            raise self.trouble
-        self.edits += 1
-        name = take_object(key, META)
-        found = self.objects.read(name)
-        meta = change(from_bytes(name, found.data, TakeMeta.from_json))
-        self.objects.replace(name, to_bytes(meta.to_json()), found.info.etag)
-        return self._enter(key, meta)
-
-    def delete(self, key: TakeKey) -> None:
-        if self.trouble is not None:
-            raise self.trouble
-        names = (entry_name(key), open_name(key), take_object(key, RECORD))
-        if all(self.objects.head(name) is None for name in names):
-            raise NotFound("no such replay")
-        tombstone = TakeMeta(deleted_at="2026-01-01T00:00:00Z")
-        name = take_object(key, META)
-        self.objects.write(name, [to_bytes(tombstone.to_json())])
-        others = [info.name for info in self.objects.list(take_prefix(key)) if info.name != name]
-        self.objects.delete([entry_name(key), *others, open_name(key)])
-
-    def meta(self, key: TakeKey = KEY) -> TakeMeta:
-        name = take_object(key, META)
-        return from_bytes(name, self.objects.read(name).data, TakeMeta.from_json)
-
-    def _enter(self, key: TakeKey, meta: TakeMeta) -> ReplayEntry:
-        told = story(key)
-        entry = ReplayEntry(
-            key,
-            meta.shown_title(told),
-            meta.published,
-            EPOCH_US,
-            SAMPLES,
-            ("Ada", "Bob"),
-            2,
-            81_234,
-            "a",
-            "b",
-        )
-        self.objects.write(entry_name(key), [to_bytes(entry.to_json())])
-        return entry
-
-
-class Server:
-    """The host's routes over a storage on disk."""
-
-    def __init__(self, data: Path, *, finisher: bool = False) -> None:
-        metrics = Metrics(CollectorRegistry())
-        self.objects = DiskObjects(data)
-        self.desk = Desk(self.objects)
-        self.live: set[TakeKey] = set()
-        self.forgotten: list[TakeKey] = []
-        self.changed: list[TakeKey] = []
-        app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
-        guard(app, TokenGate(keys=KEYS))
-        self.pooled = Pooled(threads=2)
-        ReplayHandlers(
-            self.objects,
-            self.pooled,
-            Finisher(self.objects, None, clock=time.time) if finisher else self.desk,
-            is_live=lambda key: key in self.live,
-            forget=self.forgotten.append,
-            changed=self.changed.append,
-        ).add_routes(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
-        self.http: aiohttp.ClientSession
-
-    async def start(self) -> None:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self._runner.addresses[0][1]}")
-
-    async def stop(self) -> None:
-        await self.http.close()
-        await self._runner.cleanup()
-        self.pooled.close()
-
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str] | None = None,
-        **more: Any,  # noqa: ANN401
-    ) -> tuple[int, Any, dict[str, str]]:
-        path = f"/rooms/room/replays{path}"
-        async with self.http.request(method, path, headers=headers or token("host"), **more) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else None, dict(answer.headers)
-
-    async def patch(self, body: object, take: str = KEY.take) -> tuple[int, Any]:
-        status, answer, _ = await self.ask("PATCH", f"/{take}", json=body)
-        return status, answer
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    made = Server(tmp_path)
-    await made.start()
-    yield made
-    await made.stop()
+    async with Server(tmp_path) as made:
+        yield made
 
 
 # ---- what there is -----------------------------------------------------------------------------------------
@@ -207,25 +59,6 @@ async def test_a_host_sees_every_take_that_is_over_newest_first(server: Server) 
             ready(published, published=True),
         ],
         "next": None,
-    }
-
-
-def ready(key: TakeKey, *, published: bool) -> dict[str, object]:
-    return {
-        "room": "room",
-        "take": key.take,
-        "state": "ready",
-        "page": f"/replay/room/{key.take}",
-        "m4a": f"/replay/room/{key.take}.m4a",
-        "title": "Friday, 1 January 2026",
-        "published": published,
-        "private": False,
-        "started_at": "2026-01-01T00:00:00.000Z",
-        "samples": SAMPLES,
-        "seconds": 10.0,
-        "speakers": ["Ada", "Bob"],
-        "chapters": 2,
-        "bytes": 81_234,
     }
 
 
@@ -270,145 +103,6 @@ async def test_one_replay_says_what_is_shown_and_what_of_it_is_the_hosts_own(ser
         ],
         "own": {"title": None, "chapters": None},
     }
-
-
-# ---- changes -----------------------------------------------------------------------------------------------
-
-
-async def test_title_and_chapters_are_changed_and_given_back(server: Server) -> None:
-    server.desk.finish()
-    status, answer = await server.patch(
-        {
-            "title": "Ein Gespr\u00e4ch \U0001f680",
-            "chapters": [{"seconds": 2.5, "title": "Late"}, {"sample": 1, "title": "Early"}],
-        }
-    )
-    chapters = [
-        {"sample": 1, "seconds": 0.00002, "title": "Early"},
-        {"sample": 120_000, "seconds": 2.5, "title": "Late"},
-    ]
-    assert status == 200
-    assert answer["title"] == "Ein Gespr\u00e4ch \U0001f680"
-    assert answer["chapters"] == chapters
-    assert answer["own"] == {"title": answer["title"], "chapters": chapters}
-    assert answer["published"] is True
-    assert (await server.ask("GET", f"/{KEY.take}"))[1] == answer
-    assert (await server.ask("GET", ""))[1]["replays"][0]["title"] == answer["title"]
-
-    # What is left out stays; null gives back what the take had; no chapters are not those of the take.
-    status, answer = await server.patch({"title": None})
-    assert answer["title"] == "Friday, 1 January 2026"
-    assert answer["own"] == {"title": None, "chapters": chapters}
-    assert (await server.patch({"chapters": []}))[1]["chapters"] == []
-    status, answer = await server.patch({"chapters": None})
-    assert [chapter["title"] for chapter in answer["chapters"]] == ["Welcome", "News"]
-    assert server.desk.meta() == TakeMeta()
-
-
-async def test_a_replay_is_unpublished_and_published(server: Server) -> None:
-    server.desk.finish()
-    for published in (False, True):
-        status, answer = await server.patch({"published": published})
-        assert (status, answer["published"]) == (200, published)
-        assert server.desk.meta().published is published
-    # Who serves listeners looks again at once.
-    assert server.changed == [KEY, KEY]
-
-
-async def test_nothing_to_change_changes_nothing(server: Server) -> None:
-    server.desk.finish()
-    status, answer = await server.patch({})
-    assert (status, answer["title"], server.desk.edits) == (200, "Friday, 1 January 2026", 0)
-    assert server.changed == []
-
-
-WHOLE_LIST = [{"sample": n, "title": "x"} for n in range(1001)]
-
-
-@pytest.mark.parametrize(
-    ("body", "named"),
-    [
-        ([], "a JSON object"),
-        ("title", "a JSON object"),
-        (None, "a JSON object"),
-        ({"titel": "x"}, "titel: not known here"),
-        ({"deleted_at": None}, "deleted_at: not known here"),
-        ({"title": ""}, "title: "),
-        ({"title": " "}, "title: "),
-        ({"title": "two\nlines"}, "title: "),
-        ({"title": "\ud800"}, "title: "),
-        ({"title": "x" * 1025}, "title: "),
-        ({"title": 3}, "title: "),
-        ({"published": None}, "published: "),
-        ({"published": "no"}, "published: "),
-        ({"published": 1}, "published: "),
-        ({"chapters": {}}, "chapters: "),
-        ({"chapters": "none"}, "chapters: "),
-        ({"chapters": WHOLE_LIST}, "chapters: null, or a list of at most 1000"),
-        ({"chapters": ["x"]}, "chapters[0]: "),
-        ({"chapters": [{"sample": 0, "title": "x"}, {"sample": 1}]}, "chapters[1]: "),
-        ({"chapters": [{"title": "x"}]}, "chapters[0]: "),
-        ({"chapters": [{"title": "x", "sample": 0, "seconds": 0}]}, "chapters[0]: "),
-        ({"chapters": [{"title": "x", "sample": 0, "url": "y"}]}, "chapters[0].url: "),
-        ({"chapters": [{"title": "", "sample": 0}]}, "chapters[0].title: "),
-        ({"chapters": [{"title": None, "sample": 0}]}, "chapters[0].title: "),
-        ({"chapters": [{"title": "x", "sample": -1}]}, "chapters[0].sample: within"),
-        ({"chapters": [{"title": "x", "sample": SAMPLES}]}, "chapters[0].sample: within"),
-        ({"chapters": [{"title": "x", "sample": 1.5}]}, "chapters[0].sample: a whole number"),
-        ({"chapters": [{"title": "x", "sample": True}]}, "chapters[0].sample: a whole number"),
-        ({"chapters": [{"title": "x", "sample": "0"}]}, "chapters[0].sample: a whole number"),
-        ({"chapters": [{"title": "x", "seconds": 10}]}, "chapters[0].seconds: within"),
-        ({"chapters": [{"title": "x", "seconds": 9.999999}]}, "chapters[0].seconds: within"),
-        ({"chapters": [{"title": "x", "seconds": -1e300}]}, "chapters[0].seconds: within"),
-        ({"chapters": [{"title": "x", "seconds": 10**400}]}, "chapters[0].seconds: within"),
-        ({"chapters": [{"title": "x", "seconds": float("nan")}]}, "chapters[0].seconds: a number"),
-        ({"chapters": [{"title": "x", "seconds": float("inf")}]}, "chapters[0].seconds: a number"),
-        ({"chapters": [{"title": "x", "seconds": "1"}]}, "chapters[0].seconds: a number"),
-        (
-            {"chapters": [{"title": "x", "sample": 48_000}, {"title": "y", "seconds": 1}]},
-            "chapters[1]: another chapter begins at sample 48000",
-        ),
-    ],
-)
-async def test_what_cannot_be_is_refused_and_named(server: Server, body: object, named: str) -> None:
-    server.desk.finish()
-    data = json.dumps(body).encode()
-    status, answer, _ = await server.ask("PATCH", f"/{KEY.take}", data=data)
-    assert (status, answer["error"].startswith(named)) == (400, True), answer
-    # The good half of a bad request is not done either.
-    assert server.desk.edits == 0
-
-
-async def test_a_thousand_chapters_are_taken_and_a_megabyte_is_not(server: Server) -> None:
-    server.desk.finish()
-    status, answer = await server.patch({"chapters": WHOLE_LIST[:1000]})
-    assert (status, len(answer["chapters"])) == (200, 1000)
-    status, _, _ = await server.ask("PATCH", f"/{KEY.take}", data=io.BytesIO(b" " * (1024 * 1024 + 1)))
-    assert status == 413
-    for garbage in (b"", b"{", b"\xff", b"[" * 100_000):
-        status, _, _ = await server.ask("PATCH", f"/{KEY.take}", data=garbage)
-        assert status == 400
-
-
-async def test_a_take_that_is_being_finished_cannot_be_changed_yet(server: Server) -> None:
-    server.desk.mark(KEY)
-    status, answer, headers = await server.ask("PATCH", f"/{KEY.take}", json={"published": False})
-    assert (status, headers["Retry-After"]) == (409, "2")
-    assert "being finished" in answer["error"]
-    status, answer, _ = await server.ask("GET", f"/{KEY.take}")
-    assert (status, answer["state"]) == (200, "finishing")
-
-
-async def test_somebody_else_in_the_same_moment_and_a_storage_that_is_gone_are_said(server: Server) -> None:
-    server.desk.finish()
-    for trouble, status in (
-        (EditConflict("somebody else changed it"), 409),
-        (StorageUnavailable("no answer from the storage"), 503),
-        (NotFound("it was deleted meanwhile"), 404),
-    ):
-        server.desk.trouble = trouble
-        found, _ = await server.patch({"published": False})
-        assert found == status
 
 
 # ---- the end -----------------------------------------------------------------------------------------------

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +12,9 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from tests.audio import beeps
-from tests.ingests import IngestServer, Owners, read_nothing, serving, two_ingests, until
+from tests.ingests import IngestServer, Owners, read_nothing, serving, two_ingests
+from tests.pcm_line import Line, pieces
+from tests.waiting import until
 
 RATE = 48_000
 Pair = tuple[IngestServer, IngestServer, Owners]
@@ -29,45 +29,6 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
 def sound(samples: int) -> NDArray[np.int16]:
     """Never 0, never the same twice within a third of a second; shape (n, 1)."""
     return (np.arange(samples) % 16_000 + 1).astype("<i2")[:, None]
-
-
-async def pieces(pcm: NDArray[np.int16], size: int) -> AsyncIterator[bytes]:
-    data = pcm.tobytes()
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-class Line:
-    """A raw connection that sends a request half way."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def open(cls, server: IngestServer, path: str, *headers: str) -> Line:
-        line = cls(*await asyncio.open_connection("127.0.0.1", server.port))
-        head = [f"PUT {path} HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked", *headers, "", ""]
-        line.writer.write("\r\n".join(head).encode())
-        return line
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    async def answer(self) -> tuple[int, Any]:
-        async with asyncio.timeout(20):
-            status = int((await self.reader.readline()).split()[1])
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-        if "content-length: " not in head:
-            return status, None
-        length = int(head.partition("content-length: ")[2].splitlines()[0])
-        return status, {"head": head, **json.loads(await self.reader.readexactly(length))}
-
-    async def told_to_go_on(self) -> bool:
-        async with asyncio.timeout(20):
-            return b" 100 " in await self.reader.readuntil(b"\r\n\r\n")
-
-    def cut(self) -> None:
-        self.writer.transport.abort()
 
 
 async def test_a_body_arrives_at_the_owner_sample_for_sample(pair: Pair) -> None:
@@ -86,11 +47,11 @@ async def test_a_body_arrives_at_the_owner_sample_for_sample(pair: Pair) -> None
 
 async def test_the_owner_decides_before_the_body_is_sent(tmp_path: Path) -> None:
     async with two_ingests(tmp_path, max_speakers=1) as (here, owner, _):
-        first = await Line.open(here, "/pcm/room", "Expect: 100-continue")
+        first = await Line.open(here.port, "/pcm/room", "Expect: 100-continue")
         assert await first.told_to_go_on()
         first.send(sound(RATE).tobytes())
         await until(owner.is_live)
-        second = await Line.open(here, "/pcm/room", "Expect: 100-continue")
+        second = await Line.open(here.port, "/pcm/room", "Expect: 100-continue")
         status, answer = await second.answer()
         assert (status, "all 1 places" in answer["error"]) == (503, True), "and nothing was asked for before"
         first.writer.write(b"0\r\n\r\n")
@@ -103,7 +64,7 @@ async def test_an_owner_that_reads_nothing_holds_its_sender_back(pair: Pair) -> 
     here, _, owners = pair
     async with serving(read_nothing) as url:
         owners.urls["room"] = url
-        line = await Line.open(here, "/pcm/room")
+        line = await Line.open(here.port, "/pcm/room")
         sent, piece = 0, bytes(256 * 1024)
 
         async def pour() -> None:
@@ -125,7 +86,7 @@ async def test_an_owner_that_reads_nothing_holds_its_sender_back(pair: Pair) -> 
 
 async def test_a_sender_that_is_cut_leaves_the_owner(pair: Pair) -> None:
     here, owner, _ = pair
-    line = await Line.open(here, "/pcm/room?speaker=Ada")
+    line = await Line.open(here.port, "/pcm/room?speaker=Ada")
     pcm = sound(14_400)
     line.send(pcm.tobytes())
     await until(owner.is_live)
@@ -139,7 +100,7 @@ async def test_a_sender_that_is_cut_leaves_the_owner(pair: Pair) -> None:
 
 async def test_the_take_s_end_comes_back_in_the_middle_of_the_body(pair: Pair) -> None:
     here, owner, _ = pair
-    line = await Line.open(here, "/pcm/room")
+    line = await Line.open(here.port, "/pcm/room")
     line.send(sound(RATE).tobytes())
     await until(owner.is_live)
     assert (await owner.ask("POST", "/rooms/room/end"))[0] == 200
@@ -159,7 +120,7 @@ async def test_an_owner_that_dies_is_a_503_and_the_sender_may_come_back(pair: Pa
 
     async with serving(die) as url:
         owners.urls["room"] = url
-        line = await Line.open(here, "/pcm/room")
+        line = await Line.open(here.port, "/pcm/room")
         line.send(sound(RATE).tobytes())
         status, answer = await line.answer()
         assert (status, "gives no answer" in answer["error"]) == (503, True)
@@ -175,7 +136,7 @@ async def test_a_frozen_owner_is_left_once_the_room_is_not_its_own(pair: Pair, s
     here, _, owners = pair
     async with serving(read_nothing) as url:
         owners.urls["room"] = url
-        line = await Line.open(here, "/pcm/room")
+        line = await Line.open(here.port, "/pcm/room")
         line.send(sound(960).tobytes())
         asked = owners.asked
         await until(lambda: owners.asked > asked + 5)
@@ -204,7 +165,7 @@ async def test_two_ingests_that_take_each_other_for_the_owner_say_so(pair: Pair)
 
 async def test_an_ingest_that_goes_down_tells_those_it_relays(pair: Pair) -> None:
     here, owner, _ = pair
-    line = await Line.open(here, "/pcm/room")
+    line = await Line.open(here.port, "/pcm/room")
     line.send(sound(RATE).tobytes())
     await until(owner.is_live)
     here.relay.end()

@@ -1,103 +1,38 @@
-"""`longwave replay` on the command line: real takes on a disk, real files, the real ffmpeg."""
+"""`longwave replay` on the command line: what is listed, verified and finished."""
 
 from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
-import structlog
 
-import longwave.replay_view
-from contracts.take import TakeKey
-from longwave import cli, replay_export
-from storage.disk_objects import DiskObjects
 from storage.names import META, RECORD, REPLAY_M4A, entry_name, fragment_name, open_name, take_object
-from tests import programs
-from tests.audio import RATE, beeps, find_beeps
-from tests.kept import CHAPTERS, SAMPLES, archive, key_of
+from tests.kept import SAMPLES, archive, key_of
+from tests.replay_shell import HIDDEN, PUBLISHED, UNFINISHED, Shell, name_of, shell, three_takes
 from workers.archive.finish import Finisher
-from workers.archive.reading import read_derived
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED, HIDDEN, UNFINISHED = key_of(0), key_of(1), key_of(2, "other")
-
-
-class Ran(NamedTuple):
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Shell:
-    """Runs `longwave replay …` on a data directory, in this process: it takes no start."""
-
-    def __init__(self, data: Path, patch: pytest.MonkeyPatch, output: pytest.CaptureFixture[str]) -> None:
-        self.data, self.objects = data, DiskObjects(data)
-        self._patch, self._output = patch, output
-
-    def __call__(self, *words: str | Path, storage: bool = True) -> Ran:
-        place = ("--data-dir", str(self.data)) if storage else ()
-        self._patch.setattr(sys, "argv", ["longwave", "replay", *map(str, words), *place])
-        self._output.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, *self._output.readouterr())
-
-    def spoil(self, name: str, at: int = -1) -> None:
-        """Another byte, where nothing of the length tells."""
-        data = bytearray((self.data / name).read_bytes())
-        data[at] ^= 1
-        (self.data / name).write_bytes(data)
-
-
-def name_of(key: TakeKey) -> str:
-    return f"{key.room}/{key.take}"
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished takes and one that nobody finished."""
-    data = tmp_path_factory.mktemp("kept")
-    objects = DiskObjects(data)
-    archive(objects, PUBLISHED)
-    archive(objects, HIDDEN, published=False)
-    archive(objects, UNFINISHED)
-    finisher = Finisher(objects, None, clock=time.time)
-    finisher.finish(PUBLISHED)
-    finisher.finish(HIDDEN)
-    return data
+    return three_takes(tmp_path_factory.mktemp("kept"))
 
 
 @pytest.fixture
 def run(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Shell]:
-    # Not for good, as a command does it: this process has other tests to run.
-    monkeypatch.setattr(longwave.replay_view, "configure_logs", lambda *_: None)
-    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
-    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)
-    monkeypatch.setattr(replay_export, "_PAUSE_SECONDS", 0.01)
-    for variable in [name for name in os.environ if name.startswith("LONGWAVE_")]:
-        monkeypatch.delenv(variable)
-    data = tmp_path / "data"
-    shutil.copytree(kept, data)
-    yield Shell(data, monkeypatch, capsys)
-    structlog.reset_defaults()
+    with shell(kept, tmp_path, monkeypatch, capsys) as started:
+        yield started
 
 
 # ---- list --------------------------------------------------------------------------------------------------
@@ -234,116 +169,6 @@ def test_a_take_whose_fragment_cannot_be_read_is_said_to_be_not_finished(run: Sh
     (run.data / take_object(UNFINISHED, "story.json")).write_bytes(b"{")
     ran = run("finish", "--all")
     assert (ran.code, take_object(UNFINISHED, "story.json") in ran.out) == (1, True)
-
-
-# ---- export ------------------------------------------------------------------------------------------------
-
-
-def test_an_m4a_is_a_copy(run: Shell, tmp_path: Path) -> None:
-    out = tmp_path / "on tides.m4a"
-    ran = run("export", name_of(PUBLISHED), out)
-    assert (ran.code, ran.err, ran.out) == (0, "", f"0:06, 13.5 kB: {out}\n")
-    assert out.read_bytes() == run.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", out.name]
-
-
-@pytest.mark.needs("ffmpeg", "ffprobe")
-@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".WAV"])
-def test_other_formats_have_the_sound_and_the_words(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    # To ffmpeg this would be a protocol and a pattern.
-    out = Path(f"a:%d/x{suffix}")
-    out.parent.mkdir()
-    ran = run("export", name_of(HIDDEN), out)
-    assert (ran.code, ran.err) == (0, "")
-    probe = json.loads(
-        subprocess.check_output(
-            [
-                programs.path("ffprobe"),
-                *("-v", "error", "-of", "json", "-show_format", "-show_chapters", f"file:{out}"),
-            ]
-        )
-    )
-    tags = {name.lower(): value for name, value in probe["format"]["tags"].items()}
-    assert (tags["title"], tags["artist"]) == ("Friday, 1 January 2026", "Ada")
-    assert not {"major_brand", "compatible_brands", "media_type", "podcast"} & {*tags}
-    if suffix == ".mp3":
-        told = [
-            (round(float(each["start_time"]) * RATE), each["tags"]["title"]) for each in probe["chapters"]
-        ]
-        assert told == list(CHAPTERS)
-    heard = decoded(out, tmp_path)
-    lossless = suffix != ".mp3"
-    assert len(heard) == SAMPLES if lossless else abs(len(heard) - SAMPLES) < 2400
-    # Of the first one the attack is lost: a decoder has nothing before it that would overlap.
-    wanted, found = find_beeps(beeps(6.5)[:SAMPLES])[1:], find_beeps(heard)[1:]
-    assert len(wanted) == 6
-    assert [beep.tone for beep in found] == [beep.tone for beep in wanted]
-    assert max(abs(a.sample - b.sample) for a, b in zip(found, wanted, strict=True)) <= 48  # 1 ms
-    assert [*out.parent.iterdir()] == [out]
-
-
-def decoded(path: Path, tmp_path: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    wav = tmp_path / "decoded.pcm"
-    subprocess.check_call(
-        [
-            programs.path("ffmpeg"),
-            *("-v", "error", "-y", "-i", f"file:{path}", "-f", "s16le", "-ac", "1", "-ar", "48000", str(wav)),
-        ]
-    )
-    return np.fromfile(wav, np.int16)
-
-
-def test_without_ffmpeg_it_says_so_and_leaves_nothing(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ran = run("export", name_of(PUBLISHED), tmp_path / "x.mp3")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "longwave: ffmpeg was not found: install it, or export to .m4a, which needs none\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_an_ffmpeg_that_fails_is_quoted(run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "ffmpeg"
-    broken.write_text("#!/bin/sh\necho out_time_us=1 >&2\necho no such codec >&2\nexit 3\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    old = tmp_path / "x.flac"
-    old.write_bytes(b"an older export")
-    ran = run("export", name_of(PUBLISHED), old)
-    assert (ran.code, ran.err) == (1, "longwave: ffmpeg could not make the flac: no such codec\n")
-    assert old.read_bytes() == b"an older export"
-
-
-def test_a_damaged_replay_is_not_exported(run: Shell, tmp_path: Path) -> None:
-    name = take_object(PUBLISHED, REPLAY_M4A)
-    run.spoil(name)
-    ran = run("export", name_of(PUBLISHED), tmp_path / "x.m4a")
-    assert (ran.code, name in ran.err) == (1, True)
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_an_edit_in_between_gives_the_new_version_whole(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finisher = Finisher(run.objects, None, clock=time.time)
-    edits = iter(["Once", "Twice"])
-
-    def interrupted(objects: DiskObjects, key: TakeKey) -> object:
-        found = read_derived(objects, key)
-        title = next(edits, None)
-        if title is not None:
-            finisher.edit(key, lambda meta: type(meta)(title=title))
-        return found
-
-    monkeypatch.setattr(replay_export, "read_derived", interrupted)
-    out = tmp_path / "x.m4a"
-    assert run("export", name_of(PUBLISHED), out).code == 0
-    assert out.read_bytes() == run.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
-    assert b"Twice" in out.read_bytes()
 
 
 # ---- what cannot be ----------------------------------------------------------------------------------------
