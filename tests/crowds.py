@@ -20,7 +20,7 @@ from longwave.running import running as beside
 from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from tests.origins import ROOM, RunningOrigin
-from tests.publishing import until
+from tests.waiting import until
 
 PAST = 4
 """Segments that are there already when a take is first heard of."""

@@ -193,10 +193,3 @@ async def read_nothing(_: web.Request) -> web.StreamResponse:
     """What a process does that is frozen."""
     await asyncio.get_running_loop().create_future()
     raise AssertionError
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll what tells nobody that it changed."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

@@ -26,8 +26,9 @@ from storage.names import entry_name
 from storage.stories import Stories
 from storage.take_record import Ending, take_record
 from tests.audio import BEEP_SECONDS, RATE, beeps
-from tests.publishing import MemoryOrigin, until
+from tests.publishing import MemoryOrigin
 from tests.takes import EPOCH_US
+from tests.waiting import until
 from workers.archive.archiver import Archiver
 from workers.archive.finish import Finisher
 from workers.archive.notes import ArchiveNotes

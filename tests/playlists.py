@@ -9,7 +9,7 @@ import re
 from contracts.position import Position
 from pipeline.grid import Grid
 from tests.origins import Answer, RunningOrigin
-from tests.publishing import until
+from tests.waiting import until
 
 
 def attribute(line: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from contracts.errors import OriginUnavailable, UnknownTake
 from contracts.position import Position
@@ -192,9 +192,3 @@ def encoded(
         for position in takes.positions(grid, Position(*start), Position(*stop))
         for name in renditions
     ]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition: the test's own time limit says when it will never come."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)

@@ -19,7 +19,8 @@ from storage.names import STORY, take_object
 from tests.audio import RATE
 from tests.room_ear import Sound
 from tests.room_of_voices import CAST, MUTED, Voice, mutes
-from tests.world import SECOND, WALL_US, World, until
+from tests.waiting import until
+from tests.world import SECOND, WALL_US, World
 from workers.memory_bus import MemoryTakeBus
 from workers.speaker import VoiceSpeaker
 

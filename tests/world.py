@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -93,9 +92,3 @@ class World:
         while True:
             with contextlib.suppress(DiskUnavailable):  # a take left while its directory was looked through
                 return [take.reservation for take in TakeStore(self.data / "takes").stored()]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let threads and tasks go on until it holds; the test's own timeout ends it otherwise."""
-    while not condition():  # noqa: ASYNC110 - threads and disks are looked at, they tell nobody
-        await asyncio.sleep(0.005)

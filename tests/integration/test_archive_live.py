@@ -23,8 +23,9 @@ from pipeline.segmenter import EncodedPart, Segmenter
 from storage.disk_objects import DiskObjects
 from storage.names import fragment_name
 from tests.archiving import Node, Storage
-from tests.publishing import KEY, MemoryOrigin, until
+from tests.publishing import KEY, MemoryOrigin
 from tests.takes import EPOCH_US
+from tests.waiting import until
 from workers.archive.fragment_file import scan
 from workers.memory_bus import MemoryHub
 from workers.parts_log import TakeLog

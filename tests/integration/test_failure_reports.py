@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from contracts.errors import BusUnavailable
 from contracts.metrics import Metrics
 from contracts.take import TakeKey
-from tests.publishing import until
 from tests.redis_server import RedisServer
+from tests.waiting import until
 from workers.cluster.failure_reports import FailureReports, Reported, all_reported, parse_reported
 from workers.redis_bus import keys
 from workers.redis_bus.links import BusLinks, open_links

@@ -20,8 +20,9 @@ from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, SEGMENT
 from storage.event_log import event_json
 from tests.bus_writing import Ingest, open_ingest, play
 from tests.on_the_bus import put_silence, put_take, take_key
-from tests.publishing import MemoryOrigin, until
+from tests.publishing import MemoryOrigin
 from tests.redis_server import RedisServer, redis_servers
+from tests.waiting import until
 from workers.cluster.carrying import Carrying
 from workers.cluster.directory import Directory
 from workers.cluster.failure_reports import FailureReports

@@ -17,7 +17,8 @@ from pipeline.grid import FRAME, PREROLL_FRAMES, Grid, first_sample
 from storage.names import fragment_name
 from tests import takes
 from tests.archiving import Node, Storage, archived, log_of, play
-from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
+from tests.publishing import KEY, BadLine, MemoryOrigin, encoded
+from tests.waiting import until
 from workers.archive.fragment_file import scan
 from workers.origin_client import OriginClient
 from workers.publisher import Publisher

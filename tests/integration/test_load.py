@@ -14,8 +14,8 @@ from aiohttp import web
 from longwave.load.crowd import Crowd
 from tests.crowds import listening, on_air
 from tests.origins import RunningOrigin, running
-from tests.publishing import until
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 
 _MANY = 12
 # Machines that do much else are late: what is measured then is larger, and never smaller.

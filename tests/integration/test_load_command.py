@@ -31,8 +31,8 @@ from longwave.load.tally import Tally
 from longwave.load.tls import client_context
 from tests.crowds import on_air
 from tests.origins import ROOM, running, settings
-from tests.publishing import until
 from tests.replay_site import KEYS, bearer
+from tests.waiting import until
 
 _SOON = 3600
 

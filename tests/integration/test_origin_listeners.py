@@ -12,7 +12,7 @@ import pytest
 from origin.service import OriginLimits
 from tests.origins import ROOM, RunningOrigin, running, settings
 from tests.playlists import blocked, end, samples_to
-from tests.publishing import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from origin.representation import Slot
 from origin.service import OriginLimits
 from tests.origins import RunningOrigin, running
 from tests.playlists import end, samples_to
-from tests.publishing import until
+from tests.waiting import until
 
 
 @pytest.fixture

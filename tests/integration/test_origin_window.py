@@ -17,7 +17,7 @@ from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from tests import takes
 from tests.origins import KEY, ROOM, TAKE, RunningOrigin, running, settings
-from tests.publishing import until
+from tests.waiting import until
 
 GRID = Grid(5)
 PATH = f"/publish/{ROOM}/{TAKE}"

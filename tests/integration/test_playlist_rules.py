@@ -14,7 +14,7 @@ from origin.service import OriginLimits
 from pipeline.grid import FRAME, SAMPLE_RATE, first_sample
 from tests.origins import TAKE, Answer, RunningOrigin, running, settings
 from tests.playlists import attribute, samples_to, segments, tag, tags
-from tests.publishing import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from origin.service import OriginLimits
 from tests.origins import RunningOrigin, running
 from tests.playlists import attribute, blocked, segments, tag, tags
-from tests.publishing import until
+from tests.waiting import until
 
 SHORT = OriginLimits(block_seconds=0.2)
 

@@ -12,7 +12,7 @@ from contracts.take import TakeSettings
 from origin.service import OriginLimits
 from tests.origins import RunningOrigin, running, settings
 from tests.playlists import blocked, end, samples_to, segments, tags
-from tests.publishing import until
+from tests.waiting import until
 
 
 @pytest.fixture

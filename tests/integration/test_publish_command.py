@@ -23,7 +23,7 @@ from contracts.errors import DependencyError, LongwaveError, UndecodableFile, Us
 from longwave import publish as publish_module
 from longwave.publish import PublishOptions, publish
 from longwave.publish_view import BarView, PlainView, QuietView, clock_text, printable, view_for
-from tests.publishing import until
+from tests.waiting import until
 
 RATE = 48_000
 Handler = Callable[["Room", web.Request], Awaitable[web.StreamResponse]]

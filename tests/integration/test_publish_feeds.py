@@ -16,7 +16,8 @@ from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from pipeline.window.events import MAX_EVENTS
 from tests import takes
-from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
+from tests.publishing import KEY, BadLine, MemoryOrigin, encoded
+from tests.waiting import until
 from workers.origin_client import OriginClient
 from workers.publisher import Publisher
 

@@ -18,8 +18,9 @@ from pipeline.boxes import init_segment
 from pipeline.grid import Grid
 from tests import takes
 from tests.origins import running
-from tests.publishing import KEY, MemoryOrigin, encoded, until
+from tests.publishing import KEY, MemoryOrigin, encoded
 from tests.tcp_proxy import TcpProxy
+from tests.waiting import until
 from workers.http_origin import HttpOrigin
 from workers.publisher import Publisher
 

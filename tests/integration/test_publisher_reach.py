@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from contracts.metrics import Metrics
 from contracts.position import Position
 from tests import takes
-from tests.publishing import KEY, BadLine, MemoryOrigin, encoded, until
+from tests.publishing import KEY, BadLine, MemoryOrigin, encoded
+from tests.waiting import until
 from workers.origin_client import OriginClient
 from workers.publisher import Publisher
 from workers.reach import OUT_AFTER, Reach

@@ -21,8 +21,9 @@ from structlog.testing import capture_logs
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
 from pipeline.segmenter import EncodedPart, Segmenter
-from tests.publishing import KEY, MemoryOrigin, until
+from tests.publishing import KEY, MemoryOrigin
 from tests.takes import EPOCH_US
+from tests.waiting import until
 from workers import transcoder as transcoder_module
 from workers.backoff import Backoff
 from workers.breadcrumbs import Crash, crumb_frame, parse_trace

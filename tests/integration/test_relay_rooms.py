@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ingests import IngestServer, Owners, two_ingests, until
+from tests.ingests import IngestServer, Owners, two_ingests
+from tests.waiting import until
 
 RATE = 48_000
 Pair = tuple[IngestServer, IngestServer, Owners]

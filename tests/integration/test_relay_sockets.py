@@ -13,7 +13,8 @@ from aiohttp import WSMsgType, web
 from numpy.typing import NDArray
 
 from tests.audio import beeps
-from tests.ingests import IngestServer, Owners, serving, two_ingests, until
+from tests.ingests import IngestServer, Owners, serving, two_ingests
+from tests.waiting import until
 
 RATE = 48_000
 FADE = RATE // 200

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from tests.audio import beeps
-from tests.ingests import IngestServer, Owners, two_ingests, until
+from tests.ingests import IngestServer, Owners, two_ingests
 from tests.opus import opus_packets
+from tests.waiting import until
 from tests.whip_client import WhipClient, offer_of_nobody
 
 Pair = tuple[IngestServer, IngestServer, Owners]

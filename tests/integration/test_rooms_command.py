@@ -25,7 +25,8 @@ from contracts.tokens import Keys, TokenGate
 from longwave.cli import app
 from storage.rooms import RoomRecord
 from tests.redis_server import free_port
-from tests.world import World, until
+from tests.waiting import until
+from tests.world import World
 from workers.cluster.node import Node
 from workers.cluster.view import LocalView
 from workers.http_app import add_routes

@@ -16,7 +16,8 @@ from longwave.local_origin import LocalOrigin
 from origin.service import Origin, OriginLimits
 from tests import takes
 from tests.origins import running
-from tests.publishing import KEY, encoded, until
+from tests.publishing import KEY, encoded
+from tests.waiting import until
 from workers.http_origin import HttpOrigin
 from workers.origin_client import OriginClient
 from workers.publisher import Publisher

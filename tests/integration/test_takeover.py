@@ -19,8 +19,8 @@ from longwave.local_origin import LocalOrigin
 from pipeline.grid import FRAME, LOOKAHEAD_FRAMES, PREROLL_FRAMES, Grid, first_sample
 from pipeline.segmenter import Segmenter
 from tests.origins import KEY, RunningOrigin, running
-from tests.publishing import until
 from tests.takes import EPOCH_US
+from tests.waiting import until
 from workers.publisher import Publisher
 from workers.redis_bus.entries import Ended, Sound
 from workers.redis_bus.mirror import Mirror

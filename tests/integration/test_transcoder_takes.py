@@ -17,8 +17,9 @@ from contracts.position import Position
 from contracts.take import Rendition, TakeEvent, TakeHeader, TakeKey, TakeSettings
 from pipeline.grid import Grid, first_sample
 from pipeline.segmenter import EncodedPart, Segmenter
-from tests.publishing import KEY, BadLine, MemoryOrigin, until
+from tests.publishing import KEY, BadLine, MemoryOrigin
 from tests.takes import EPOCH_US
+from tests.waiting import until
 from workers import publisher as publisher_module
 from workers import transcoder as transcoder_module
 from workers.memory_bus import MemoryHub, MemoryTakeBus

@@ -29,7 +29,8 @@ from contracts.tokens import TokenGate
 from storage.rooms import RoomRecord
 from tests.redis_server import RedisServer, poll
 from tests.tcp_proxy import TcpProxy
-from tests.world import SECOND, World, until
+from tests.waiting import until
+from tests.world import SECOND, World
 from workers.archive.reading import read_story
 from workers.cluster.ownership import Ownership
 from workers.http_app import add_routes

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import DiskUnavailable, OverCapacity
-from tests.world import World, until
+from tests.waiting import until
+from tests.world import World
 from workers.guest_list import HostOrders
 from workers.intake import READ_AHEAD
 from workers.take_store import TakeStore

@@ -17,7 +17,8 @@ from contracts.take import TakeEvent, TakeKey
 from storage.event_log import EventLog
 from storage.rooms import RoomRecord
 from storage.take_record import TakeRecord
-from tests.world import BLOCK, World, until
+from tests.waiting import until
+from tests.world import BLOCK, World
 from workers.speaker import PcmSpeaker
 
 RATE = 48_000
