@@ -5,6 +5,9 @@
 // The mac is the hex of HMAC-SHA256 over `{kid}.{expiry}.{room}`; the key is text, 64 hex digits, and lies in the key
 // value store under its kid. The path stays as it is, with the token: the origin checks it again. All listeners share
 // tokens that expire in the same minute, so that the cache holds a room at most once for each minute of a token's life.
+//
+// The runtime (cloudfront-js-2.0) is ECMAScript 5.1 and parts of later ones: no `for … of`, no destructuring, no spread,
+// and `await` only where it is a statement's whole right side.
 
 import cf from 'cloudfront';
 
@@ -30,11 +33,15 @@ async function handler(event) {
 
 // Why a path does not let in; empty where it does.
 async function whatIsWrong(path, now) {
+    const unknown = 'this address is not known here: ask whoever invited you for a new one';
     const signed = SIGNED.exec(path);
     const place = signed && ROOM.exec(signed[4]);
-    const key = place ? await keyOf(signed[1]) : '';
+    if (!place) {
+        return unknown;
+    }
+    const key = await keyOf(signed[1]);
     if (!key) {
-        return 'this address is not known here: ask whoever invited you for a new one';
+        return unknown;
     }
     const room = place[1] || place[2] || place[3];
     const mac = crypto.createHmac('sha256', key).update(`${signed[1]}.${signed[2]}.${room}`).digest('hex');
@@ -46,7 +53,8 @@ async function whatIsWrong(path, now) {
 
 async function keyOf(kid) {
     try {
-        return await keys.get(kid);
+        const key = await keys.get(kid);
+        return key;
     } catch (error) {
         return '';  // get() throws for what is not there
     }
@@ -64,7 +72,8 @@ function same(one, other) {
 // A directive that comes twice stays so, for the origin to refuse.
 function ordered(query) {
     const kept = {};
-    for (const name of DIRECTIVES) {
+    for (let i = 0; i < DIRECTIVES.length; i++) {
+        const name = DIRECTIVES[i];
         if (query[name]) {
             kept[name] = query[name];
         }
