@@ -207,7 +207,8 @@ async def test_a_token_that_the_origin_refuses_is_no_refusal_of_those_who_wait_w
 
     async def refuse(_: web.Request) -> web.Response:
         await released.wait()
-        return web.Response(status=403, headers={"Cache-Control": "no-store"})
+        body = '{"error": "this address lets nobody in"}\n'
+        return web.Response(text=body, status=403, headers={"Cache-Control": "no-store"})
 
     doors.origin.answers[bad] = refuse
     doors.origin.says(good, "sound", Cache_Control="public, max-age=60")
@@ -218,9 +219,9 @@ async def test_a_token_that_the_origin_refuses_is_no_refusal_of_those_who_wait_w
     await inside.are(21)
     released.set()
     assert {answer.status for answer in await asyncio.gather(*others)} == {200}
-    # Varnish takes it for no answer, nginx for what it is.
-    assert (await refused).status == {"varnish": 503, "nginx": 403}[doors.edge.program]
-    assert (await refused).error
+    assert (await refused).status == 403
+    assert (await refused).error.startswith("this address lets nobody in")
+    assert (await refused).headers["Cache-Control"] == "no-store"
     assert doors.origin.paths() == [bad, good]
 
 
@@ -329,9 +330,10 @@ def recorded(edge: Edge) -> list[str]:
     ]
     assert "VCL_Log" in said[0]
     line = f"blocking_playlist {PLAYLIST}?_HLS_msn=3&_HLS_part=1"
-    assert [one for one in said[2].splitlines() if line in one] == [
-        f"lw1 200 miss {line}",
+    # Each thread writes its own when it has time for it.
+    assert sorted(one for one in said[2].splitlines() if line in one) == [
         f"lw1 200 hit {line}",
+        f"lw1 200 miss {line}",
     ]
     return said
 

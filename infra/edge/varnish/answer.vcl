@@ -25,6 +25,10 @@ sub vcl_deliver {
     }
     if (req.http.x-lw-token) {
         set resp.http.Referrer-Policy = "no-referrer";
+        # A field of ours: fetch.vcl tells whose refusal it is by it.
+        if (resp.http.Vary ~ "^x-lw-") {
+            unset resp.http.Vary;
+        }
     }
     call count;
     return (deliver);

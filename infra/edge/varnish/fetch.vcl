@@ -1,6 +1,8 @@
 # Asking origins, and for how long what they say is kept.
 
 sub vcl_backend_fetch {
+    # No address takes one. A body that is promised and never comes would be waited for, by all who ask for the same.
+    # off
     if (bereq.http.x-lw-token) {
         # Once: a second try finds it in place.
         set bereq.url = "/p/" + bereq.http.x-lw-token + bereq.url;
@@ -27,6 +29,11 @@ sub vcl_backend_fetch {
 }
 
 sub vcl_backend_response {
+    # Two lengths make it no answer (RFC 9110 8.6): Varnish would read so much, and listeners would wait for so much.
+    std.collect(beresp.http.Content-Length);
+    if (beresp.http.Content-Length ~ ",") {
+        return (error(503, "an origin names two lengths"));
+    }
     # An origin that fills, drains or is full says so at once: another one is asked. One that let the listener wait
     # for its whole time is believed: a player has no use for an answer that comes twice as late.
     if (beresp.status == 503 && now - bereq.time < 3s) {
@@ -40,14 +47,27 @@ sub vcl_backend_response {
         return (deliver);
     }
     unset beresp.http.Set-Cookie;
-    if (beresp.status == 401 || beresp.status == 403) {
-        # A token that is good here and not there: its owner's trouble alone. The next of those who wait asks with
-        # their own.
-        return (abandon);
-    }
+    call refusal;
     call lifetime;
     call places;
     return (deliver);
+}
+
+# A token that is good here and not there: the origins do not have its key. That is the trouble of all who came with
+# it, and of nobody else: others who wait ask with theirs. So the key's id goes into the objects' Vary (by a field of
+# ours, which nobody sees: answer.vcl), and a crowd is one request for each key. One that ends within a minute may be
+# over at an origin whose clock is ahead: then it is the trouble of that token.
+sub refusal {
+    if (beresp.status == 403 && bereq.url ~ "^/p/") {
+        set bereq.http.x-lw-token = regsub(bereq.url, "^/p/([^/]+)/.*$", "\1");
+        set bereq.http.x-lw-kid = regsub(bereq.http.x-lw-token, "\.[0-9]+\.[0-9a-f]{64}$", "");
+        set bereq.http.x-lw-expiry = regsub(bereq.http.x-lw-token, "^.*\.([0-9]+)\.[0-9a-f]{64}$", "\1");
+        if (now + 60s >= std.time(integer = std.integer(bereq.http.x-lw-expiry, 0))) {
+            set beresp.http.Vary = "x-lw-token";
+        } else {
+            set beresp.http.Vary = "x-lw-kid";
+        }
+    }
 }
 
 # As long as the origin says (RFC 9213: CDN-Cache-Control before all else). Never hit-for-miss on what a crowd may
@@ -76,8 +96,8 @@ sub lifetime {
     if (beresp.status == 404 && bereq.url ~ "/live/.*\.m4s$") {
         set beresp.ttl = 1ms;
     }
-    # An error without a lifetime; what has grown old on its way.
-    if (beresp.ttl <= 0s) {
+    # An error without a lifetime; what has grown old on its way; who is not let in, whatever is said of it.
+    if (beresp.ttl <= 0s || beresp.status == 401 || beresp.status == 403) {
         set beresp.ttl = 1ms;
     }
 }
