@@ -3,7 +3,7 @@
 Low-latency players ask for each part (or each segment) once, and are all answered when it comes: the requests
 for one position are the listeners. The mean over the positions of the last `BLOCKED_SECONDS` is exact while
 nobody comes or goes; those that hardly anybody asks for are left out. Who comes or goes is there in full
-after `BLOCKED_SECONDS` + `SETTLE_SECONDS`.
+after `BLOCKED_SECONDS` + `SETTLE_SECONDS`, and in part a moment (or a segment) after they came.
 
 Plain players reload once a target duration (rfc8216bis 6.3.4): what they ask in `PLAIN_SECONDS` is divided by
 how often one of them does (`contracts/counting.py`). Whoever begins asks for the multivariant playlist and
@@ -43,8 +43,10 @@ _LATE_SEGMENTS: Final = 1
 # What fewer than one in so many ask for is no part that all waited for: anybody can ask for parts beyond
 # the last of a segment, which are answered at once, and a hundred of those must not make of a thousand ten.
 _ODD: Final = 10
-# Unless all that many ask for is so close together: a crowd is still there for the next parts.
+# A crowd is still there so long after it was there for the first time; before that it may be a burst.
 _BURST_SECONDS: Final = 0.7
+# Players may wait for whole segments: two of them are remembered at any time.
+_MEMORY_SECONDS: Final = 6.0
 
 
 class _Seen(NamedTuple):
@@ -70,28 +72,23 @@ class _Positions:
                 del self._seen[min(self._seen, key=lambda each: self._seen[each].requests)]
 
     def size(self, now: float) -> float:
-        oldest = now - SETTLE_SECONDS - BLOCKED_SECONDS
+        """The largest crowd that there is for longer than a burst."""
+        oldest = now - _MEMORY_SECONDS
         self._seen = {asked: seen for asked, seen in self._seen.items() if seen.since > oldest}
-        settled = [seen for seen in self._seen.values() if seen.since <= now - SETTLE_SECONDS]
-        if settled:
-            return steady_mean(seen.requests for seen in _waited_for(settled))
-        # They have just begun.
-        return float(max((seen.requests for seen in self._seen.values()), default=0))
+        ordered = sorted(self._seen.values(), key=lambda seen: -seen.requests)
+        for most in ordered:
+            crowd = [seen for seen in ordered if seen.requests * _ODD >= most.requests]
+            there = [seen.since for seen in crowd]
+            if max(there) - min(there) >= _BURST_SECONDS and (lately := _lately(crowd, now)):
+                return steady_mean(seen.requests for seen in lately)
+        return 0.0
 
 
-def _waited_for(settled: list[_Seen]) -> list[_Seen]:
-    """Those that a crowd waited for, and what was asked for more often beside them.
-
-    A crowd is the largest that there is for longer than a burst; where there is none, who asks most.
-    """
-    ordered = sorted(settled, key=lambda seen: -seen.requests)
-    largest = 0
-    for most in ordered:
-        crowd = [seen for seen in ordered if seen.requests * _ODD >= most.requests]
-        largest = largest or len(crowd)
-        if max(seen.since for seen in crowd) - min(seen.since for seen in crowd) >= _BURST_SECONDS:
-            return crowd
-    return ordered[:largest]
+def _lately(crowd: list[_Seen], now: float) -> list[_Seen]:
+    """What of it was asked for in `BLOCKED_SECONDS`; while it has just begun, what it asked for yet."""
+    settled = now - SETTLE_SECONDS
+    lately = [seen for seen in crowd if settled - BLOCKED_SECONDS < seen.since <= settled]
+    return lately or [seen for seen in crowd if seen.since > settled]
 
 
 class _Line:

@@ -66,17 +66,19 @@ def test_no_room_is_ever_a_label() -> None:
 
 def test_a_room_that_nobody_listens_to_any_more_is_told_as_none() -> None:
     gathering, counter, _ = counting()
-    gathering.add([waited("room", 1)] * 5)
-    counter.step(0.0)
+    for msn in (1, 2):
+        gathering.add([waited("room", msn)] * 5)
+        counter.step(2.0 * msn)
     assert counter.report().rooms == {"room": 5}
-    counter.step(10.0)
+    counter.step(12.0)
     assert counter.report().to_json() == {"tier": "edge", "rooms": {}}
 
 
 def test_a_report_is_never_larger_than_an_origin_takes() -> None:
     gathering, counter, _ = counting()
-    gathering.add(waited(f"r{number}", 1) for number in range(MAX_ROOMS + 50))
-    counter.step(0.0)
+    for msn in (1, 2):
+        gathering.add(waited(f"r{number}", msn) for number in range(MAX_ROOMS + 50))
+        counter.step(2.0 * msn)
     assert len(counter.report().rooms) == MAX_ROOMS
 
 

@@ -171,6 +171,17 @@ def test_a_burst_of_requests_for_a_part_is_nobody(listeners: int, parts: int) ->
     assert sizes(followed(events + burst, 40), 12, 40) == {listeners}
 
 
+def test_a_burst_in_a_room_where_nobody_else_waits_is_nobody() -> None:
+    burst = [Event(20.1 + n * PART_SECONDS, playlist(Position(10, n))) for n in range(2)] * 1000
+    events = [event for n in range(5) for event in plain(n * 0.1, 60, n)]
+    assert max(sizes(followed(events + burst, 40), 12, 40)) <= 6
+
+
+def test_a_crowd_that_has_just_begun_is_there_within_a_second() -> None:
+    counted = followed([event for _ in range(50) for event in low_latency(10.0, 60)], 20)
+    assert sizes(counted, 11.5, 20) == {50}
+
+
 def test_a_burst_of_plain_requests_is_nobody() -> None:
     events = [event for n in range(40) for event in plain(n * 0.05, 60, n)]
     counted = sizes(followed(events + [Event(20.0, playlist())] * 4000, 40), 14, 40)
@@ -217,8 +228,9 @@ def test_who_is_refused_does_not_listen() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     crowds = Crowds()
-    for number in range(MAX_ROOMS + 100):
-        crowds.add(playlist(Position(1, 0), room=f"r{number}"), 2, 1.0)
+    for msn in (0, 1):
+        for number in range(MAX_ROOMS + 100):
+            crowds.add(playlist(Position(msn, 0), room=f"r{number}"), 2, float(msn))
     assert len(crowds.sizes(1.0)) == MAX_ROOMS
     for number in range(10_000):
         crowds.add(playlist(Position(number, 0), "r0", f"{LINE}{number % 1000}"), 1, 1.0)
@@ -229,5 +241,6 @@ def test_what_is_remembered_is_bounded() -> None:
     assert all(len(line.parts._seen) <= crowd._MAX_POSITIONS for line in lines)
     # Others have their turn when these are forgotten.
     crowds.sizes(1.0 + crowd.FORGOTTEN_SECONDS)
-    crowds.add(playlist(Position(1, 0), room="new"), 2, 40.0)
-    assert crowds.sizes(40.0) == {"new": 2}
+    for msn in (1, 2):
+        crowds.add(playlist(Position(msn, 0), room="new"), 2, 40.0 + msn)
+    assert crowds.sizes(42.0) == {"new": 2}
