@@ -1,4 +1,4 @@
-"""The one error tree. Each branch names whose fault it was; each leaf has one HTTP status.
+"""The one error tree. Each branch names whose fault it was; each leaf has one HTTP status (`error_status`).
 
 ::
 
@@ -49,7 +49,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -279,49 +279,3 @@ class UsageError(LongwaveError):
 
 class UndecodableFile(UsageError):
     """A file that no decoder here can read."""
-
-
-_STATUS: Final[Mapping[type[LongwaveError], int]] = {
-    BadDirective: 400,
-    NotFound: 404,
-    NotReady: 503,
-    StillLive: 409,
-    RangeNotSatisfiable: 416,
-    MalformedMedia: 400,
-    UnknownTake: 404,
-    OutOfOrder: 409,
-    MediaMissing: 409,
-    BytesConflict: 409,
-    TakeEnded: 410,
-    OverLimit: 503,
-    BadRequest: 400,
-    Unauthorized: 401,
-    Forbidden: 403,
-    UnknownRoom: 404,
-    UnknownSession: 404,
-    LivesElsewhere: 307,
-    SenderTimeout: 408,
-    Busy: 409,
-    EditConflict: 409,
-    PreconditionFailed: 412,
-    TooLarge: 413,
-    UnsupportedEncoding: 415,
-    UnprocessableOffer: 422,
-    PreconditionRequired: 428,
-    OverCapacity: 503,
-    OriginUnavailable: 502,
-    ObjectDamaged: 502,
-    BusUnavailable: 503,
-    OwnerUnavailable: 503,
-    StorageUnavailable: 503,
-    DiskUnavailable: 507,
-    UsageError: 400,
-}
-
-
-def http_status(error: LongwaveError) -> int:
-    """The HTTP status of an error: the table above, and nowhere else."""
-    for kind in type(error).__mro__:
-        if kind in _STATUS:
-            return _STATUS[kind]
-    return 500

@@ -10,14 +10,8 @@ from uuid import uuid4
 import structlog
 from aiohttp import ClientPayloadError, hdrs, web
 
-from contracts.errors import (
-    BadRequest,
-    LongwaveError,
-    SenderTimeout,
-    TooLarge,
-    UnsupportedEncoding,
-    http_status,
-)
+from contracts.error_status import http_status
+from contracts.errors import BadRequest, LongwaveError, SenderTimeout, TooLarge, UnsupportedEncoding
 from contracts.listen import without_listen_token
 
 if TYPE_CHECKING:

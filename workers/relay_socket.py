@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, web
 
-from contracts.errors import LongwaveError, OwnerUnavailable, http_status
+from contracts.error_status import http_status
+from contracts.errors import LongwaveError, OwnerUnavailable
 from workers.relay_watch import MOVED
 
 # RFC 6455 7.4.2: codes from 4000 on are for applications; ours say the HTTP status.

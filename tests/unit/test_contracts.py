@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import errors, ids
-from contracts.errors import BadRequest, LongwaveError, OutOfOrder, http_status
+from contracts.error_status import http_status
+from contracts.errors import BadRequest, LongwaveError, OutOfOrder
 from contracts.http import json_line
 from contracts.ids import check_title
 from contracts.position import Position
