@@ -1,4 +1,4 @@
-"""A take's frozen settings and the JSON forms in which origin and workers speak of a take."""
+"""A take: its name, its frozen settings, and what happens in it, with their JSON forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from contracts.errors import BadRequest
 from contracts.ids import MAX_SPEAKER_NAME, MAX_TITLE, check_rendition, check_room, check_take
-from contracts.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +25,6 @@ MAX_EPOCH_US: Final = 253_402_300_799_000_000
 MIN_KBIT: Final = 16
 MAX_KBIT_PER_CHANNEL: Final = 256
 _MAX_EVENTS_OF_A_SAMPLE: Final = 10**9
-# Of segments and parts, as addresses have them.
-_MAX_NUMBER: Final = 10**12
 _EVENT_ID: Final = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})")
 
 
@@ -151,52 +148,6 @@ def read_private(obj: Mapping[str, object]) -> bool:
     return private
 
 
-@dataclass(frozen=True, slots=True)
-class RenditionState:
-    """What an origin has of one rendition: first listed MSN, the next position it takes, and its gaps."""
-
-    first: int | None
-    next: Position
-    gaps: tuple[int, ...] = ()
-
-    def to_json(self) -> dict[str, object]:
-        """The wire form."""
-        return {
-            "first": self.first,
-            "next": {"msn": self.next.msn, "part": self.next.part},
-            "gaps": [*self.gaps],
-        }
-
-    @classmethod
-    def from_json(cls, obj: Any) -> RenditionState:  # noqa: ANN401 - parsed JSON
-        """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
-        first = obj["first"]
-        return cls(
-            first=None if first is None else _number(first),
-            next=Position(_number(obj["next"]["msn"]), _number(obj["next"]["part"])),
-            gaps=tuple(map(_number, obj["gaps"])),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TakeState:
-    """The answer of `GET /publish/{room}/{take}`. `end` is the take's length in samples once it has ended."""
-
-    renditions: Mapping[str, RenditionState]
-    end: int | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """The wire form."""
-        states = {name: state.to_json() for name, state in self.renditions.items()}
-        return {"renditions": states, "end": self.end}
-
-    @classmethod
-    def from_json(cls, obj: Any) -> TakeState:  # noqa: ANN401 - parsed JSON
-        """From the wire form. Raises KeyError, TypeError or ValueError on nonsense."""
-        states = {str(name): RenditionState.from_json(state) for name, state in obj["renditions"].items()}
-        return cls(renditions=states, end=None if obj["end"] is None else _number(obj["end"], MAX_SAMPLES))
-
-
 PublishedKind = Literal["chapter", "speakers"]
 """What origins are told, and playlists tell."""
 EventKind = Literal[PublishedKind, "join", "leave", "start", "stop", "mute", "unmute"]
@@ -289,10 +240,4 @@ def _check_int(name: str, value: object, low: int, high: int) -> int:
     # bool is an int to Python, but `true` is no number to JSON.
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise BadRequest(f"{name}: a whole number from {low} to {high}")
-    return value
-
-
-def _number(value: object, high: int = _MAX_NUMBER) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
-        raise ValueError(f"a whole number from 0 to {high}")
     return value

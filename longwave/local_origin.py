@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from contracts.errors import NotFound, NotReady, OverLimit
 
 if TYPE_CHECKING:
-    from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
+    from contracts.take import TakeEvent, TakeHeader, TakeKey
+    from contracts.take_state import TakeState
     from origin.service import Origin
 
 

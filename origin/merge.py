@@ -16,7 +16,7 @@ from origin.contents import end_anyway
 from pipeline.take_window import TakeWindow
 
 if TYPE_CHECKING:
-    from contracts.take import RenditionState, TakeState
+    from contracts.take_state import RenditionState, TakeState
     from pipeline.grid import Grid
     from pipeline.window import RenditionWindow
 

@@ -11,7 +11,8 @@ from typing import Concatenate, ParamSpec
 
 from contracts.errors import BytesConflict, LongwaveError, OverLimit
 from contracts.metrics import Metrics
-from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
+from contracts.take import TakeEvent, TakeHeader, TakeKey
+from contracts.take_state import TakeState
 from origin.conflicts import Conflicts
 from origin.contents import event_record, header_record
 from origin.journal import Journal

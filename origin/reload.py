@@ -11,7 +11,7 @@ import structlog
 
 from contracts.errors import LongwaveError
 from contracts.position import Position
-from contracts.take import TakeState
+from contracts.take_state import TakeState
 from origin.contents import end_anyway, put_record
 from origin.journal import Journal
 from origin.journal_format import Record, RecordKind

@@ -18,7 +18,8 @@ from yarl import URL
 
 from contracts.errors import BadRequest, LongwaveError, NotFound, OriginUnavailable
 from contracts.ids import check_room, check_take
-from contracts.take import TakeKey, TakeState
+from contracts.take import TakeKey
+from contracts.take_state import TakeState
 from origin.contents import header_of, put_record
 from origin.journal_format import RecordKind, Unpacker
 from pipeline.take_window import TakeWindow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contracts.errors import BytesConflict, MalformedMedia, MediaMissing, TakeEnded, UnknownTake
 from contracts.position import Position
-from contracts.take import MAX_EPOCH_US, RenditionState, TakeEvent, TakeHeader, TakeState
+from contracts.take import MAX_EPOCH_US, TakeEvent, TakeHeader
+from contracts.take_state import RenditionState, TakeState
 from pipeline.boxes import read_init
 from pipeline.grid import Grid, first_sample, utc_us
 from pipeline.playlist import MediaPlaylist, MediaText, Skip, Variant, render_multivariant

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from contracts.metrics import Metrics
 from contracts.position import Position
-from contracts.take import RenditionState, TakeKey, TakeState
+from contracts.take import TakeKey
+from contracts.take_state import RenditionState, TakeState
 from pipeline.grid import Grid
 from tests.on_the_bus import Clock, links_to, put_silence, put_take, take_key
 from tests.redis_server import RedisServer

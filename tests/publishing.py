@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from contracts.errors import OriginUnavailable, UnknownTake
 from contracts.position import Position
-from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
+from contracts.take import TakeEvent, TakeHeader, TakeKey
+from contracts.take_state import TakeState
 from pipeline.grid import Grid
 from pipeline.segmenter import EncodedPart
 from pipeline.take_window import TakeWindow

@@ -24,7 +24,7 @@ from contracts.errors import (
     UnknownTake,
 )
 from contracts.position import Position
-from contracts.take import TakeState
+from contracts.take_state import TakeState
 from pipeline.boxes import split_parts
 
 if TYPE_CHECKING:

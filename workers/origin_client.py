@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeState
+    from contracts.take import TakeEvent, TakeHeader, TakeKey
+    from contracts.take_state import TakeState
 
 
 class OriginClient(Protocol):

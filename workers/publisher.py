@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from contracts.metrics import Metrics
     from contracts.position import Position
-    from contracts.take import TakeHeader, TakeState
+    from contracts.take import TakeHeader
+    from contracts.take_state import TakeState
     from workers.origin_client import OriginClient
 
 logger = structlog.get_logger()

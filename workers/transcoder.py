@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contracts.metrics import Metrics
-    from contracts.take import TakeState
+    from contracts.take_state import TakeState
     from workers.archive.archiver import Archiver
     from workers.archive.take_archive import TakeArchive
     from workers.bus import TakeBus

@@ -16,7 +16,8 @@ from contracts.errors import (
     UnknownTake,
 )
 from contracts.position import Position
-from contracts.take import RenditionState, TakeEvent, TakeState
+from contracts.take import TakeEvent
+from contracts.take_state import RenditionState, TakeState
 from longwave.local_origin import LocalOrigin
 from tests import takes
 from tests.origin_server import GRID, INIT, OriginServer, begin, put

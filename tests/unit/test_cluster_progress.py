@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.position import Position
-from contracts.take import TakeState
+from contracts.take_state import TakeState
 from pipeline.grid import Grid, first_sample
 from tests.crews import KEY, state
 from tests.on_the_bus import HEADER

@@ -18,13 +18,12 @@ from contracts.ids import check_title
 from contracts.position import Position
 from contracts.take import (
     Rendition,
-    RenditionState,
     TakeEvent,
     TakeHeader,
     TakeSettings,
-    TakeState,
     parse_renditions,
 )
+from contracts.take_state import RenditionState, TakeState
 
 HEADER = {"epoch_us": 1, "channels": 1, "parts": 5, "renditions": ["64k"], "encoder": "f"}
 

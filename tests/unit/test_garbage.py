@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings, TakeState
+from contracts.take import TakeEvent, TakeHeader, TakeKey, TakeSettings
+from contracts.take_state import TakeState
 from storage.event_log import event_json, parse_event
 from tests.other_ingests import OtherIngests
 from workers.addresses import check_url

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.position import Position
-from contracts.take import RenditionState, TakeState
+from contracts.take_state import RenditionState, TakeState
 from pipeline.grid import FRAME, Grid, first_sample
 from workers.transcoder import Wake, first_to_encode, first_whole_segment, next_wake
 

@@ -2,7 +2,8 @@ import pytest
 
 from contracts.errors import BytesConflict, MalformedMedia, MediaMissing, TakeEnded, UnknownTake
 from contracts.position import Position
-from contracts.take import Rendition, RenditionState, TakeEvent, TakeSettings, TakeState
+from contracts.take import Rendition, TakeEvent, TakeSettings
+from contracts.take_state import RenditionState, TakeState
 from pipeline.boxes import init_segment
 from pipeline.grid import SEGMENT, Grid
 from pipeline.take_window import TakeWindow

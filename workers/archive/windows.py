@@ -15,7 +15,8 @@ from workers.archive.fragment_file import position_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from contracts.take import TakeKey, TakeState
+    from contracts.take import TakeKey
+    from contracts.take_state import TakeState
     from pipeline.grid import Grid
     from workers.origin_client import OriginClient
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from contracts.metrics import Metrics
     from contracts.position import Position
-    from contracts.take import TakeKey, TakeState
+    from contracts.take import TakeKey
+    from contracts.take_state import TakeState
     from workers.cluster.directory import Directory, ListedTake
     from workers.cluster.node import Node
     from workers.cluster.nodes import Nodes

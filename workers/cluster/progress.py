@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contracts.position import Position
-    from contracts.take import TakeState
+    from contracts.take_state import TakeState
     from workers.cluster.listing import Held
     from workers.redis_bus.mirror import Mirror
 
