@@ -1,11 +1,5 @@
 """Settings: typed, validated, from flags, `LONGWAVE_…` variables, a file and defaults, in this order."""
 
-from longwave.settings.groups import (
-    BusSettings,
-    HttpSettings,
-    SecretSettings,
-    StorageSettings,
-)
 from longwave.settings.load import Loaded, load_settings, loaded
 from longwave.settings.roles import (
     ROLES,
@@ -16,6 +10,8 @@ from longwave.settings.roles import (
     ServeSettings,
     WorkerSettings,
 )
+from longwave.settings.server import HttpSettings, SecretSettings
+from longwave.settings.shared import BusSettings, StorageSettings
 
 __all__ = [
     "ROLES",

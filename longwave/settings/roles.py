@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from socket import gethostname
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import AnyHttpUrl, Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
 
 from contracts.errors import BadRequest, UsageError
 from contracts.listeners import check_edge
-from longwave.settings.groups import (
-    BusSettings,
-    EncoderSettings,
-    HttpSettings,
-    SpeakerSettings,
-    StorageSettings,
-    WindowSettings,
-)
+from longwave.settings.media import EncoderSettings, SpeakerSettings, WindowSettings
+from longwave.settings.server import HttpSettings
+from longwave.settings.shared import BusSettings, StorageSettings
+from longwave.settings.values import Urls
 from workers.whip.settings import WhipSettings
 
 
 class OriginSettings(HttpSettings, StorageSettings, BusSettings, WindowSettings):
     """`longwave origin`: what CDNs and players talk to, fed by workers over HTTP."""
 
-    sister: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+    sister: Urls = Field(
         (), description="origins that this one fills its window from, beside those that the bus knows"
     )
-
-    @field_validator("sister", mode="before")
-    @classmethod
-    def _sisters(cls, value: object) -> object:
-        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
 
 
 class IngestRoleSettings(HttpSettings, StorageSettings, BusSettings, SpeakerSettings):
@@ -73,9 +64,7 @@ class EdgeSettings(HttpSettings):
     """`longwave edge`: counts who listens through an edge, and tells origins."""
 
     log: str = Field("-", description="where an edge's access lines are: a file, or - for standard input")
-    origin: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
-        (), description="origins that are told how many listen"
-    )
+    origin: Urls = Field((), description="origins that are told how many listen")
     name: str = Field(default_factory=gethostname, description="what this edge is called there")
     tier: Literal["edge", "cdn"] = Field("edge", description="what it is to listeners: edge or cdn")
     varnish: str | None = Field(None, description="working directory of a Varnish, for its own numbers")
@@ -83,11 +72,6 @@ class EdgeSettings(HttpSettings):
     port: int | None = Field(
         None, ge=0, le=65535, description="port for /healthz and /metrics; default: none"
     )
-
-    @field_validator("origin", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
 
     @field_validator("name")
     @classmethod
