@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from contracts.errors import UnknownRoom
 from contracts.take import TakeEvent
@@ -16,13 +16,11 @@ from workers.bus import TakeBus
 from workers.guest_list import NO_ORDERS, GuestList, HostOrders
 from workers.live import LiveTake
 from workers.seat import Seat
+from workers.seats import Seats
 from workers.source import SoundBlock
 from workers.speaker import Speaker
 from workers.story import Story, connected
 from workers.take_clock import TakeClock, real_samples
-
-# Connections of one name that are played to their end: who reconnects faster than that is not heard by it.
-_MOST_ELDERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class TakeOwner:
         self.silence = 0
         self._story = Story(bus, named=before.named, before=before.events)
         self._story.gone(connected(before.events))
-        self._seats: list[Seat] = []
+        self._seats = Seats(bus, self._story)
         self.failed: list[tuple[Speaker[Any], Exception]] = []
         self._block = clock.block
         self._zero = real_samples(clock.zero_ns)
@@ -78,7 +76,7 @@ class TakeOwner:
     @property
     def crowd(self) -> int:
         """Connections in the mix, with those that are gone and not yet played to their end."""
-        return len(self._seats)
+        return len(self._seats.taken)
 
     @property
     def named(self) -> bool:
@@ -95,7 +93,7 @@ class TakeOwner:
             key=self.bus.key,
             epoch_us=self.bus.header.epoch_us,
             sample=self.bus.top,
-            speakers=tuple(seat.live() for seat in self._seats),
+            speakers=self._seats.live(),
             integrated=self.mixer.loudness.integrated,
             short_term=self.mixer.loudness.short_term,
         )
@@ -104,18 +102,11 @@ class TakeOwner:
         """`speaker` is heard as soon as its source is ready, in place of who had its name until then."""
         speaker.take = self.bus.key.take
         speaker.strip.muted = self.guests.is_muted(speaker.name)
-        elders = [] if speaker.name is None else [seat for seat in self._seats if seat.name == speaker.name]
-        for elder in elders:
-            elder.leave()
-        for elder in elders[:-_MOST_ELDERS]:
-            self._depart(elder)
-        self._seats.append(Seat(speaker, elders[-_MOST_ELDERS:]))
+        self._seats.join(speaker)
 
     def leave(self, speaker: Speaker[Any]) -> None:
         """The connection is gone; what it had sent is played."""
-        for seat in self._seats:
-            if seat.speaker is speaker:
-                seat.leave()
+        self._seats.leave(speaker)
 
     def tick(self, now_ns: int, patient: Collection[Speaker[Any]] = ()) -> list[Speaker[Any]]:
         """Write every block that is over by `now_ns`.
@@ -130,7 +121,7 @@ class TakeOwner:
         if self._may_wait(over):
             return []
         while block < over:
-            if not self._seats and self.mixer.idle:
+            if not self._seats.taken and self.mixer.idle:
                 self._begun = True
                 self._story.say()
                 self._be_silent(over - block)
@@ -152,8 +143,7 @@ class TakeOwner:
 
     def end(self) -> int:
         """Finish the take where it is; the number of its samples."""
-        for seat in [*self._seats]:
-            self._depart(seat)
+        self._seats.depart_all()
         self.bus.end(self.bus.top)
         return self.bus.top
 
@@ -178,20 +168,20 @@ class TakeOwner:
         seats = self._known(name)
         self.guests.remove(name, [seat.speaker.grant for seat in seats])
         for seat in seats:
-            self._depart(seat)
+            self._seats.depart(seat)
 
     def chapter(self, title: str) -> TakeEvent:
         """A chapter called `title` begins now."""
         return self._story.chapter(title)
 
     def _known(self, name: str) -> list[Seat]:
-        seats = [seat for seat in self._seats if seat.name == name]
+        seats = self._seats.named(name)
         if not seats and not self.guests.is_muted(name):
             raise UnknownRoom("nobody of this name is in the take")
         return seats
 
     def _not_prompt(self, patient: Collection[Speaker[Any]]) -> list[Speaker[Any]]:
-        speakers = [seat.speaker for seat in self._seats]
+        speakers = [seat.speaker for seat in self._seats.taken]
         return [speaker for speaker in speakers if speaker in patient and not speaker.source.prompt]
 
     def _may_wait(self, over: int) -> bool:
@@ -204,9 +194,9 @@ class TakeOwner:
 
     def _flow(self, blocks: int) -> int:
         """Write up to `blocks` of a programme that is alone and stays as it is; how many they were."""
-        if len(self._seats) != 1 or not self._begun:
+        if len(self._seats.taken) != 1 or not self._begun:
             return 0
-        seat = self._seats[0]
+        seat = self._seats.taken[0]
         if not self.mixer.flows(seat.strip):
             return 0
         run = seat.speaker.source.run(min(blocks, BLOCK // self._block))
@@ -215,7 +205,7 @@ class TakeOwner:
         self.bus.append(self.bus.top, pcm.to_bytes(self.mixer.flow(seat.strip, run)))
         self.sound += len(run)
         seat.speaker.stir()
-        self._tell()
+        self._seats.tell()
         return len(run) // self._block
 
     def _write(self, block: int) -> None:
@@ -223,28 +213,23 @@ class TakeOwner:
         if not self._begun:
             self._begun = True
             self._mix(0)
-            self._tell()
+            self._seats.tell()
         mixed = self._mix(block + 1)
         if mixed is None:
             self._be_silent(1)
         else:
             self.bus.append(self.bus.top, pcm.to_bytes(mixed))
             self.sound += self._block
-        self._tell()
+        self._seats.tell()
 
     def _mix(self, block: int) -> pcm.Pcm | None:
         """Take in `block`, give out the one before it."""
         due = self._zero + block * self._block
-        for seat in [*self._seats]:
+        for seat in self._seats.taken:
             if seat.strip.failed is not None:
                 self._give_up(seat, seat.strip.failed)
-            if seat.over:
-                self._depart(seat)
-            elif seat.elders and seat.speaker.source.ready:
-                for elder in seat.elders:
-                    self._depart(elder)
-                seat.elders = ()
-        return self.mixer.mix([(seat.strip, self._pull(seat, due)) for seat in self._seats])
+        self._seats.hand_over()
+        return self.mixer.mix([(seat.strip, self._pull(seat, due)) for seat in self._seats.taken])
 
     def _pull(self, seat: Seat, due: int) -> SoundBlock | None:
         speaker = seat.speaker
@@ -263,43 +248,6 @@ class TakeOwner:
         seat.broken = True
         self.failed.append((seat.speaker, error))
 
-    def _tell(self) -> None:
-        """Tell of the block that was just taken in: its first sample is the next one of the bus."""
-        for seat in self._seats:
-            if seat.name is not None:
-                self._follow(seat, seat.name)
-        self._story.say()
-
-    def _follow(self, seat: Seat, name: str) -> None:
-        if seat.joined is None and seat.speaker.held:
-            seat.joined = self.bus.top
-            self._story.tell("join", name)
-        if seat.strip.speaking != seat.speaking:
-            seat.speaking = seat.strip.speaking
-            if seat.speaking:
-                self._story.speaks(name, self.bus.top - seat.strip.speaks_for)
-            else:
-                self._story.quiet(name, self.bus.top - seat.strip.quiet_for)
-
-    def _depart(self, seat: Seat) -> None:
-        """`seat` is heard no more; another connection of the same name goes on with its story."""
-        if seat not in self._seats:
-            return
-        self._seats.remove(seat)
-        # Or one who connects again and again would keep all connections that ever were.
-        seat.elders = ()
-        seat.speaker.held = False
-        seat.speaker.stir()
-        if seat.name is None:
-            return
-        if seat.speaking:
-            self._story.quiet(seat.name, self.bus.top - seat.strip.quiet_for)
-        heirs = [other for other in self._seats if other.name == seat.name]
-        for heir in heirs:
-            heir.joined = seat.joined if heir.joined is None else heir.joined
-        if not heirs and seat.joined is not None:
-            self._story.tell("leave", seat.name)
-
     def _be_silent(self, blocks: int) -> None:
         self.bus.append_silence(self.bus.top, blocks * self._block)
         self.silence += blocks * self._block
@@ -307,7 +255,7 @@ class TakeOwner:
     def _stand_still(self, over: int) -> None:
         """A resumed take begins above every number that was reserved; its clock gets there in seconds."""
         for block in range(self._stood_until + 1, over + 1):
-            for seat in self._seats:
+            for seat in self._seats.taken:
                 seat.speaker.source.discard(self._zero + block * self._block)
                 seat.speaker.stir()
         self._stood_until = max(over, self._stood_until)
