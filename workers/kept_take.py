@@ -1,14 +1,18 @@
-"""One take as its keeper knows it: what is on disk of it, and what should be."""
+"""One live take as it is kept: what is on disk of it, and what should be."""
 
 from __future__ import annotations
 
 import asyncio
+
+import structlog
 
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.mix.loudness import LoudnessBin
 from storage.event_log import EventLog
 from workers.guest_list import NO_ORDERS
 from workers.take_store import Reservation, TakeFile, TakeStore
+
+log = structlog.get_logger()
 
 
 class KeptTake:
@@ -69,3 +73,15 @@ class KeptTake:
         for file in (self.file, self.event_log):
             if file is not None:
                 file.close()
+
+    def say(self, trouble: str) -> None:
+        """The disk fails this take; logged once, until it works again."""
+        if self.trouble is None:
+            log.warning("a take cannot be stored", room=self.key.room, take=self.key.take, reason=trouble)
+        self.trouble = trouble
+
+    def recovered(self) -> None:
+        """The disk has taken all that was new."""
+        if self.trouble is not None:
+            log.info("takes are stored again", room=self.key.room, take=self.key.take)
+            self.trouble = None

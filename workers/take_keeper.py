@@ -1,4 +1,4 @@
-"""Keeps live takes on disk without ever making one wait: a task a take writes what is newest, in a thread.
+"""Keeps live takes on disk without ever making one wait; `TakeWriter` writes what is newest, in a thread.
 
 What happens in a take is appended as it happens; when the take is over, and this end is the one that counts,
 its story is put into the storage (`story.json`), and only then is it forgotten here.
@@ -12,14 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from typing import Final, TypeVarTuple
+from typing import Final
 
-import structlog
-
-from contracts.errors import StorageUnavailable
 from contracts.metrics import Metrics
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
@@ -29,18 +24,12 @@ from workers.guest_list import HostOrders
 from workers.kept_take import KeptTake
 from workers.storyteller import Storyteller
 from workers.take_store import Reservation, StoredTake, TakeStore
-
-log = structlog.get_logger()
-
-Ts = TypeVarTuple("Ts")
+from workers.take_writer import TakeWriter
 
 LEAD: Final = SAMPLE_RATE * 4 // 5
 HEARTBEAT: Final = SAMPLE_RATE
 # Before this sample of a take no part can have left, and a crash leaves nothing of it anywhere.
 _FIRST_PART: Final = SAMPLE_RATE // 5
-_THREADS: Final = 4
-_STORY_THREADS: Final = 2
-_RETRY_SECONDS: Final = 5.0
 # What a start and an end wait for their disk, before they go on without.
 _SECURE_SECONDS: Final = 1.0
 # How long an end that every origin has stays stored: their own disks have it only some moments later.
@@ -65,15 +54,11 @@ class TakeKeeper:
         linger: float = _LINGER_SECONDS,
         remembered: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._store = store
-        self._storyteller = storyteller
+        self._writer = TakeWriter(store, storyteller)
         self._metrics = metrics
         self._linger = linger
         self._remembered = remembered
         self._takes: dict[TakeKey, KeptTake] = {}
-        self._pool = ThreadPoolExecutor(_THREADS, "take-store")
-        # A storage may hang, and reservations do not wait for it.
-        self._story_pool = ThreadPoolExecutor(_STORY_THREADS, "take-story")
 
     @property
     def degraded(self) -> str | None:
@@ -90,7 +75,7 @@ class TakeKeeper:
 
     async def stored(self) -> list[StoredTake]:
         """The takes that the last process left. Raises StorageUnavailable."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._store.stored)
+        return await self._writer.stored()
 
     def keep(
         self, key: TakeKey, header: TakeHeader, stored: Reservation | None = None, *, generation: int = 0
@@ -127,7 +112,7 @@ class TakeKeeper:
         if top > safe and kept.late_msn != top // SEGMENT:
             kept.late_msn = top // SEGMENT
             if not kept.trouble:
-                self._say(kept, "takes: segments begin before their numbers are reserved on disk")
+                kept.say("takes: segments begin before their numbers are reserved on disk")
             self._metrics.reservation_late.inc()
         late_at = max(safe, SEGMENT * (kept.late_msn + 1)) + 1
         return min(kept.wanted.heartbeat + HEARTBEAT, SEGMENT * kept.wanted.reserved - LEAD, late_at)
@@ -211,8 +196,7 @@ class TakeKeeper:
             for task in stuck:
                 task.cancel()
         self._takes.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._story_pool.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
 
     def _forget_later(self, key: TakeKey) -> None:
         asyncio.get_running_loop().call_later(self._linger, self._forget_if_remembered, key)
@@ -228,74 +212,12 @@ class TakeKeeper:
         kept.news.set()
 
     async def _follow(self, kept: KeptTake, before: KeptTake | None) -> None:
-        """One write at a time; what comes meanwhile is written as one, the newest.
-
-        A take that was given up and comes back waits until what was there `before` is removed.
-        """
+        """A take that was given up and comes back waits until what was there `before` is removed."""
         if before is not None:
             await asyncio.wait([before.task])
-        while True:
-            await kept.news.wait()
-            kept.news.clear()
-            try:
-                if kept.over:
-                    await self._in_thread(kept.remove, self._store)
-                    if self._takes.get(kept.key) is kept:
-                        del self._takes[kept.key]
-                    return
-                await self._write(kept)
-                await self._write_story(kept)
-                self._recovered(kept)
-                if kept.done:
-                    kept.news.set()
-            except StorageUnavailable as error:
-                self._say(kept, f"takes: {error.message}")
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, kept.news.set)
-            if kept.closing and not kept.news.is_set():
-                kept.close()
-                return
-
-    async def _write(self, kept: KeptTake) -> None:
-        wanted = kept.wanted
-        # A heartbeat need not survive the machine, only the process; a reservation and an end do.
-        sync = wanted.reserved > kept.safe or wanted.generation > kept.safe_generation or wanted.ended
-        await self._in_thread(kept.put, self._store, wanted, sync)
-        kept.safe, kept.safe_end, kept.safe_generation = wanted.reserved, wanted.ended, wanted.generation
-        kept.written.set()
-
-    async def _write_story(self, kept: KeptTake) -> None:
-        """What has happened, what the host ordered, how loud it was; once the take is over, its story."""
-        # Looked at first: before a take ends, all of it was told, but more may be told while the disk writes.
-        over = kept.wanted.ended
-        while kept.events:
-            events = tuple(kept.events)
-            await self._in_thread(kept.append, self._store, events)
-            del kept.events[: len(events)]
-        if kept.orders != kept.safe_orders:
-            orders = kept.orders
-            await self._in_thread(self._store.put_orders, kept.key, orders)
-            kept.safe_orders = orders
-        if kept.loudness != kept.safe_loudness:
-            loudness = kept.loudness
-            await self._in_thread(self._store.put_loudness, kept.key, loudness)
-            kept.safe_loudness = loudness
-        if over and kept.final and not kept.told:
-            tell = partial(self._storyteller.tell, kept.key, kept.header, kept.wanted.heartbeat)
-            await asyncio.get_running_loop().run_in_executor(self._story_pool, tell)
-            kept.told = True
-
-    def _recovered(self, kept: KeptTake) -> None:
-        if kept.trouble is not None:
-            log.info("takes are stored again", room=kept.key.room, take=kept.key.take)
-            kept.trouble = None
-
-    async def _in_thread(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
-
-    def _say(self, kept: KeptTake, trouble: str) -> None:
-        if kept.trouble is None:
-            log.warning("a take cannot be stored", room=kept.key.room, take=kept.key.take, reason=trouble)
-        kept.trouble = trouble
+        await self._writer.follow(kept)
+        if kept.over and self._takes.get(kept.key) is kept:
+            del self._takes[kept.key]
 
 
 async def _written(kept: KeptTake, enough: Callable[[], bool]) -> None:

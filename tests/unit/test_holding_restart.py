@@ -137,7 +137,7 @@ async def ended_and_untold(data: Path) -> MemoryTakeBus:
             raise StorageUnavailable("the storage is gone")
 
     world = World(data)
-    world.keeper._storyteller._stories = Away()  # type: ignore[assignment]
+    world.keeper._writer._storyteller._stories = Away()  # type: ignore[assignment]
     _, bus = await world.live(name="Ada")
     world.tick(99)
     world.ingest.end(ROOM)

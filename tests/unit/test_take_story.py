@@ -146,7 +146,7 @@ async def test_what_is_told_last_while_the_disk_is_busy_is_in_the_record(
 async def test_a_record_that_the_disk_refuses_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.take_keeper._RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("workers.take_writer._RETRY_SECONDS", 0.02)
     world = World(tmp_path)
     await world.resume()
     key, speakers = await begin(world, "Ada")
