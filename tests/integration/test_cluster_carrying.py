@@ -11,7 +11,7 @@ from contracts.take import TakeKey
 from tests.crews import KEY, crew, put_takes, settled
 from tests.on_the_bus import put_take, take_key
 from tests.redis_server import RedisServer
-from workers.cluster import carrying as carrying_module
+from workers.cluster import shares
 from workers.cluster.node import Node
 from workers.cluster.nodes import BEAT_EVERY
 from workers.cluster.placement import Placing, place
@@ -49,7 +49,7 @@ async def test_takes_are_shared_out_again_only_when_that_could_change_something(
     put_takes(servers, 8)
     async with crew(servers, "a", "b") as two:
         await settled(two)
-        monkeypatch.setattr(carrying_module, "place", counted)
+        monkeypatch.setattr(shares, "place", counted)
         version = two["a"].nodes.version
         two["b"].publisher.encoded.clear()
         two["b"].quick = False

@@ -15,21 +15,20 @@ import structlog
 from contracts.errors import BusUnavailable
 from pipeline.grid import SEGMENT
 from workers.backoff import Backoff
-from workers.cluster.placement import Placing, place
 from workers.cluster.progress import at_live_edge, far_behind, first_needed
+from workers.cluster.shares import Shares
 from workers.nets import Net
 from workers.redis_bus import keys
 from workers.redis_bus.links import RedisRefuses
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from contracts.metrics import Metrics
     from contracts.position import Position
     from contracts.take import TakeKey
     from contracts.take_state import TakeState
     from workers.cluster.directory import Directory, ListedTake
-    from workers.cluster.node import Node
     from workers.cluster.nodes import Nodes
     from workers.redis_bus.mirror import Mirror
     from workers.redis_bus.mirrors import Mirrors
@@ -77,19 +76,14 @@ class Carrying:
         ready: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._id = node_id
         self._nodes = nodes
         self._directory = directory
         self._mirrors = mirrors
         self._publisher = publisher
         self._metrics = metrics
-        self._redundancy = redundancy
+        self._shares = Shares(node_id, nodes, directory, redundancy)
         self._ready = ready
         self._clock = clock
-        self._seen: object = None
-        self._basis: object = None
-        self._workers: tuple[Node, ...] = ()
-        self._placed: Mapping[TakeKey, tuple[str, ...]] = {}
         self._taking_up: dict[TakeKey, asyncio.Task[None]] = {}
         self._telling: set[asyncio.Task[None]] = set()
         # Takes that could not be taken up when that was tried last.
@@ -128,7 +122,7 @@ class Carrying:
         """Hand everything over: returns when others carry it, nobody else is there, or `grace` s are over."""
         deadline = self._clock() + grace
         await self._nodes.drain()
-        while self._mirrors.live() and self._others_stay() and self._clock() < deadline:  # noqa: ASYNC110 - once
+        while self._mirrors.live() and self._shares.others_stay() and self._clock() < deadline:  # noqa: ASYNC110 - once
             await asyncio.sleep(_TICK / 2)
         left = [bus.key.room for bus in self._mirrors.live()]
         if left:
@@ -161,7 +155,7 @@ class Carrying:
         """Compare what falls to this worker with what it carries, and begin to make them equal."""
         now = self._clock()
         self._tell_delivered()
-        self._place()
+        self._shares.renew(self._over)
         for key, take in self._directory.takes.items():
             with self._net.under(key):
                 self._look_for(take)
@@ -179,43 +173,28 @@ class Carrying:
     def _look_for(self, take: ListedTake) -> None:
         """See whether a take that lives is to be taken up, and whether it is over."""
         key = take.key
-        if self._falls_here(key) and self._mirrors.get(key) is None and key not in self._taking_up:
+        if self._shares.falls_here(key) and self._mirrors.get(key) is None and key not in self._taking_up:
             name = f"take up {key.room}/{key.take}"
             self._taking_up[key] = asyncio.create_task(self._take_up(take), name=name)
         if take.memo.ended is not None:
             self._mirrors.ended(key, take.memo.ended)
 
-    def _place(self) -> None:
-        """Share the takes out again, if what that depends on is new: with thousands of them it costs 50 ms.
-
-        Lists of what others carry change all the time, and most of what is known of takes is of no interest.
-        """
-        seen = (self._nodes.version, self._directory.version, frozenset(self._over))
-        if seen == self._seen:
-            return
-        self._seen = seen
-        self._workers = self._nodes.alive("worker")
-        takes = [take for key, take in self._directory.takes.items() if key not in self._over]
-        placings = [Placing(take.key, take.memo.header.encoder, take.failures.by_node) for take in takes]
-        crew = [(node.id, node.encoder, node.capacity, node.draining) for node in self._workers]
-        if (crew, placings) != self._basis:
-            self._basis = crew, placings
-            self._placed = place(placings, self._workers, self._redundancy)
-
     def _look_at(self, mirror: Mirror, now: float) -> None:
         """See whether a take that is carried is at the live edge, and whether it is still wanted here."""
         key = mirror.key
         self._look_how_far(mirror)
-        if key not in self._placed:
+        if key not in self._shares.placed:
             # One that has ended is being delivered to those origins that have not got all of it.
             elsewhere, after = mirror.ended is None, _GONE_AFTER
         else:
-            elsewhere, after = not self._falls_here(key) and self._others_carry(key), _LET_GO_AFTER
+            elsewhere = not self._shares.falls_here(key) and self._shares.carried_by_others(key)
+            after = _LET_GO_AFTER
         if not elsewhere:
             self._others_since.pop(key, None)
         elif now - self._others_since.setdefault(key, now) >= after:
             del self._others_since[key]
-            logger.info("a take is carried elsewhere", room=key.room, take=key.take, by=self._placed.get(key))
+            by = self._shares.placed.get(key)
+            logger.info("a take is carried elsewhere", room=key.room, take=key.take, by=by)
             self._mirrors.drop(key)
 
     def _look_how_far(self, mirror: Mirror) -> None:
@@ -229,18 +208,6 @@ class Carrying:
             self._caught_up.add(mirror.key)
         elif reached is None or far_behind(mirror, reached):
             self._caught_up.discard(mirror.key)
-
-    def _falls_here(self, key: TakeKey) -> bool:
-        return self._id in self._placed.get(key, ())
-
-    def _others_carry(self, key: TakeKey) -> bool:
-        """Whether all workers that a take falls to say that they carry it."""
-        member = keys.member(key).decode()
-        there = {node.id for node in self._workers if member in node.carrying}
-        return bool(self._placed[key]) and there.issuperset(self._placed[key])
-
-    def _others_stay(self) -> bool:
-        return any(node.id != self._id and not node.draining for node in self._nodes.alive("worker"))
 
     # ------------------------------------------------------------ the beginning and the end of carrying
 
@@ -282,7 +249,7 @@ class Carrying:
         if states and all(state is not None and state.end is not None for state in states):
             self._mirrors.delivered.add(key)
             return True
-        if not self._falls_here(key):
+        if not self._shares.falls_here(key):
             return True
         first = first_needed(held, states)
         self._mirrors.follow(key, memo.header, first)
