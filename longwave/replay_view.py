@@ -22,7 +22,8 @@ from longwave.replay import Finishing, alone, chosen, list_replays, open_storage
 from pipeline.grid import SAMPLE_RATE
 from storage.objects import Objects
 from workers.archive.kept import Listed
-from workers.archive.verify import Report, verify
+from workers.archive.verify import verify
+from workers.archive.verify_findings import Report
 from workers.replay_answers import row_of
 
 if TYPE_CHECKING:

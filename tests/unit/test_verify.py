@@ -30,7 +30,8 @@ from storage.names import (
 from storage.take_record import TakeRecord
 from tests.over_takes import KEY, SAMPLES, Memory, archive, everything, header
 from workers.archive.finish import Finisher
-from workers.archive.verify import Report, verify
+from workers.archive.verify import verify
+from workers.archive.verify_findings import Report
 
 LOST = {("64k", 3, 1), ("64k", 3, 2), ("32k", 16, 0)}
 CHECKED = (
