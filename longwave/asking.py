@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import aiohttp
 from yarl import URL
 
-from contracts.errors import DependencyError, LongwaveError, UsageError
+from contracts.errors import DependencyError, LongwaveError
 from longwave.publish_view import printable
+from longwave.server_urls import server_urls
 from longwave.trust import trusting
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ServerOptions:
 
     def urls(self) -> list[URL]:
         """One or more addresses. Raises UsageError."""
-        return [_address(text.strip()) for text in self.url.split(",")]
+        return server_urls(self.url)
 
     def tls(self) -> ssl.SSLContext | bool:
         """How an https server is checked. Raises UsageError."""
@@ -102,14 +103,3 @@ class Asking:
         if status >= 400:
             raise Refused(f"{self.name} says {status}: {printable(str(found.get('error', '')))}", status)
         return found
-
-
-def _address(text: str) -> URL:
-    """The address of one server. Raises UsageError."""
-    try:
-        url = URL(text)
-    except ValueError as error:
-        raise UsageError(f"--url: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(f"--url: {printable(text)} is not like http://127.0.0.1:8080")
-    return url

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from yarl import URL
-
 from contracts.errors import BadRequest, UsageError
 from contracts.ids import check_room, check_speaker
-from longwave.publish_view import printable
+from longwave.server_urls import server_urls
 from longwave.trust import trusting
 
 if TYPE_CHECKING:
     import ssl
     from pathlib import Path
+
+    from yarl import URL
 
 HERE: Final = "http://127.0.0.1:8080"
 """Where `longwave serve` listens if nothing else is said."""
@@ -47,19 +47,8 @@ class PublishOptions:
         if self.channels not in {1, 2}:
             raise UsageError("--channels: 1 or 2")
         query = {"channels": str(self.channels)} | ({"speaker": self.speaker} if self.speaker else {})
-        return [_server(text.strip()) / "pcm" / self.room % query for text in self.url.split(",")]
+        return [server / "pcm" / self.room % query for server in server_urls(self.url)]
 
     def tls(self) -> ssl.SSLContext | bool:
         """How an https server is checked. Raises UsageError."""
         return trusting(self.ca)
-
-
-def _server(text: str) -> URL:
-    """The address of one server. Raises UsageError."""
-    try:
-        url = URL(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(f"--url: {printable(text)} is not like http://127.0.0.1:8080")
-    return url

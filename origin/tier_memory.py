@@ -17,7 +17,8 @@ from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.listeners import Tier, check_tier
 from contracts.take import TakeKey, parse_take_name, take_name
 from origin.whereabouts import Whereabouts
-from storage.files import read_if_there, write_atomic
+from storage.aside import write_atomic
+from storage.files import read_if_there
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""A file that is being written beside its place: `.NAME.XXXXXXXX`, locked while its writer lives."""
+"""Files that are whole or not there: written beside their place (`.NAME.XXXXXXXX`, locked), then renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
-from storage.files import disk_errors, make_directory
+from storage.files import disk_errors, make_directory, sync_directory
 
 _TRIES: Final = 20
 _JITTER_NS: Final = 10_000_000
@@ -38,6 +38,13 @@ def written_aside(path: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
             aside.unlink()
         with contextlib.suppress(OSError):  # what was buffered when the disk had become full
             file.close()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, durably: a reader sees the old file or the new one. Raises DiskUnavailable."""
+    with written_aside(path, [data]) as aside, disk_errors(path):
+        aside.replace(path)
+    sync_directory(path.parent)
 
 
 def remove_left_aside(directory: Path, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, synced, renamed. A disk's error says what to do."""
+"""Files and directories that survive the machine. A disk's error says what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from contracts.errors import DiskUnavailable
 
@@ -34,21 +33,6 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror or "it failed")
         raise DiskUnavailable(f"{path}: {reason}") from error
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, durably: a reader sees the old file or the new one. Raises DiskUnavailable."""
-    with disk_errors(path):
-        make_directory(path.parent)
-        aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-        try:
-            _write_synced(aside, data)
-            aside.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                aside.unlink()
-            raise
-        sync_directory(path.parent)
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -77,10 +61,3 @@ def sync_directory(path: Path) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -18,7 +18,8 @@ import structlog
 
 from contracts.errors import DiskUnavailable, LongwaveError
 from contracts.take import TakeKey, parse_take_name, take_name
-from storage.files import read_if_there, write_atomic
+from storage.aside import write_atomic
+from storage.files import read_if_there
 from workers.breadcrumbs import catch_crashes, last_crash
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from contracts.ids import check_room, check_take
 from contracts.take import TakeEvent, TakeHeader, TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT, sample_at
 from pipeline.mix.loudness import LoudnessBin, LoudnessMeter
+from storage.aside import write_atomic
 from storage.event_log import EventLog, read_events
-from storage.files import disk_errors, read_if_there, sync_directory, write_atomic
+from storage.files import disk_errors, read_if_there, sync_directory
 from workers.guest_list import NO_ORDERS, HostOrders
 
 log = structlog.get_logger()

@@ -13,8 +13,9 @@ import pytest
 
 from contracts.errors import BadRequest, DiskUnavailable, ObjectDamaged
 from contracts.take import Rendition, TakeSettings
+from storage.aside import write_atomic
 from storage.disk_objects import DiskObjects
-from storage.files import read_if_there, write_atomic
+from storage.files import read_if_there
 from storage.podcast import Podcast
 from storage.podcast_categories import CATEGORIES, is_category, split_category
 from storage.rooms import RoomRecord, RoomStore
