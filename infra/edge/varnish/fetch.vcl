@@ -3,8 +3,6 @@
 sub vcl_backend_fetch {
     # No address takes one. A body that is promised and never comes would be waited for, by all who ask for the same.
     unset bereq.body;
-    # No address takes one. A body that is promised and never comes would be waited for, by all who ask for the same.
-    # off
     if (bereq.http.x-lw-token) {
         # Once: a second try finds it in place.
         set bereq.url = "/p/" + bereq.http.x-lw-token + bereq.url;
