@@ -48,7 +48,7 @@ class StreamFilter:
     def _equations(self, count: int) -> NDArray[np.float64]:
         """The system for `count` samples in BLAS' band storage: row *i* is the *i*-th diagonal, downwards.
 
-        Before them stand as many samples as the filter remembers: for those, which are known, nothing is solved.
+        Before them stand as many samples as the filter remembers: nothing is solved for those, they are known.
         """
         band = np.repeat(self._a[:, None], count + self._order, axis=1)
         for column in range(self._order):
