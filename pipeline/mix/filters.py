@@ -48,7 +48,7 @@ class StreamFilter:
     def _equations(self, count: int) -> NDArray[np.float64]:
         """The system for `count` samples in BLAS' band storage: row *i* is the *i*-th diagonal, downwards.
 
-        Before them stand as many samples as the filter remembers: nothing is solved for those, they are known.
+        Before them stand as many samples as the filter remembers: they are known, so their rows say nothing.
         """
         band = np.repeat(self._a[:, None], count + self._order, axis=1)
         for column in range(self._order):
