@@ -33,14 +33,46 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n",
         "GET / HTTP/3.0\r\nHost: x\r\n",
         "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: x y\r\n",
     ],
     ids=lambda head: head[:20],
 )
 async def test_what_is_no_request_is_told_so_to_every_page(stage: Stage, head: str) -> None:
-    answer = await raw(stage.edge.port, head)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
-    assert b'\r\n\r\n{"error": ' in answer
+    refused(await raw(stage.edge.port, head), "this is not an HTTP request")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"GET /{'a' * 9_000} HTTP/1.1\r\nHost: x\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nX-Much: {'a' * 9_000}\r\n",
+    ],
+    ids=["address", "field"],
+)
+async def test_what_is_too_long_is_told_so_to_every_page(stage: Stage, head: str) -> None:
+    refused(await raw(stage.edge.port, head), "this request is too long")
+
+
+def refused(answer: bytes, words: str) -> None:
+    """As origins refuse: one line of JSON, for every page, which a crowd may share."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nAccess-Control-Allow-Origin: *" in head
+    assert b"\r\nCache-Control: public, max-age=1" in head
+    assert body == f'{{"error": "{words}"}}\n'.encode()
+
+
+async def test_what_an_origin_has_not_got_is_told_apart_from_what_nobody_has(stage: Stage) -> None:
+    direct, through = await stage.take((3, 2))
+    there = "nothing is at this address, or not any more"
+    for path, words in ((f"{through.line()}/77.m4s", there), ("/nothing", "nothing lives at this address")):
+        for _ in range(2):
+            answer = await through.get(path)
+            assert (answer.status, answer.error) == (404, words)
+    for _ in range(2):
+        answer = await through.playlist("?_HLS_part=1")
+        assert answer.error == "no sense can be made of this address: see its ids and delivery directives"
+    assert (await direct.playlist("?_HLS_part=1")).status == answer.status == 400
 
 
 @pytest.mark.parametrize("field", ['If-Match: "x"', "If-Unmodified-Since: Mon, 01 Jan 2001 00:00:00 GMT"])
