@@ -105,7 +105,7 @@ class Voice:
 
     def sends(self, visit: Span) -> list[Sent]:
         """The packets of a visit; each has the instant at which it leaves."""
-        payloads = opus_packets(self.microphone(visit), dtx=self.dtx)
+        payloads = opus_packets(self.microphone(visit), dtx=self.dtx, effort=1)
         number = self.seed + visit.start
         return spoken(
             payloads,
