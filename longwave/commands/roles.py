@@ -124,7 +124,14 @@ def edge(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="An edge's access lines: a file, or - for standard input [LONGWAVE_LOG, default -].",
+            help="An edge's access lines: a file, - for standard input, or syslog://HOST:PORT "
+            "[LONGWAVE_LOG, default -].",
+        ),
+    ] = None,
+    log_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK", help="Who may send lines by syslog; may be repeated [LONGWAVE_LOG_FROM]."
         ),
     ] = None,
     origin: Annotated[

@@ -15,13 +15,18 @@ _FAILED: Final = 500
 
 
 class EdgeCounter:
-    """What one edge's listeners are, as `gathering` tells; `tier` is what the edge is to them."""
+    """What one edge's listeners are, as `gathering` tells; `tier` is what the edge is to them.
 
-    def __init__(self, gathering: Gathering, metrics: EdgeMetrics, tier: Tier) -> None:
+    Lines of one moment come within `spread` seconds.
+    """
+
+    def __init__(
+        self, gathering: Gathering, metrics: EdgeMetrics, tier: Tier, *, spread: float = 0.0
+    ) -> None:
         self._gathering = gathering
         self._metrics = metrics
         self._tier = tier
-        self._crowds = Crowds()
+        self._crowds = Crowds(spread)
         self._rooms: dict[str, int] = {}
         self._dropped = 0
 

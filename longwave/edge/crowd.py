@@ -18,6 +18,7 @@ plain requests.
 from __future__ import annotations
 
 from collections import deque
+from math import ceil
 from typing import Final, NamedTuple
 
 from contracts.counting import INTERVALS, Reloads, steady_mean
@@ -57,7 +58,9 @@ class _Seen(NamedTuple):
 class _Positions:
     """Requests for positions of one rendition, all for parts or all for segments."""
 
-    def __init__(self) -> None:
+    def __init__(self, spread: float) -> None:
+        self._spread = spread
+        self._late_segments = _LATE_SEGMENTS + ceil(spread / TARGET_DURATION)
         self._seen: dict[Position | Segment, _Seen] = {}
         self._newest = -1
 
@@ -65,7 +68,7 @@ class _Positions:
         before = self._seen.get(asked)
         if before is not None:
             self._seen[asked] = before._replace(requests=before.requests + requests)
-        elif asked.msn >= self._newest - _LATE_SEGMENTS:
+        elif asked.msn >= self._newest - self._late_segments:
             self._newest = max(self._newest, asked.msn)
             self._seen[asked] = _Seen(now, requests)
             if len(self._seen) > _MAX_POSITIONS:
@@ -73,13 +76,13 @@ class _Positions:
 
     def size(self, now: float) -> float:
         """The largest crowd that there is for longer than a burst."""
-        oldest = now - _MEMORY_SECONDS
+        oldest = now - self._spread - _MEMORY_SECONDS
         self._seen = {asked: seen for asked, seen in self._seen.items() if seen.since > oldest}
         ordered = sorted(self._seen.values(), key=lambda seen: -seen.requests)
         for most in ordered:
             crowd = [seen for seen in ordered if seen.requests * _ODD >= most.requests]
             there = [seen.since for seen in crowd]
-            if max(there) - min(there) >= _BURST_SECONDS and (lately := _lately(crowd, now)):
+            if max(there) - min(there) >= _BURST_SECONDS and (lately := _lately(crowd, now - self._spread)):
                 return steady_mean(seen.requests for seen in lately)
         return 0.0
 
@@ -92,9 +95,9 @@ def _lately(crowd: list[_Seen], now: float) -> list[_Seen]:
 
 
 class _Line:
-    def __init__(self, now: float) -> None:
-        self.parts = _Positions()
-        self.segments = _Positions()
+    def __init__(self, now: float, spread: float) -> None:
+        self.parts = _Positions(spread)
+        self.segments = _Positions(spread)
         self.last = now
 
 
@@ -106,8 +109,9 @@ class _Asked(NamedTuple):
 class _Room:
     """One room: its renditions, and what is asked in it without a position."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, spread: float) -> None:
         self.last = now
+        self._spread = spread
         self._lines: dict[str, _Line] = {}
         self._tuned_in: deque[_Asked] = deque()
         self._reloaded = 0
@@ -126,7 +130,7 @@ class _Room:
         if line is None:
             if len(self._lines) >= MAX_LINES:
                 return
-            line = self._lines[access.line] = _Line(now)
+            line = self._lines[access.line] = _Line(now, self._spread)
         line.last = now
         positions = line.parts if isinstance(access.asked, Position) else line.segments
         positions.add(access.asked, requests, now)
@@ -167,10 +171,12 @@ def _forget(asked: deque[_Asked], until: float) -> None:
 class Crowds:
     """The listeners of all rooms of an edge. Times are in seconds, of any clock that is monotonic.
 
-    What it holds is bounded: rooms beyond `MAX_ROOMS` are not counted until others are forgotten.
+    What it holds is bounded: rooms beyond `MAX_ROOMS` are not counted until others are forgotten. Where some
+    of those who asked for a position are told of later than others, it is by `spread` seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spread: float = 0.0) -> None:
+        self._spread = spread
         self._rooms: dict[str, _Room] = {}
 
     def add(self, access: Access, requests: int, now: float) -> None:
@@ -181,7 +187,7 @@ class Crowds:
         if room is None:
             if len(self._rooms) >= MAX_ROOMS:
                 return
-            room = self._rooms[access.room] = _Room(now)
+            room = self._rooms[access.room] = _Room(now, self._spread)
         room.add(access, requests, now)
 
     def sizes(self, now: float) -> dict[str, int]:

@@ -19,6 +19,7 @@ from longwave.edge.counter import STEP_SECONDS, EdgeCounter
 from longwave.edge.gathering import Gathering
 from longwave.edge.metrics import EdgeMetrics
 from longwave.edge.programs import Nginx, Varnish, complain_for_ever, look_for_ever
+from longwave.edge.receiving import SPREAD_SECONDS, Post, post_of, received
 from longwave.edge.sources import gathered
 from longwave.edge.telling import Teller
 from longwave.listening import leave, listening, stopped
@@ -38,21 +39,27 @@ def run_edge(settings: EdgeSettings) -> None:
         raise UsageError("longwave edge needs somebody to tell: --origin http://HOST:PORT")
     if settings.port is not None:
         settings.check_exposure()
+    post = post_of(settings)
     configure_logs(settings.log_level, settings.log_format)
-    uvloop.run(_run(settings))
+    uvloop.run(_run(settings, post))
     leave()
 
 
-async def _run(settings: EdgeSettings) -> None:
+async def _run(settings: EdgeSettings, post: Post | None) -> None:
     metrics = make_metrics()
     edge_metrics = EdgeMetrics(metrics.registry)
     gathering = Gathering()
-    counter = EdgeCounter(gathering, edge_metrics, Tier[settings.tier.upper()])
+    spread = 0.0 if post is None else SPREAD_SECONDS
+    counter = EdgeCounter(gathering, edge_metrics, Tier[settings.tier.upper()], spread=spread)
     token = edge_token(settings.token_text, settings.token_keys())
     tellers = [Teller(str(url), settings.name, counter.report, token) for url in settings.origin]
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        background = await stack.enter_async_context(gathered(settings.log, gathering))
+        background, taken = [], ""
+        if post is None:
+            background = await stack.enter_async_context(gathered(settings.log, gathering))
+        else:
+            taken = ", whose lines it takes at " + await stack.enter_async_context(received(post, gathering))
         work = [(_step_for_ever(counter), "counter"), (complain_for_ever(edge_metrics.totals), "complaints")]
         work += [(teller.tell_for_ever(session), f"telling {teller.url}") for teller in tellers]
         for program in _programs(settings):
@@ -62,7 +69,7 @@ async def _run(settings: EdgeSettings) -> None:
         place = ""
         if settings.port is not None:
             place = " on " + await _listen(stack, settings, metrics, tellers)
-        say(f"Longwave counts the listeners of the edge {settings.name}{place}")
+        say(f"Longwave counts the listeners of the edge {settings.name}{taken}{place}")
         await stopped(background)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from socket import gethostname
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from contracts.errors import BadRequest, UsageError
@@ -14,8 +15,10 @@ from contracts.listeners import check_edge
 from longwave.settings.media import EncoderSettings, SpeakerSettings, WindowSettings
 from longwave.settings.server import HttpSettings
 from longwave.settings.shared import BusSettings, StorageSettings
-from longwave.settings.values import Urls
+from longwave.settings.values import Networks, Secret, Urls
 from workers.whip.settings import WhipSettings
+
+_LOG_SECRET: Final = re.compile(r"[!-~]{16,128}")
 
 
 class OriginSettings(HttpSettings, StorageSettings, BusSettings, WindowSettings):
@@ -63,7 +66,12 @@ class WorkerSettings(HttpSettings, BusSettings, EncodingSettings):
 class EdgeSettings(HttpSettings):
     """`longwave edge`: counts who listens through an edge, and tells origins."""
 
-    log: str = Field("-", description="where an edge's access lines are: a file, or - for standard input")
+    log: str = Field(
+        "-",
+        description="where an edge's access lines are: a file, - for standard input, or syslog://HOST:PORT",
+    )
+    log_secret: Secret = Field(None, description="what stands before lw1 in lines that come by syslog")
+    log_from: Networks = Field((), description="addresses and networks that send lines by syslog")
     origin: Urls = Field((), description="origins that are told how many listen")
     name: str = Field(default_factory=gethostname, description="what this edge is called there")
     tier: Literal["edge", "cdn"] = Field("edge", description="what it is to listeners: edge or cdn")
@@ -72,6 +80,13 @@ class EdgeSettings(HttpSettings):
     port: int | None = Field(
         None, ge=0, le=65535, description="port for /healthz and /metrics; default: none"
     )
+
+    @field_validator("log_secret")
+    @classmethod
+    def _a_word(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _LOG_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("16 to 128 printable ASCII characters without spaces")
+        return secret
 
     @field_validator("name")
     @classmethod

@@ -15,6 +15,16 @@ from contracts.tokens import DERIVED_KID, Keys, derived_secret, parse_keys
 from longwave.settings.values import Secret
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class SecretSettings(BaseSettings):
     """What tokens are checked and signed with."""
 
@@ -67,12 +77,7 @@ class HttpSettings(SecretSettings, LogSettings):
     @property
     def is_loopback(self) -> bool:
         """Only this machine reaches the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def check_exposure(self) -> None:
         """Refuse to be open to a network by accident. Raises UsageError."""

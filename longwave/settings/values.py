@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AnyHttpUrl, BeforeValidator, SecretStr
+from pydantic import AnyHttpUrl, BeforeValidator, IPvAnyNetwork, SecretStr
 from pydantic_settings import NoDecode
 
 
@@ -15,7 +15,7 @@ def _none_if_empty(value: object) -> object:
 
 
 def _split(value: object) -> object:
-    return tuple(url for url in value.split(",") if url) if isinstance(value, str) else value
+    return tuple(each for each in value.split(",") if each) if isinstance(value, str) else value
 
 
 Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
@@ -23,3 +23,5 @@ Secret = Annotated[SecretStr | None, BeforeValidator(_none_if_empty)]
 Url = Annotated[AnyHttpUrl | None, BeforeValidator(_none_if_empty)]
 Urls = Annotated[tuple[AnyHttpUrl, ...], NoDecode, BeforeValidator(_split)]
 """With commas between."""
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
+"""Likewise."""

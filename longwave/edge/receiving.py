@@ -1,0 +1,173 @@
+"""Access lines that come by themselves: syslog over TCP (RFC 6587, lines), as a CDN streams them.
+
+A line is believed for two reasons: it comes from an address that was named, and our secret stands before what
+it says: a CDN's addresses are those of all its customers. TLS, of the role's certificate, keeps that secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from contracts.errors import DependencyError, UsageError
+from longwave.edge.gathering import Gathering
+from longwave.settings.server import is_loopback
+from workers.complaints import Complaints
+
+if TYPE_CHECKING:
+    from longwave.settings import EdgeSettings
+
+log = structlog.get_logger()
+
+SCHEME: Final = "syslog://"
+SPREAD_SECONDS: Final = 5.0
+"""Lines of one moment come from many places, some of them so much later than others."""
+MAX_CONNECTIONS: Final = 4_096
+_MAX_LINE: Final = 8_192
+_MARK: Final = b" lw1 "
+_HERE: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where lines are taken, from whom, and the secret in them; without one they are believed as they are."""
+
+    host: str
+    port: int
+    senders: Networks
+    secret: bytes | None
+    tls: ssl.SSLContext | None
+
+
+def post_of(settings: EdgeSettings) -> Post | None:
+    """Where `--log syslog://…` takes lines; None for another log. Raises UsageError."""
+    if not settings.log.startswith(SCHEME):
+        return None
+    try:
+        place = urlsplit(settings.log)
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None or settings.log.count("/") > SCHEME.count("/"):
+        raise UsageError(f"--log {settings.log}: syslog://HOST:PORT")
+    secret = None if settings.log_secret is None else settings.log_secret.get_secret_value().encode()
+    if not is_loopback(host) and (secret is None or not settings.log_from):
+        raise UsageError(
+            f"{host} can be reached from other machines: set LONGWAVE_LOG_SECRET to what stands in each "
+            "line, and LONGWAVE_LOG_FROM to the addresses that send them"
+        )
+    return Post(host, port, settings.log_from or _HERE, secret, settings.ssl_context())
+
+
+@asynccontextmanager
+async def received(post: Post, gathering: Gathering) -> AsyncIterator[str]:
+    """Gather meanwhile what is sent to `post`; gives its address. Raises DependencyError."""
+    receiver = _Receiver(post, gathering)
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(receiver), post.host, post.port, ssl=post.tls
+        )
+    except OSError as error:
+        raise DependencyError(f"cannot listen on {post.host}:{post.port}: {error.strerror}") from None
+    try:
+        host, port = server.sockets[0].getsockname()[:2]
+        yield f"{SCHEME}[{host}]:{port}" if ":" in host else f"{SCHEME}{host}:{port}"
+    finally:
+        server.close()
+        receiver.close()
+
+
+class _Receiver:
+    """All connections. Nothing of them is kept but the line that each has begun."""
+
+    def __init__(self, post: Post, gathering: Gathering) -> None:
+        self._post = post
+        self._gathering = gathering
+        self._open: set[asyncio.BaseTransport] = set()
+        self._complaints = Complaints()
+
+    def open(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether this sender may speak."""
+        sender = ip_address(transport.get_extra_info("peername")[0])
+        if not any(sender in network for network in self._post.senders):
+            reason = "it is not one of LONGWAVE_LOG_FROM"
+        elif len(self._open) >= MAX_CONNECTIONS:
+            reason = f"{MAX_CONNECTIONS} connections are open already"
+        else:
+            self._open.add(transport)
+            return True
+        if self._complaints.admit(sender):
+            log.warning("access lines are not taken", sender=str(sender), reason=reason)
+        return False
+
+    def closed(self, transport: asyncio.BaseTransport) -> None:
+        """It is over."""
+        self._open.discard(transport)
+
+    def take(self, lines: Iterable[bytes]) -> None:
+        """Whole lines."""
+        self._gathering.add(lines if self._post.secret is None else self._true(lines, self._post.secret))
+
+    def close(self) -> None:
+        """Nobody is listened to any more."""
+        for transport in [*self._open]:
+            transport.close()
+
+    def _true(self, lines: Iterable[bytes], secret: bytes) -> Iterator[bytes]:
+        for line in lines:
+            before, mark, text = line.partition(_MARK)
+            if mark and hmac.compare_digest(before.rpartition(b" ")[2], secret):
+                yield mark + text
+            elif mark and self._complaints.admit("secret"):
+                log.warning("access lines without the secret are not counted")
+
+
+class _Connection(asyncio.Protocol):
+    """One sender. What is longer than a line of ours is passed over, and so is what it never ended."""
+
+    def __init__(self, receiver: _Receiver) -> None:
+        self._receiver = receiver
+        self._transport: asyncio.BaseTransport | None = None
+        self._rest = b""
+        self._passing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._receiver.open(transport):
+            transport.close()
+            return
+        self._transport = transport
+        # A place of a CDN that vanishes says no goodbye.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        first, *others = data.split(b"\n")
+        if not others:
+            self._begin(self._rest + first)
+            return
+        whole = [] if self._passing else [self._rest + first]
+        self._passing = False
+        self._receiver.take([*whole, *others[:-1]])
+        self._begin(others[-1])
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._transport is not None:
+            self._receiver.closed(self._transport)
+
+    def _begin(self, rest: bytes) -> None:
+        """The beginning of a line."""
+        self._passing = self._passing or len(rest) > _MAX_LINE
+        self._rest = b"" if self._passing else rest
