@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from infra.edge.nginx.edge import children
+from infra.edge.options import Address, EdgeOptions
 from tests.edge_stage import Stage, asked, raw, real_stage, until
 
 pytestmark = [
@@ -110,3 +112,19 @@ async def test_what_nginx_refuses_at_a_reload_is_not_said_to_be_taken_up(stage: 
         configuration.write_text(text)
     assert "edge has taken up its options again" not in edge.log
     assert (await raw(edge.port, "GET /rooms.json HTTP/1.1\r\nHost: x\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_edge_that_starts_has_nothing_of_the_one_before_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    directory = tmp_path_factory.mktemp("e")
+    left = [directory / name for name in ("cache/playlists/0", "cache/media/0", "cache/purged/0")]
+    others = directory / "cache/others"
+    for path in (*left, others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    here = Address("127.0.0.1", 1)
+    children(EdgeOptions(listen=here, origins=(here,), directory=directory, name="e"))
+    assert [path for path in left if path.exists()] == []
+    assert others.exists()
+    assert (directory / "cache/purged").is_dir()

@@ -1,4 +1,4 @@
-"""What a Varnish edge alone promises of what it keeps: one copy, revalidation, purges, stale in need."""
+"""What a Varnish edge alone promises of what it keeps: one copy, revalidation, stale in need."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -101,23 +101,6 @@ async def test_what_has_grown_old_is_asked_about_and_not_fetched_again(shelf: Sh
     shelf.origin.says(path, "edited", fields=KEPT)
     await asyncio.sleep(1.1)
     assert (await shelf.get(path)).text == "edited"
-
-
-async def test_a_take_is_purged_by_its_surrogate_key(shelf: Shelf) -> None:
-    one, other = replay(), replay()
-    take = one.rpartition("/")[2].removesuffix(".m4a")
-    for path in (one, other, f"/replay/room/{take}/chapters.json"):
-        key = take if take in path else "another"
-        shelf.origin.says(path, "before", fields=KEPT, Surrogate_Key=key)
-        await shelf.get(path)
-        shelf.origin.says(path, "after", fields=KEPT, Surrogate_Key=key)
-    done = await shelf.get("/", "PURGE", Surrogate_Key=take)
-    assert (done.status, done.text) == (200, f'{{"purged": "{take}"}}\n')
-    bodies = [(await shelf.get(path)).text for path in (one, f"/replay/room/{take}/chapters.json", other)]
-    assert bodies == ["after", "after", "before"]
-    for key in ("", 'x" || obj.status == 200', "a b"):
-        assert (await shelf.get("/", "PURGE", Surrogate_Key=key)).status == 400
-    assert (await shelf.get(other)).text == "before"
 
 
 async def test_a_feed_is_kept_by_the_name_it_was_asked_for_under_however_that_is_spelt(shelf: Shelf) -> None:

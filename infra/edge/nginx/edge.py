@@ -6,6 +6,7 @@ into `rendered/` beside it. Workers run as whom the directory belongs to.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -26,6 +27,9 @@ STATUS_SOCKET: Final = "status.sock"
 """In an edge's directory: `GET /` answers nginx's stub_status."""
 _HERE: Final = Path(__file__).parent
 _AS_THEY_ARE: Final = ("edge.conf", "maps.conf", "site.conf", "errors.conf", "listen.js")
+# What was purged has a file each in the last; see listen.js.
+_PURGED: Final = "cache/purged"
+_KEPT: Final = ("cache/playlists", "cache/media", _PURGED)
 _MODULE: Final = "ngx_http_js_module.so"
 _MODULES: Final = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/local/lib/nginx/modules")
 # sun_path of Linux, without the zero at its end.
@@ -46,7 +50,10 @@ def children(options: EdgeOptions) -> list[Child]:
     # A socket that a killed nginx left behind cannot be bound again; lines of yesterday tell of nobody.
     for name in (STATUS_SOCKET, ACCESS_LOG):
         (directory / name).unlink(missing_ok=True)
-    for name in ("temp", "cache"):
+    # What was purged meanwhile is not to be there again.
+    for name in _KEPT:
+        shutil.rmtree(directory / name, ignore_errors=True)
+    for name in ("temp", "cache", _PURGED):
         _make(directory / name, options)
     # Once: those of another version, if it is unpacked meanwhile, need not go with what this one renders.
     for name in _AS_THEY_ARE:
@@ -99,6 +106,7 @@ def _rendered(options: EdgeOptions) -> Iterator[tuple[str, list[str]]]:
     yield "logs.conf", _logs(options)
     yield "cache.conf", _cache(options)
     yield "origins.conf", _origins(options.origins)
+    yield "purgers.conf", _purgers(options.purgers)
     yield "listen.conf", _listen(options)
     yield "status.conf", [f'listen "unix:{options.directory / STATUS_SOCKET}";']
     yield "keys.js", [f"export default {json.dumps(dict(options.keys))};"]
@@ -110,6 +118,7 @@ def _main(options: EdgeOptions) -> list[str]:
     files = _MOST_FILES if files == resource.RLIM_INFINITY else min(files, _MOST_FILES)
     lines = [
         f'load_module "{_module()}";',
+        f'working_directory "{options.directory}";',
         f"worker_rlimit_nofile {files};",
         f"events {{ worker_connections {files * 3 // 4}; multi_accept on; }}",
     ]
@@ -163,6 +172,11 @@ def _origins(origins: tuple[Address, ...]) -> list[str]:
         "    keepalive_requests 100000;",
         "}",
     ]
+
+
+def _purgers(purgers: tuple[str, ...]) -> list[str]:
+    networks = (ipaddress.ip_network(purger, strict=False) for purger in purgers)
+    return ["geo $purger {", *(f"    {network} 1;" for network in networks), "}"]
 
 
 def _listen(options: EdgeOptions) -> list[str]:

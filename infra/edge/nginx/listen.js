@@ -1,9 +1,13 @@
-// What nginx's own words cannot say: who is let into a private room, how old an answer is, and all lines of a field.
+// What nginx's own words cannot say: who is let into a private room, how old an answer is, all lines of a field, and purges.
 import crypto from "crypto";
+import fs from "fs";
 import keys from "rendered/keys.js";
 
 // {kid}.{expiry}.{mac}; a kid may hold dots itself.
 const TOKEN = /^([A-Za-z0-9._-]{1,64})\.([1-9][0-9]{0,11})\.([0-9a-f]{64})$/;
+
+// Relative to the edge's directory, where workers are.
+const PURGED = "cache/purged";
 
 // Why the token of this request's path does not let it in; "" where it does.
 function refusal(request) {
@@ -47,4 +51,29 @@ function loops(request) {
     return lines.map((line) => line[1]).join(", ");
 }
 
-export default {age, loops, refusal};
+// Whoever edits or deletes a take need not wait until what is kept of it is over. nginx cannot find all of that: so a file
+// with the take's name holds a word that is part of its cache keys from now on, and is another one each time.
+function purge(request) {
+    const take = request.headersIn["Surrogate-Key"] || "";
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(take)) {
+        request.return(400, '{"error": "name a take: Surrogate-Key"}\n');
+        return;
+    }
+    const word = request.variables.request_id;
+    try {
+        // In one step: nobody reads half of it.
+        fs.writeFileSync(`${PURGED}/.${word}`, word);
+        fs.renameSync(`${PURGED}/.${word}`, `${PURGED}/${take}`);
+    } catch (error) {
+        request.return(503, '{"error": "the purge could not be written down: it has not happened"}\n');
+        return;
+    }
+    request.return(200, `{"purged": "${take}"}\n`);
+}
+
+// The word of the last purge of a request's take.
+function generation(request) {
+    return fs.readFileSync(`${PURGED}/${request.variables.take}`, "utf8");
+}
+
+export default {age, generation, loops, purge, refusal};
