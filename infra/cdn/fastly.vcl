@@ -1,7 +1,8 @@
 # Longwave behind Fastly: custom VCL, to be uploaded as the service's main file (docs/cdn.md, which says what was run of it).
 #
 # Beside it: backends, each with a health check of /readyz, `first_byte_timeout` 15 s (the default), `connect_timeout` 2 s, and a
-# shield near to them; and a private dictionary `listen_keys` with what `longwave token --edge-keys` prints: a kid, and its key.
+# shield near to them; a private dictionary `listen_keys` with what `longwave token --edge-keys` prints: a kid, and its key; and
+# one more, `log_secret`, empty where nobody counts: `secret`, and what LONGWAVE_LOG_SECRET is.
 
 sub vcl_recv {
 #FASTLY recv
@@ -179,4 +180,24 @@ sub vcl_error {
 
 sub vcl_log {
 #FASTLY log
+  declare local var.kind STRING;
+  declare local var.outcome STRING;
+
+  # What `longwave edge --log syslog://…` counts listeners by, of answers to them and not to other places of Fastly. Never with
+  # a token: who was let in has left it behind, and nothing else begins with /live/.
+  if (table.contains(log_secret, "secret") && fastly.ff.visits_this_service == 0
+      && req.url.path ~ "^/live/[^/]+/(?:[^/]+/[^/]+/)?index\.m3u8$") {
+    set var.kind = if(req.url ~ "[?&]_HLS_msn=", "blocking_playlist", "playlist");
+    if (req.url.path ~ "^/live/[^/]+/index\.m3u8$") {
+      set var.kind = "multivariant";
+    }
+    set var.outcome = if(fastly_info.state ~ "^HIT", "hit", "miss");
+    if (fastly_info.state ~ "PASS") {
+      set var.outcome = "pass";
+    } elsif (fastly_info.state ~ "^ERROR") {
+      set var.outcome = "error";
+    }
+    log "syslog " + req.service_id + " longwave :: " + table.lookup(log_secret, "secret") + " lw1 " + resp.status + " "
+      + var.outcome + " " + var.kind + " " + req.url;
+  }
 }
