@@ -59,13 +59,13 @@ def speakers(server: Server, room: str) -> list[str]:
     return [speaker["name"] for speaker in server.get(f"/rooms/{room}").json["live"]["speakers"]]
 
 
-def hear_beeps(listener: Listener) -> None:
-    """What is said now comes to the ear."""
+def hear_beeps(listener: Listener) -> int:
+    """What is said now comes to the ear; how often the player has run dry until then."""
     listener.forget()
     for _ in range(20):
         listener.hear(1.0)
         if len(listener.beeps()) >= 3:
-            return
+            return int(listener.knows["stalls"])
     raise AssertionError(f"no beeps: {listener.knows}")
 
 
