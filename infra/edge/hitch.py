@@ -14,6 +14,10 @@ from infra.edge.trial import try_out
 
 _USER: Final = "_hitch"
 _REASON: Final = re.compile(r"(Error .*)")
+# `20260131T200000.123456 [77] 203.0.113.7:50123 :443 12:13 Handshake failure: …` is said of one connection.
+# Most of these are scanners, or went out of reach, and no log says who listened. What is wrong with hitch
+# itself names nobody.
+_OF_A_LISTENER: Final = re.compile(r"\S:\d+ :\d+ -?\d+:-?\d+ ")
 
 
 def socket_path(options: EdgeOptions) -> Path:
@@ -37,7 +41,7 @@ def child(options: EdgeOptions) -> Child:
     argv = ("hitch", f"--config={path}", f"--pidfile={_pid_file(options)}")
     # It looks for Varnish's socket once, at its start.
     socket_path(options).unlink(missing_ok=True)
-    return Child("hitch", argv, after=socket_path(options))
+    return Child("hitch", argv, after=socket_path(options), unsaid=_OF_A_LISTENER)
 
 
 def check(options: EdgeOptions) -> None:
@@ -46,7 +50,7 @@ def check(options: EdgeOptions) -> None:
 
 
 def reload(options: EdgeOptions) -> None:
-    """Read certificates again, after a `check`; connections stay."""
+    """Read certificates again, and what is offered, after a `check`; connections stay."""
     os.kill(int(_pid_file(options).read_text()), signal.SIGHUP)
 
 
@@ -66,13 +70,14 @@ def _configuration(options: EdgeOptions) -> str:
         f'frontend = "[{listen.host}]:{listen.port}"',
         f'backend = "{socket_path(options)}"',
         f'pem-file = {{\n    cert = "{options.tls_cert}"\n    private-key = "{options.tls_key}"\n}}',
-        'alpn-protos = "h2, http/1.1"',
+        f'alpn-protos = "{"h2, http/1.1" if options.http2 else "http/1.1"}"',
         "tls-protos = TLSv1.2 TLSv1.3",
         "write-proxy-v2 = on",
         f"workers = {len(os.sched_getaffinity(0))}",
         "backlog = 4096",
         # Certificates that have a responder are stapled from a file, if at all: an edge asks nobody.
         'ocsp-dir = ""',
+        # Errors. With 0 it would not even say why it does not start.
         "log-level = 1",
     ]
     becomes = user()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -29,7 +30,7 @@ class EdgeOptions:
     `purgers` are addresses and networks that may remove what is cached. Where it is `counted`,
     `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the
     loopback, if there is one, and it tells those in `told`: none means the origins, which are to be named
-    where another edge stands between.
+    where another edge stands between. `http2` is whether Varnish's listeners are offered it now.
     """
 
     listen: Address
@@ -45,16 +46,19 @@ class EdgeOptions:
     counted: bool = False
     metrics_port: int | None = None
     told: tuple[Address, ...] = ()
+    http2: bool = True
 
 
 class Child(NamedTuple):
     """A program of an edge: what it is called in messages, and its command line.
 
     `reads` names the program, started before it, whose standard output it reads. `after` is a file that
-    has to be there first: one of those before it makes it.
+    has to be there first: one of those before it makes it. Lines of its standard error in which `unsaid` is
+    found go no further.
     """
 
     name: str
     argv: tuple[str, ...]
     reads: str | None = None
     after: Path | None = None
+    unsaid: re.Pattern[str] | None = None

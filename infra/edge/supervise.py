@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import queue
 import resource
@@ -14,13 +15,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final, Protocol, TypeAlias
+from typing import IO, Final, NamedTuple, Protocol
 
 from infra.edge.options import Address, Child, EdgeOptions
+from infra.edge.saying import Saying
 
 _ANSWER_SECONDS: Final = 20.0
 _END_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5
+_TEND_SECONDS: Final = 1.0
 # As Debian's service of Varnish has it. A shell begins with 1,024, and a listener takes hitch two.
 _OPEN_FILES: Final = 131_072
 # What is bound to everything is reached at home.
@@ -36,7 +39,12 @@ _KEEPER: Final = (
 )
 
 
-_Running: TypeAlias = Sequence[tuple[Child, subprocess.Popen[bytes]]]
+class _Runs(NamedTuple):
+    """A program that was started, and what passes on what it says where that is not done as it is."""
+
+    child: Child
+    process: subprocess.Popen[bytes]
+    saying: Saying | None
 
 
 class Program(Protocol):
@@ -48,6 +56,10 @@ class Program(Protocol):
 
     def reload(self, options: EdgeOptions) -> None:
         """Write it again, and have it taken up."""
+        ...
+
+    def tend(self, options: EdgeOptions) -> EdgeOptions:
+        """Look after what runs, once a second; its options from now on. Raises as `reload` does."""
         ...
 
 
@@ -70,7 +82,7 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
         signal.signal(number, tell)
     first = options()
     _open_files()
-    running: list[tuple[Child, subprocess.Popen[bytes]]] = []
+    running: list[_Runs] = []
     # Not of our group: what ends all of that at once leaves it to do its work.
     keeper = subprocess.Popen(_KEEPER, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     try:
@@ -78,7 +90,7 @@ def run(program: Program, options: Callable[[], EdgeOptions]) -> None:
         if _wait_until_it_answers(first, running, signals):
             scheme = "http" if first.tls_cert is None else "https"
             print(f"edge listens on {scheme}://{first.listen}/", flush=True)  # noqa: T201 - whoever started it reads it
-            _serve(program, options, running, signals)
+            _serve(program, options, first, running, signals)
     finally:
         _end(running)
         _tell(keeper, "end")
@@ -103,7 +115,7 @@ def _tell(keeper: subprocess.Popen[bytes], word: str) -> None:
 
 def _start(
     children: Sequence[Child],
-    running: list[tuple[Child, subprocess.Popen[bytes]]],
+    running: list[_Runs],
     keeper: subprocess.Popen[bytes],
 ) -> None:
     """Start them in order; `running` grows by each, so that all are ended if one cannot be started."""
@@ -115,18 +127,22 @@ def _start(
         # What programs have to say belongs to the log; our own line stands alone.
         stdin = pipes.pop(child.reads, None) if child.reads else None
         stdout = subprocess.PIPE if child.name in read else sys.stderr
+        stderr = None if child.unsaid is None else subprocess.PIPE
         try:
-            process = subprocess.Popen(child.argv, stdin=stdin or subprocess.DEVNULL, stdout=stdout)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
+                child.argv, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            )
         except OSError as error:
             raise EdgeFailed(f"{child.name} cannot be started: {error.strerror}") from None
         if stdin is not None:
             stdin.close()
         pipes[child.name] = process.stdout
-        running.append((child, process))
+        saying = Saying(process.stderr, child.unsaid) if process.stderr and child.unsaid else None
+        running.append(_Runs(child, process, saying))
         _tell(keeper, str(process.pid))
 
 
-def _wait_for_file(path: Path, running: _Running) -> None:
+def _wait_for_file(path: Path, running: Sequence[_Runs]) -> None:
     deadline = time.monotonic() + _ANSWER_SECONDS
     while not path.exists():
         _check(running)
@@ -135,8 +151,8 @@ def _wait_for_file(path: Path, running: _Running) -> None:
         time.sleep(0.02)
 
 
-def _check(running: _Running) -> None:
-    for child, process in running:
+def _check(running: Sequence[_Runs]) -> None:
+    for child, process, _ in running:
         status = process.poll()
         if status is not None:
             raise EdgeFailed(f"{child.name} ended by itself with status {status}: see what it said above")
@@ -144,7 +160,7 @@ def _check(running: _Running) -> None:
 
 def _wait_until_it_answers(
     options: EdgeOptions,
-    running: _Running,
+    running: Sequence[_Runs],
     signals: queue.SimpleQueue[int],
 ) -> bool:
     """True once it answers, False where it was asked to end before."""
@@ -186,9 +202,11 @@ def answers(listen: Address, *, tls: bool) -> bool:
 def _serve(
     program: Program,
     options: Callable[[], EdgeOptions],
-    running: _Running,
+    first: EdgeOptions,
+    running: Sequence[_Runs],
     signals: queue.SimpleQueue[int],
 ) -> None:
+    current, tended = first, time.monotonic()
     while True:
         _check(running)
         with contextlib.suppress(queue.Empty):
@@ -196,26 +214,37 @@ def _serve(
                 case signal.SIGTERM | signal.SIGINT:
                     return
                 case signal.SIGHUP:
-                    _reload(program, options)
+                    current = _reload(program, options, current)
+        if time.monotonic() - tended >= _TEND_SECONDS:
+            # What cannot be looked at now can be in a second; what ends says so itself.
+            with contextlib.suppress(ValueError, OSError, subprocess.SubprocessError):
+                current = program.tend(current)
+            tended = time.monotonic()
 
 
-def _reload(program: Program, options: Callable[[], EdgeOptions]) -> None:
+def _reload(program: Program, options: Callable[[], EdgeOptions], current: EdgeOptions) -> EdgeOptions:
+    """The options that it has taken up, or `current` where it could not."""
     try:
-        program.reload(options())
+        told = dataclasses.replace(options(), http2=current.http2)
+        program.reload(told)
     except (ValueError, OSError, subprocess.SubprocessError) as error:
         print(f"edge goes on as before: {error}", file=sys.stderr, flush=True)  # noqa: T201
     else:
         print("edge has taken up its options again", file=sys.stderr, flush=True)  # noqa: T201
+        return told
+    return current
 
 
-def _end(running: _Running) -> None:
+def _end(running: Sequence[_Runs]) -> None:
     """Whoever meets listeners first ends first."""
-    for _, process in reversed(running):
+    for _, process, _ in reversed(running):
         process.terminate()
     deadline = time.monotonic() + _END_SECONDS
-    for _, process in running:
+    for _, process, saying in running:
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if saying is not None:
+            saying.finish()

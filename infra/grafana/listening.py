@@ -85,7 +85,7 @@ EDGES: Final = (
             "{{instance}}: none was left": lately("longwave_edge_threads_limited_total"),
             "{{instance}}: dropped": lately("longwave_edge_dropped_total"),
         },
-        "Each connection of HTTP/2 holds one. With all that it may have an edge answers nobody.",
+        "Each connection of HTTP/2 holds one. From 70 % on an edge offers HTTP/1.1 alone.",
     ),
     Panel(
         "Connections",

@@ -1,9 +1,11 @@
 """`infra/edge/run`: what it says, how it ends, and TLS with HTTP/2 before Varnish."""
 
+import contextlib
 import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -74,6 +76,27 @@ def test_tls_brings_http_2_to_those_who_speak_it(secure: Edge, authority: Author
     assert secure.url.startswith("https://")
 
 
+@pytest.mark.needs("hitch", "curl")
+def test_http_2_is_offered_to_nobody_new_while_threads_run_short(secure: Edge, authority: Authority) -> None:
+    """Each of its connections holds one, and at the end of them nobody would be answered."""
+    # It begins with 400.
+    allow_threads(secure, 200)
+    try:
+        wait_for(lambda: curl(secure, authority, "--http2").endswith("503 HTTP/1.1"), "it is not offered")
+        assert "edge has 400 of 400 threads: new connections are offered HTTP/1.1 alone" in secure.log
+        secure.reload(())
+        assert curl(secure, authority, "--http2").endswith("503 HTTP/1.1")
+    finally:
+        allow_threads(secure, 12_000)
+    wait_for(lambda: curl(secure, authority, "--http2").endswith("503 HTTP/2"), "it is offered again")
+
+
+def allow_threads(edge: Edge, each: int) -> None:
+    """In either of the two pools of Varnish."""
+    command = ["varnishadm", "-n", str(edge.working_directory), "param.set", "thread_pool_max", str(each)]
+    subprocess.run(command, capture_output=True, check=True)
+
+
 @pytest.mark.needs("hitch")
 def test_its_programs_may_open_as_many_files_as_there_are_listeners(secure: Edge) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -117,6 +140,34 @@ def test_a_certificate_that_is_none_is_not_said_to_be_taken_up(secure: Edge, aut
         authority.issue()
     assert secure.log.count("edge has taken up its options again") == taken_up
     assert curl(secure, authority, "--http2").endswith("503 HTTP/2")
+
+
+@pytest.mark.needs("hitch")
+def test_no_log_says_who_came_and_broke_off(secure: Edge) -> None:
+    """Nor that somebody did, for each of them; what hitch has to say of itself comes through."""
+    came = [broken_off(secure, said) for said in (b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b"")]
+    reloads = secure.log.count("Initiating configuration reload")
+    secure.reload(())
+    # It speaks through the same pipe, of each connection before it lets go of it.
+    wait_for(
+        lambda: secure.log.count("Initiating configuration reload") > reloads, "hitch says that it reloads"
+    )
+    assert [name for name in came if name in secure.log] == []
+    assert "Handshake failure" not in secure.log
+    assert "hitch 1." in secure.log
+
+
+def broken_off(edge: Edge, said: bytes) -> str:
+    """What hitch would call a connection on which only that was said; it has let go of it."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=20) as connection:
+        host, port = connection.getsockname()
+        connection.sendall(said)
+        # It may have had enough of it already.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+    return f"{host}:{port}"
 
 
 @pytest.mark.needs("hitch")

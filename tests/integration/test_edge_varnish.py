@@ -88,6 +88,15 @@ async def test_answers_of_its_own_name_the_server_that_an_origin_names(stage: St
     assert here.headers["Server"] == there.headers["Server"]
 
 
+async def test_without_tls_there_is_no_http_2(stage: Stage) -> None:
+    """Each of its connections would hold a thread, and nothing could send them elsewhere."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.edge.port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    assert await reader.read(9) == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 def storm(port: int, paths: list[str], size: int) -> dict[tuple[int, int], int]:
     """`size` connected listeners who all ask at one moment; how many got which status and length."""
     listeners = Crowd(port, size)

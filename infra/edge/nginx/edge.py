@@ -78,6 +78,11 @@ def reload(options: EdgeOptions) -> None:
     os.kill(pid, signal.SIGHUP)
 
 
+def tend(options: EdgeOptions) -> EdgeOptions:
+    """Nothing: its workers hold as many connections as files."""
+    return options
+
+
 def _command(directory: Path) -> tuple[str, ...]:
     return ("nginx", "-p", f"{directory}/", "-c", f"{directory}/edge.conf")
 

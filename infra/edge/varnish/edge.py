@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 from infra.edge import hitch
 from infra.edge.counting import counter
 from infra.edge.options import Child, EdgeOptions
+from infra.edge.varnish import threads
 from infra.edge.varnish.configuration import configuration
 
 # As Debian's package names it.
@@ -23,8 +26,8 @@ _PARAMETERS: Final = {
     "thread_pools": "2",
     "thread_pool_min": "200",
     # At this bound all stand still: connections of HTTP/2 hold every thread, and none is left for what they
-    # wait for. So it is as far away as the kernel lets it be: a thread is two of its 65,530 maps a process
-    # (vm.max_map_count), and some 150 kB.
+    # wait for. `tend` keeps away from it. So it is as far away as the kernel lets it be: a thread is two of
+    # its 65,530 maps a process (vm.max_map_count), and some 150 kB.
     "thread_pool_max": "12000",
     # Beyond so many requests without a thread connections are dropped: 20 by default, less than any crowd.
     "thread_queue_limit": "20000",
@@ -47,7 +50,6 @@ _PARAMETERS: Final = {
     "shortlived": "0",
     # A replay takes the place of many fragments.
     "nuke_limit": "10000",
-    "feature": "+http2",
     # No address that lets people in is ever in the shared log: neither URLs nor fields of requests, nor what
     # was no request, nor where replays are redirected to.
     "vsl_mask": "-ReqURL,-ReqHeader,-ReqUnset,-BereqURL,-BereqHeader,-BereqUnset,-BogoHeader,-HttpGarbage"
@@ -62,7 +64,10 @@ def children(options: EdgeOptions) -> list[Child]:
     """
     _write(options)
     places = (f"public={options.listen},HTTP",)
+    parameters = _PARAMETERS
     if options.tls_cert is not None:
+        # Browsers speak it behind TLS alone, and without hitch nothing could stop it: see `tend`.
+        parameters = _PARAMETERS | {"feature": "+http2"}
         owner = hitch.user()
         places = (f"tls={hitch.socket_path(options)},PROXY" + (f",user={owner},mode=0600" if owner else ""),)
     argv = [
@@ -75,7 +80,7 @@ def children(options: EdgeOptions) -> list[Child]:
         *("-s", f"live=malloc,{options.memory_mb * 3 // 4}m"),
         *("-s", f"replays=malloc,{options.memory_mb // 4}m"),
         *("-s", f"Transient=malloc,{options.memory_mb}m"),
-        *(word for name, value in _PARAMETERS.items() for word in ("-p", f"{name}={value}")),
+        *(word for name, value in parameters.items() for word in ("-p", f"{name}={value}")),
     ]
     programs = [Child("varnishd", tuple(argv))]
     if options.tls_cert is not None:
@@ -113,6 +118,29 @@ def reload(options: EdgeOptions) -> None:
         _admin(options, "vcl.discard", old)
     if options.tls_cert is not None:
         hitch.reload(options)
+
+
+def tend(options: EdgeOptions) -> EdgeOptions:
+    """Offer HTTP/2 to who comes next, or no longer: what its options are from now on.
+
+    Raises ValueError, OSError or SubprocessError with what is wrong; then it is offered as before.
+    """
+    if options.tls_cert is None:
+        return options
+    seen = threads.look(working_directory(options))
+    wanted = threads.offers_http2(seen, offered=options.http2)
+    if wanted == options.http2:
+        return options
+    changed = dataclasses.replace(options, http2=wanted)
+    hitch.check(changed)
+    hitch.reload(changed)
+    what = "HTTP/2 again" if wanted else "HTTP/1.1 alone"
+    print(  # noqa: T201 - as the supervisor tells
+        f"edge has {seen.running} of {seen.most} threads: new connections are offered {what}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return changed
 
 
 def _vcl(options: EdgeOptions) -> Path:
