@@ -17,22 +17,36 @@ _FAILED: Final = 500
 class EdgeCounter:
     """What one edge's listeners are, as `gathering` tells; `tier` is what the edge is to them.
 
-    Lines of one moment come within `spread` seconds.
+    Lines of one moment come within `spread` seconds. When none has come for `silence` seconds, nothing is
+    said: they may not reach us, and to say that nobody listens would call everybody back.
     """
 
     def __init__(
-        self, gathering: Gathering, metrics: EdgeMetrics, tier: Tier, *, spread: float = 0.0
+        self,
+        gathering: Gathering,
+        metrics: EdgeMetrics,
+        tier: Tier,
+        *,
+        spread: float = 0.0,
+        silence: float | None = None,
     ) -> None:
         self._gathering = gathering
         self._metrics = metrics
         self._tier = tier
         self._crowds = Crowds(spread)
+        self._silence = silence
+        self._heard: float | None = None
+        self._now = 0.0
         self._rooms: dict[str, int] = {}
         self._dropped = 0
 
     def step(self, now: float) -> None:
         """Read what has come since the last step."""
-        for line, times in self._gathering.take().items():
+        lines = self._gathering.take()
+        self._now = now
+        if lines:
+            self._heard = now
+        for line, times in lines.items():
             access = parse_access(line)
             if access is not None:
                 self._metrics.answered(access, times)
@@ -45,8 +59,10 @@ class EdgeCounter:
         self._metrics.dropped.inc(self._gathering.dropped - self._dropped)
         self._dropped = self._gathering.dropped
 
-    def report(self) -> EdgeReport:
-        """What origins are told, of the largest rooms if there are too many."""
+    def report(self) -> EdgeReport | None:
+        """What origins are told, of the largest rooms if there are too many; None where nothing is known."""
+        if self._silence is not None and (self._heard is None or self._now - self._heard >= self._silence):
+            return None
         rooms = self._rooms
         if len(rooms) > MAX_ROOMS:
             rooms = dict(sorted(rooms.items(), key=lambda each: -each[1])[:MAX_ROOMS])

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 SCHEME: Final = "syslog://"
 SPREAD_SECONDS: Final = 5.0
 """Lines of one moment come from many places, some of them so much later than others."""
+SILENCE_SECONDS: Final = 30.0
+"""Where no line comes for so long, none may be able to."""
 MAX_CONNECTIONS: Final = 4_096
 _MAX_LINE: Final = 8_192
 _MARK: Final = b" lw1 "

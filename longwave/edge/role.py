@@ -19,7 +19,7 @@ from longwave.edge.counter import STEP_SECONDS, EdgeCounter
 from longwave.edge.gathering import Gathering
 from longwave.edge.metrics import EdgeMetrics
 from longwave.edge.programs import Nginx, Varnish, complain_for_ever, look_for_ever
-from longwave.edge.receiving import SPREAD_SECONDS, Post, post_of, received
+from longwave.edge.receiving import SILENCE_SECONDS, SPREAD_SECONDS, Post, post_of, received
 from longwave.edge.sources import gathered
 from longwave.edge.telling import Teller
 from longwave.listening import leave, listening, stopped
@@ -49,8 +49,8 @@ async def _run(settings: EdgeSettings, post: Post | None) -> None:
     metrics = make_metrics()
     edge_metrics = EdgeMetrics(metrics.registry)
     gathering = Gathering()
-    spread = 0.0 if post is None else SPREAD_SECONDS
-    counter = EdgeCounter(gathering, edge_metrics, Tier[settings.tier.upper()], spread=spread)
+    how = {} if post is None else {"spread": SPREAD_SECONDS, "silence": SILENCE_SECONDS}
+    counter = EdgeCounter(gathering, edge_metrics, Tier[settings.tier.upper()], **how)
     token = edge_token(settings.token_text, settings.token_keys())
     tellers = [Teller(str(url), settings.name, counter.report, token) for url in settings.origin]
     async with AsyncExitStack() as stack:

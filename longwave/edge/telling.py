@@ -22,10 +22,10 @@ _ANSWER_SECONDS: Final = 2.0
 
 
 class Teller:
-    """Tells one origin at `url`. `report` gives what is to be told, `token` what is shown."""
+    """Tells one origin at `url`. `report` gives what is to be told, if anything is, `token` what is shown."""
 
     def __init__(
-        self, url: str, name: str, report: Callable[[], EdgeReport], token: Callable[[], str] | None
+        self, url: str, name: str, report: Callable[[], EdgeReport | None], token: Callable[[], str] | None
     ) -> None:
         self._url = f"{url.rstrip('/')}/edges/{name}/listeners"
         self._report = report
@@ -52,11 +52,14 @@ class Teller:
 
     async def _tell(self, session: aiohttp.ClientSession) -> str | None:
         """Why it could not be told."""
+        report = self._report()
+        if report is None:
+            return "no access lines come"
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token()}"}
         try:
             async with session.put(
                 self._url,
-                json=self._report().to_json(),
+                json=report.to_json(),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS),
                 allow_redirects=False,

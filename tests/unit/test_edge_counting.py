@@ -22,6 +22,12 @@ def counting(tier: Tier = Tier.EDGE) -> tuple[Gathering, EdgeCounter, CollectorR
     return gathering, EdgeCounter(gathering, EdgeMetrics(registry), tier), registry
 
 
+def told(counter: EdgeCounter) -> dict[str, object]:
+    report = counter.report()
+    assert report is not None
+    return report.to_json()
+
+
 def waited(room: str, msn: int, outcome: str = "hit") -> bytes:
     path = f"/live/{room}/{LINE}/index.m3u8?_HLS_msn={msn}&_HLS_part=0"
     return f"lw1 200 {outcome} blocking_playlist {path}".encode()
@@ -36,8 +42,7 @@ def test_lines_become_a_report_and_metrics() -> None:
             )
             gathering.add([b"lw2 502, 200", b"nonsense", b"lw1 nonsense"])
         counter.step(step * 0.25)
-    report = counter.report().to_json()
-    assert report == {"tier": "cdn", "rooms": {"room": 2, "b": 9}}
+    assert told(counter) == {"tier": "cdn", "rooms": {"room": 2, "b": 9}}
     value = registry.get_sample_value
     assert value("longwave_edge_listeners") == 11
     asked = "longwave_edge_requests_total"
@@ -66,12 +71,13 @@ def test_no_room_is_ever_a_label() -> None:
 
 def test_a_room_that_nobody_listens_to_any_more_is_told_as_none() -> None:
     gathering, counter, _ = counting()
+    assert told(counter)["rooms"] == {}
     for msn in (1, 2):
         gathering.add([waited("room", msn)] * 5)
         counter.step(2.0 * msn)
-    assert counter.report().rooms == {"room": 5}
-    counter.step(12.0)
-    assert counter.report().to_json() == {"tier": "edge", "rooms": {}}
+    assert told(counter)["rooms"] == {"room": 5}
+    counter.step(120.0)
+    assert told(counter) == {"tier": "edge", "rooms": {}}
 
 
 def test_a_report_is_never_larger_than_an_origin_takes() -> None:
@@ -79,7 +85,27 @@ def test_a_report_is_never_larger_than_an_origin_takes() -> None:
     for msn in (1, 2):
         gathering.add(waited(f"r{number}", msn) for number in range(MAX_ROOMS + 50))
         counter.step(2.0 * msn)
-    assert len(counter.report().rooms) == MAX_ROOMS
+    report = counter.report()
+    assert report is not None
+    assert len(report.rooms) == MAX_ROOMS
+
+
+def test_a_log_that_may_have_stopped_does_not_call_everybody_back() -> None:
+    gathering = Gathering()
+    counter = EdgeCounter(gathering, EdgeMetrics(CollectorRegistry()), Tier.CDN, spread=5.0, silence=30.0)
+    counter.step(1.0)
+    assert counter.report() is None
+    for msn in (1, 2, 3, 4):
+        gathering.add([waited("room", msn)] * 5)
+        counter.step(2.0 * msn)
+    assert told(counter)["rooms"] == {"room": 5}
+    counter.step(37.9)
+    assert told(counter)["rooms"] == {}
+    counter.step(38.0)
+    assert counter.report() is None
+    gathering.add([waited("another", 1)])
+    counter.step(40.0)
+    assert told(counter)["rooms"] == {}
 
 
 def varnishstat(**values: int) -> bytes:

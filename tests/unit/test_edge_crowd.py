@@ -64,9 +64,9 @@ def plain(arrives: float, leaves: float, seed: int = 0) -> Iterator[Event]:
         at += 2.0 + jitter.uniform(0.0, 0.06)
 
 
-def followed(events: Iterable[Event], until: float) -> dict[float, dict[str, int]]:
+def followed(events: Iterable[Event], until: float, spread: float = 0.0) -> dict[float, dict[str, int]]:
     """What is counted after each step."""
-    crowds = Crowds()
+    crowds = Crowds(spread)
     rest = sorted(events, key=lambda event: event.at)
     counted: dict[float, dict[str, int]] = {}
     now, index = 0.0, 0
@@ -92,6 +92,17 @@ def test_steady_low_latency_listeners_are_counted_exactly(listeners: int) -> Non
         for event in low_latency(late.uniform(0, 2), 60, late=late.uniform(0.0, 0.5))
     ]
     assert sizes(followed(events, 40), 6, 40) == {listeners}
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_listeners_of_whom_some_are_told_seconds_later_are_counted_exactly(parts: bool) -> None:
+    late = random.Random(5)
+    events = []
+    for number in range(60):
+        lateness = late.uniform(0.0, 4.5)
+        listener = low_latency(0.0, 60) if parts else by_segment(number * 0.01, 60)
+        events += [Event(event.at + lateness, event.access) for event in listener]
+    assert sizes(followed(events, 50, spread=5.0), 20, 50) == {60}
 
 
 def test_listeners_who_wait_for_whole_segments_are_counted_exactly() -> None:
