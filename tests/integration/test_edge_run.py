@@ -6,6 +6,8 @@ import re
 import resource
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -95,6 +97,24 @@ def allow_threads(edge: Edge, each: int) -> None:
     """In either of the two pools of Varnish."""
     command = ["varnishadm", "-n", str(edge.working_directory), "param.set", "thread_pool_max", str(each)]
     subprocess.run(command, capture_output=True, check=True)
+
+
+@pytest.mark.needs("hitch")
+def test_one_connection_of_http_2_asks_for_few_things_at_once(secure: Edge, authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=authority.file)
+    context.set_alpn_protocols(["h2"])
+    address = ("127.0.0.1", secure.port)
+    with (
+        socket.create_connection(address, timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=NAME) as connection,
+    ):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        with connection.makefile("rb") as said:
+            head = said.read(9)
+            payload = said.read(int.from_bytes(head[:3]))
+    # RFC 9113 6.5: a frame of type 4; 3 is SETTINGS_MAX_CONCURRENT_STREAMS.
+    assert head[3] == 4
+    assert dict(struct.iter_unpack(">HI", payload))[3] == 32
 
 
 @pytest.mark.needs("hitch")

@@ -29,6 +29,9 @@ _PARAMETERS: Final = {
     # wait for. `tend` keeps away from it. So it is as far away as the kernel lets it be: a thread is two of
     # its 65,530 maps a process (vm.max_map_count), and some 150 kB.
     "thread_pool_max": "12000",
+    # What a connection of HTTP/2 may ask for at once: each thing that has to be fetched holds a thread too. A
+    # player has two or three under way in each rendition, a page that loads a dozen; 100 by default.
+    "h2_max_concurrent_streams": "32",
     # Beyond so many requests without a thread connections are dropped: 20 by default, less than any crowd.
     "thread_queue_limit": "20000",
     "listen_depth": "16384",

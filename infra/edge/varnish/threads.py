@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 _MANY: Final = 0.7
 # Those that are idle go after five minutes (thread_pool_timeout): it is never back and forth.
 _FEW: Final = 0.4
-_ANSWER_SECONDS: Final = 5
+_ANSWER_SECONDS: Final = 2
 
 
 class Threads(NamedTuple):
