@@ -51,6 +51,11 @@ resource "aws_cloudfront_distribution" "live" {
   http_version = "http2and3"
   price_class  = var.price_class
 
+  # Whatever is of a take names it: one invalidation reaches all of it, also below tokens.
+  cache_tag_config {
+    header_name = "Surrogate-Key"
+  }
+
   dynamic "origin" {
     for_each = merge(
       { (local.first_origin) = var.origin_domain },

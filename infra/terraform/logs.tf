@@ -89,4 +89,6 @@ resource "aws_cloudwatch_log_delivery" "live" {
     "time-taken",
     "time-to-first-byte",
   ]
+  # Else CloudWatch finds that it may not write there, and writes a policy of its own.
+  depends_on = [aws_s3_bucket_policy.logs]
 }

@@ -20,6 +20,7 @@ import pytest
 
 from contracts.take import TakeKey
 from origin.cache_policy import CACHE_CONTROL, Kind, cache_fields, error_cache_control
+from origin.representation import surrogate_key
 from storage.names import META, RECORD, REPLAY_M4A, STORY, fragment_name, room_name, take_object
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +192,11 @@ def test_each_address_is_kept_by_the_right_policy(
 def test_a_request_that_waits_for_a_part_is_waited_for(resources: dict[str, Any]) -> None:
     origin = resources["aws_cloudfront_distribution.live"]["dynamic"][0]["origin"]["content"][0]
     assert origin["custom_origin_config"][0]["origin_read_timeout"] >= 6 * 2
+
+
+def test_an_invalidation_by_tag_finds_what_origins_mark(resources: dict[str, Any]) -> None:
+    live = resources["aws_cloudfront_distribution.live"]
+    assert live["cache_tag_config"] == [{"header_name": name} for name in surrogate_key(TAKE.take)]
 
 
 # ---- who may read what ------------------------------------------------------------------------------------
