@@ -85,6 +85,15 @@ class Runtime(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(str(self._path))
 
+    def listens(self) -> bool:
+        """Whether it takes connections: its socket is there a moment before."""
+        try:
+            self.connect()
+        except OSError:
+            self.close()
+            return False
+        return True
+
     def answers(self, function: str, asked: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """What a function makes of paths and queries: a request that goes on, or one with a `statusCode`."""
         events = [event(address, query) for address, query in asked]
@@ -129,14 +138,11 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     command = [path("nginx"), "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr"]
     with (directory / "log").open("w") as log, subprocess.Popen(command, stderr=log) as nginx:
         try:
-            wait_for(
-                lambda: (directory / "socket").exists() or nginx.poll() is not None,
-                "nginx listens, or says why not",
-            )
+            runtime = Runtime(directory / "socket")
+            wait_for(lambda: runtime.listens() or nginx.poll() is not None, "nginx listens, or says why not")
             assert nginx.poll() is None, (directory / "log").read_text()
-            connection = Runtime(directory / "socket")
-            yield connection
-            connection.close()
+            yield runtime
+            runtime.close()
         finally:
             nginx.terminate()
 
