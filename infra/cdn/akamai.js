@@ -2,8 +2,8 @@
 // rooms (docs/cdn.md). Written from Akamai's reference; not run there.
 //
 // The property's variable PMUSER_LISTEN_KEYS, hidden, holds what `longwave token --edge-keys` prints, as
-// "kid=key,kid=key". The path stays as it is, with the token, which the origin checks again: the cache holds a room once for
-// each token, of which there is one a minute at most.
+// "kid=key,kid=key"; all variables of a property together are 1,024 characters. The path stays as it is, with the token,
+// which the origin checks again: the cache holds a room once for each token, of which there is one a minute at most.
 
 import { crypto } from 'crypto';
 import { TextEncoder } from 'encoding';
