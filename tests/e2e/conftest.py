@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.e2e.listener import MAY_PLAY, chromium
+from tests.e2e.speaker import Speaker
 from tests.server import Server
 
 
@@ -28,3 +29,11 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For tests that mind neither each other's rooms nor a server that has been up for a while."""
     with Server(tmp_path_factory.mktemp("shared") / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def live(shared_server: Server) -> Iterator[str]:
+    """The player on a room where somebody has been speaking for some seconds, and speaks on."""
+    with Speaker(shared_server.url, "open"):
+        shared_server.wait_for(lambda: shared_server.media_playlist("open", "64k").count("#EXTINF") > 2)
+        yield f"{shared_server.url}/listen/open"

@@ -58,7 +58,7 @@ def known(port: int) -> Iterator[TcpProxy]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, port: int, known: TcpProxy) -> Iterator[Server]:
-    """A server that sends its first listener to an edge."""
+    """A server that sends its first listener to an edge; somebody speaks in its room all the time."""
     env = {
         "LONGWAVE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "LONGWAVE_EDGE_URL": url_of(known),
@@ -66,7 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, port: int, known: TcpProxy) -
     }
     with Server(tmp_path_factory.mktemp("home") / "data", port=port, env=env) as running:
         running.request("PUT", "/rooms/moving", b'{"parts": 10}')
-        yield running
+        with Speaker(running.url, "moving"):
+            yield running
 
 
 @pytest.fixture
@@ -102,10 +103,7 @@ def go(listener: Listener, tier: str, base: str) -> None:
 def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
     home: Server, edge: TcpProxy, cdn: TcpProxy, browser: Browser
 ) -> None:
-    with (
-        Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
-    ):
+    with listening(browser, f"{home.url}/listen/moving", script=STAY) as listener:
         listener.wait_for_playback()
         before, asked = len(listener.bodies), Asked(listener)
 
@@ -126,10 +124,7 @@ def test_a_listener_moves_up_and_down_and_hears_nothing_of_it(
 
 def test_a_base_that_does_not_answer_is_not_moved_to(home: Server, edge: TcpProxy, browser: Browser) -> None:
     edge.cut()
-    with (
-        Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
-    ):
+    with listening(browser, f"{home.url}/listen/moving", script=STAY) as listener:
         listener.wait_for_playback()
 
         def offered() -> None:
@@ -148,10 +143,7 @@ def test_a_base_that_does_not_answer_is_not_moved_to(home: Server, edge: TcpProx
 def test_who_listens_at_a_base_that_dies_goes_home_and_hears_on(
     home: Server, edge: TcpProxy, browser: Browser
 ) -> None:
-    with (
-        Speaker(home.url, "moving"),
-        listening(browser, f"{home.url}/listen/moving", script=STAY) as listener,
-    ):
+    with listening(browser, f"{home.url}/listen/moving", script=STAY) as listener:
         listener.wait_for_playback()
         go(listener, "edge", url_of(edge))
         restarts = listener.knows["restarts"]
@@ -168,15 +160,14 @@ def test_the_server_sends_a_listener_to_its_edge_and_the_pages_own_policy_allows
 ) -> None:
     context = browser.new_context()  # with the policy in force
     context.add_init_script(ASK_OFTEN)
-    with Speaker(home.url, "moving"):
-        listener = Listener(context.new_page())
-        refused: list[str] = []
-        listener.page.on("console", lambda message: refused.append(message.text))
-        listener.page.goto(f"{home.url}/listen/moving")
-        listener.wait_until(lambda knows: knows.get("base") == url_of(known), "at the edge")
-        asked = Asked(listener)
-        listener.wait_for_playback()
-        listener.wait_until(lambda _: asked.servers() == {url_of(known)}, "asking the edge")
-        assert refused == []
-        assert listener.knows["moves"] == 1
+    listener = Listener(context.new_page())
+    refused: list[str] = []
+    listener.page.on("console", lambda message: refused.append(message.text))
+    listener.page.goto(f"{home.url}/listen/moving")
+    listener.wait_until(lambda knows: knows.get("base") == url_of(known), "at the edge")
+    asked = Asked(listener)
+    listener.wait_for_playback()
+    listener.wait_until(lambda _: asked.servers() == {url_of(known)}, "asking the edge")
+    assert refused == []
+    assert listener.knows["moves"] == 1
     context.close()

@@ -60,7 +60,11 @@ def test_contrast_is_computed_as_wcag_does() -> None:
     assert contrast("rgb(119, 119, 119)", "rgb(255, 255, 255)") == pytest.approx(4.48, abs=0.01)
 
 
-def test_the_lobby_lists_live_rooms_and_leads_to_them_by_keyboard(server: Server, browser: Browser) -> None:
+# The first here: nobody is on air yet.
+def test_the_lobby_lists_live_rooms_and_leads_to_them_by_keyboard(
+    shared_server: Server, browser: Browser
+) -> None:
+    server = shared_server
     server.request("PUT", "/rooms/evening", b'{"title": "Evening <b>talk</b>"}')
     page = browser.new_page()
     page.goto(server.url)
@@ -77,24 +81,25 @@ def test_the_lobby_lists_live_rooms_and_leads_to_them_by_keyboard(server: Server
         expect(page.get_by_role("heading", name="Evening <b>talk</b>")).to_be_visible()
         Listener(page).wait_for_state("live")
         assert page.title() == "Evening <b>talk</b> · Longwave"
+    server.request("POST", "/rooms/evening/end")
     page.context.close()
 
 
-def test_the_player_obeys_its_own_content_security_policy(shared_server: Server, browser: Browser) -> None:
+def test_the_player_obeys_its_own_content_security_policy(
+    shared_server: Server, live: str, browser: Browser
+) -> None:
     page = browser.new_page()
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    with Speaker(shared_server.url, "strict"):
-        shared_server.wait_for(lambda: bool(shared_server.media_playlist("strict", "64k")))
-        answer = page.goto(f"{shared_server.url}/listen/strict")
-        assert answer
-        policy = answer.headers["content-security-policy"]
-        assert "default-src 'self'" in policy
-        assert "unsafe" not in policy
-        Listener(page).wait_for_playback()
+    answer = page.goto(live)
+    assert answer
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    Listener(page).wait_for_playback()
     assert complaints == []
     foreign = [url for url in requests if not url.startswith((shared_server.url, "blob:"))]
     assert foreign == [], "nothing comes from another host"
@@ -102,29 +107,28 @@ def test_the_player_obeys_its_own_content_security_policy(shared_server: Server,
 
 
 def test_every_control_of_the_player_has_a_name_and_its_place_in_the_order(
-    shared_server: Server, browser: Browser
+    live: str, browser: Browser
 ) -> None:
     page = browser.new_page(viewport={"width": 900, "height": 700})
-    with Speaker(shared_server.url, "names"):
-        page.goto(f"{shared_server.url}/listen/names")
-        Listener(page).wait_for_state("live")
-        # There is a position to move to once the room is some seconds long.
-        expect(page.get_by_role("slider", name="Position in the room")).to_be_enabled(timeout=20_000)
-        order = focus_order(page, 8)
-        assert order == [
-            "Longwave",
-            "Speak",
-            "All rooms",
-            "Position in the room",
-            "Mute",
-            "Volume",
-            "Pause",
-            "Share this room",
-        ]
-        assert float(style(page, "#share", "outline-width").removesuffix("px")) >= 2, "focus is visible"
-        page.keyboard.press("Shift+Tab")
-        page.keyboard.press("Enter")
-        Listener(page).wait_for_state("paused")
+    page.goto(live)
+    Listener(page).wait_for_state("live")
+    # There is a position to move to once the room is some seconds long.
+    expect(page.get_by_role("slider", name="Position in the room")).to_be_enabled(timeout=20_000)
+    order = focus_order(page, 8)
+    assert order == [
+        "Longwave",
+        "Speak",
+        "All rooms",
+        "Position in the room",
+        "Mute",
+        "Volume",
+        "Pause",
+        "Share this room",
+    ]
+    assert float(style(page, "#share", "outline-width").removesuffix("px")) >= 2, "focus is visible"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    Listener(page).wait_for_state("paused")
     page.context.close()
 
 
@@ -186,39 +190,36 @@ OVERLAP = """([one, other]) => {
 }"""
 
 
-@pytest.mark.parametrize("width", [360, 430, 1000])
-def test_the_way_to_live_lies_beside_other_buttons(
-    shared_server: Server, browser: Browser, width: int
-) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    with Speaker(shared_server.url, f"wide-{width}"):
-        page.goto(f"{shared_server.url}/listen/wide-{width}")
-        Listener(page).wait_for_state("live")
-        page.click("#play")
-        expect(page.get_by_role("button", name="Go to live")).to_be_visible(timeout=15_000)
+def test_the_way_to_live_lies_beside_other_buttons(live: str, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(live)
+    Listener(page).wait_for_state("live")
+    page.click("#play")
+    expect(page.get_by_role("button", name="Go to live")).to_be_visible(timeout=15_000)
+    for width in (360, 430, 1000):
+        page.set_viewport_size({"width": width, "height": 800})
         for other in ("play", "share", "mute"):
-            assert not page.evaluate(OVERLAP, ["live", other]), other
+            assert not page.evaluate(OVERLAP, ["live", other]), (width, other)
     page.context.close()
 
 
-def test_motion_is_reduced_for_those_who_ask(shared_server: Server, browser: Browser) -> None:
+def test_motion_is_reduced_for_those_who_ask(live: str, browser: Browser) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     # Counts how many different pictures the meter shows in two and a half seconds.
-    with Speaker(shared_server.url, "calm"):
-        page.goto(f"{shared_server.url}/listen/calm")
-        Listener(page).wait_for_state("live")
-        pictures = page.evaluate(
-            """async () => {
-              const meter = document.getElementById("meter");
-              const seen = new Set();
-              const end = performance.now() + 2500;
-              while (performance.now() < end) {
-                seen.add(meter.toDataURL());
-                await new Promise((resolve) => setTimeout(resolve, 50));
-              }
-              return seen.size;
-            }"""
-        )
+    page.goto(live)
+    Listener(page).wait_for_state("live")
+    pictures = page.evaluate(
+        """async () => {
+          const meter = document.getElementById("meter");
+          const seen = new Set();
+          const end = performance.now() + 2500;
+          while (performance.now() < end) {
+            seen.add(meter.toDataURL());
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
+          return seen.size;
+        }"""
+    )
     assert 1 < pictures <= 10, "it moves, but a few times a second only"
     context.close()

@@ -37,15 +37,12 @@ def test_a_take_that_ends_is_said_to_have_ended_and_the_next_one_plays(
         assert not listener.errors
 
 
-def test_a_listener_may_pause_go_on_and_come_back_to_live(shared_server: Server, browser: Browser) -> None:
-    with (
-        Speaker(shared_server.url, "pause"),
-        listening(browser, f"{shared_server.url}/listen/pause") as listener,
-    ):
+def test_a_listener_may_pause_go_on_and_come_back_to_live(live: str, browser: Browser) -> None:
+    with listening(browser, live) as listener:
         listener.wait_for_playback()
         listener.page.get_by_role("button", name="Pause").click()
         stopped = listener.wait_for_state("paused")["position"]
-        listener.page.wait_for_timeout(4000)
+        listener.page.wait_for_timeout(3000)
         listener.page.get_by_role("button", name="Play").click()
         resumed = listener.wait_for_state("behind")
         assert resumed["position"] < stopped + 2, "it goes on where it was paused"
@@ -55,12 +52,9 @@ def test_a_listener_may_pause_go_on_and_come_back_to_live(shared_server: Server,
         expect(listener.page.get_by_role("button", name="Go to live")).to_be_hidden()
 
 
-def test_a_listener_may_scrub_back_with_the_keyboard(shared_server: Server, browser: Browser) -> None:
-    with (
-        Speaker(shared_server.url, "scrub"),
-        listening(browser, f"{shared_server.url}/listen/scrub") as listener,
-    ):
-        listener.wait_for_playback(5.0)
+def test_a_listener_may_scrub_back_with_the_keyboard(live: str, browser: Browser) -> None:
+    with listening(browser, live) as listener:
+        listener.wait_for_playback()
         line = listener.page.get_by_role("slider", name="Position in the room")
         line.press("Home")
         listener.wait_for_state("behind")
@@ -69,24 +63,19 @@ def test_a_listener_may_scrub_back_with_the_keyboard(shared_server: Server, brow
         listener.wait_for_state("live")
 
 
-def test_a_browser_that_wants_a_gesture_gets_a_play_button(shared_server: Server, browser: Browser) -> None:
-    with (
-        launched(browser.browser_type) as strict,
-        Speaker(shared_server.url, "gesture"),
-        listening(strict, f"{shared_server.url}/listen/gesture") as listener,
-    ):
+def test_a_browser_that_wants_a_gesture_gets_a_play_button(live: str, browser: Browser) -> None:
+    with launched(browser.browser_type) as strict, listening(strict, live) as listener:
         knows = listener.wait_for_state("ready")
         assert knows["engine"] is None, "nothing is loaded before somebody wants to hear it"
         listener.page.get_by_role("button", name="Play").click()
         listener.wait_for_playback()
 
 
-def test_without_hls_js_the_browser_plays_the_room_by_itself(shared_server: Server, browser: Browser) -> None:
+def test_without_hls_js_the_browser_plays_the_room_by_itself(live: str, browser: Browser) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.route("**/assets/hls.mjs", lambda route: route.abort())
-    with Speaker(shared_server.url, "native"):
-        page.goto(f"{shared_server.url}/listen/native")
-        Listener(page).wait_for_playback()
-        assert Listener(page).knows["engine"] == "native"
+    page.goto(live)
+    Listener(page).wait_for_playback()
+    assert Listener(page).knows["engine"] == "native"
     context.close()
