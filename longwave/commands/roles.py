@@ -1,4 +1,7 @@
-"""`longwave serve`, `ingest`, `worker`, `origin` and `edge`: the servers."""
+"""`longwave serve`, `ingest`, `worker`, `origin` and `edge`: the servers.
+
+A setting that is wrong is told before the body of a role is imported, which takes seconds on a slow machine.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,12 @@ def serve(
     With a bus it is one of many.
     """
     given = given_of(locals())
-    from longwave.serve import run_serve
     from longwave.settings import ServeSettings, load_settings
 
-    run_serve(load_settings(ServeSettings, given))
+    settings = load_settings(ServeSettings, given)
+    from longwave.serve import run_serve
+
+    run_serve(settings)
 
 
 @app.command()
@@ -68,10 +73,12 @@ def ingest(
 ) -> None:
     """Run an ingest: speakers and hosts, by WHIP, PCM and HTTP; mixes takes and writes them to the bus."""
     given = given_of(locals())
-    from longwave.ingest_role import run_ingest
     from longwave.settings import IngestRoleSettings, load_settings
 
-    run_ingest(load_settings(IngestRoleSettings, given))
+    settings = load_settings(IngestRoleSettings, given)
+    from longwave.ingest_role import run_ingest
+
+    run_ingest(settings)
 
 
 @app.command()
@@ -92,9 +99,11 @@ def worker(
     """Run a worker: encodes takes from the bus, publishes them to origins, archives them."""
     given = given_of(locals())
     from longwave.settings import WorkerSettings, load_settings
+
+    settings = load_settings(WorkerSettings, given)
     from longwave.worker_role import run_worker
 
-    run_worker(load_settings(WorkerSettings, given))
+    run_worker(settings)
 
 
 @app.command()
@@ -112,10 +121,12 @@ def origin(
 ) -> None:
     """Run an origin: what CDNs and players talk to, fed by workers over HTTP."""
     given = given_of(locals())
-    from longwave.serve_origin import run_origin
     from longwave.settings import OriginSettings, load_settings
 
-    run_origin(load_settings(OriginSettings, given))
+    settings = load_settings(OriginSettings, given)
+    from longwave.serve_origin import run_origin
+
+    run_origin(settings)
 
 
 @app.command()
@@ -162,7 +173,9 @@ def edge(
 ) -> None:
     """Count who listens through an edge, and tell origins. infra/edge/run starts it with --count."""
     given = given_of(locals())
-    from longwave.edge.role import run_edge
     from longwave.settings import EdgeSettings, load_settings
 
-    run_edge(load_settings(EdgeSettings, given))
+    settings = load_settings(EdgeSettings, given)
+    from longwave.edge.role import run_edge
+
+    run_edge(settings)
