@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from workers.bus import BusTakes
 
-# What an ingest of its own holds (longwave.owning).
+# What an ingest of its own holds (longwave.owned_rooms).
 _HELD: Final = 60 * SAMPLE_RATE
 
 

@@ -83,7 +83,7 @@ class Feeder:
 
 
 class EveryRoom:
-    """The owner of all rooms, as a writer asks for it (`workers.redis_bus.owners.Owners`)."""
+    """The owner of all rooms, as a writer asks for it (`workers.redis_bus.claimed_rooms.ClaimedRooms`)."""
 
     def __init__(self, rooms: int, base: int) -> None:
         self._memos = [TakeMemo(header_of(index, rooms, base), 1) for index in range(rooms)]

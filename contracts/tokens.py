@@ -128,7 +128,7 @@ class TokenGate:
         self._keys.listen.check(token, room, self._clock())
 
 
-class OwnToken:
+class RoleToken:
     """What this process shows to others of its kind: called, it gives a token that is good for a while."""
 
     _LIFE_SECONDS: Final = 24 * 3600

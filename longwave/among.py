@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contracts.take import TakeKey
     from longwave.cluster import Cluster
     from longwave.house import House
-    from longwave.owning import Owning
+    from longwave.owned_rooms import OwnedRooms
     from longwave.settings import IngestRoleSettings
     from workers.archive.finish import Finisher
     from workers.cluster.directory import Directory
@@ -34,7 +34,7 @@ class Among:
 
     cluster: Cluster
     directory: Directory
-    owned: Owning
+    owned: OwnedRooms
     finisher: Finisher
     origins: Callable[[], Iterable[OriginClient]]
 

@@ -18,8 +18,8 @@ from longwave.heap import share_one_arena
 from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
-from longwave.own_token import own_token
-from longwave.owning import owning
+from longwave.owned_rooms import owned_rooms
+from longwave.role_token import role_token
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_origin import make_app, make_metrics, say
 from pipeline.fingerprint import encoder_fingerprint
@@ -55,12 +55,12 @@ async def _run(settings: IngestRoleSettings) -> None:
         cluster = await stack.enter_async_context(joined(settings, me, metrics))
         house = await stack.enter_async_context(opened_house(settings, metrics, cluster))
         encoder = await asyncio.to_thread(encoder_fingerprint)
-        owned = await stack.enter_async_context(owning(settings, house, cluster, encoder))
+        owned = await stack.enter_async_context(owned_rooms(settings, house, cluster, encoder))
         directory = Directory(cluster.links)
         directory.start()
         stack.push_async_callback(directory.stop)
         app = make_app(metrics, TokenGate(settings.token_text, settings.token_keys()))
-        token = own_token(settings.token_keys())
+        token = role_token(settings.token_keys())
         known, looking = await stack.enter_async_context(known_origins(cluster, token))
         finisher = Finisher(house.kept.objects, metrics, clock=time.time)
         among = Among(cluster, directory, owned, finisher, lambda: known.clients)

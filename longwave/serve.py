@@ -16,7 +16,7 @@ from contracts.access import Grant
 from contracts.errors import DependencyError, LongwaveError
 from contracts.tokens import TokenGate
 from longwave.among import Among, add_speakers_and_hosts
-from longwave.carrying import carried_takes
+from longwave.carried_takes import carried_takes
 from longwave.cluster import KnownOrigins, joined, unshared
 from longwave.door import door, reached_at
 from longwave.encoding import Work, encoding
@@ -26,9 +26,9 @@ from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.local_origin import LocalOrigin
 from longwave.logs import configure_logs
-from longwave.own_token import own_token
-from longwave.owning import owning
+from longwave.owned_rooms import owned_rooms
 from longwave.publish import PublishOptions, publish
+from longwave.role_token import role_token
 from longwave.running import running
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_origin import (
@@ -154,7 +154,7 @@ async def _alone(
     hub = MemoryHub(sound_held=_SOUND_HELD)
     speaking = speaking_of(settings, house, hub, lambda: me.encoder, remembered=lambda: not here.degraded())
     origins = KnownOrigins(
-        [str(url) for url in settings.origin], own_token(settings.token_keys()), local=LocalOrigin(here)
+        [str(url) for url in settings.origin], role_token(settings.token_keys()), local=LocalOrigin(here)
     )
     work = Work(hub, quarantine, house.kept, metrics, speaking.keeper.keeps)
     ingest = speaking.ingest
@@ -200,10 +200,10 @@ async def _among_others(
     counted = await stack.enter_async_context(counting(settings, here, me, cluster))
     await stack.enter_async_context(filled(settings, here, cluster))
     origins = KnownOrigins(
-        [str(url) for url in settings.origin], own_token(settings.token_keys()), local=LocalOrigin(here)
+        [str(url) for url in settings.origin], role_token(settings.token_keys()), local=LocalOrigin(here)
     )
     carried = await stack.enter_async_context(carried_takes(settings, cluster, house.kept, metrics, origins))
-    owned = await stack.enter_async_context(owning(settings, house, cluster, me.encoder))
+    owned = await stack.enter_async_context(owned_rooms(settings, house, cluster, me.encoder))
 
     def degraded() -> list[str]:
         speaking = [each for each in (owned.ingest.degraded,) if each]

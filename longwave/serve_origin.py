@@ -25,7 +25,7 @@ from longwave.house import opened_house
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
 from longwave.machine import measure_machine
-from longwave.own_token import own_token
+from longwave.role_token import role_token
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_replays import feeds_of, replays_of
 from longwave.tiers import counting, tier_plan
@@ -122,7 +122,7 @@ async def filled(settings: OriginSettings, origin: Origin, cluster: Cluster | No
     if not urls:
         yield
         return
-    token = own_token(settings.token_keys())
+    token = role_token(settings.token_keys())
     task = start_filling(origin, [Sister(url, token=token) for url in sorted(urls)])
     try:
         yield

@@ -9,13 +9,13 @@ import uvloop
 
 from contracts.status import READY, StatusHandlers
 from contracts.tokens import TokenGate
-from longwave.carrying import carried_takes
+from longwave.carried_takes import carried_takes
 from longwave.cluster import KnownOrigins, joined, unshared
 from longwave.door import door, said_to_be_at
 from longwave.heap import share_one_arena
 from longwave.listening import data_directory, leave, listening, stopped
 from longwave.logs import configure_logs
-from longwave.own_token import own_token
+from longwave.role_token import role_token
 from longwave.self_report import SelfReport, node_id
 from longwave.serve_origin import make_app, make_metrics, say
 from longwave.serve_replays import opened_storage
@@ -23,7 +23,7 @@ from pipeline.fingerprint import encoder_fingerprint
 
 if TYPE_CHECKING:
     from contracts.metrics import Metrics
-    from longwave.carrying import Carried
+    from longwave.carried_takes import CarriedTakes
     from longwave.cluster import Cluster
     from longwave.settings import WorkerSettings
 
@@ -46,7 +46,7 @@ async def _run(settings: WorkerSettings) -> None:
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(opened_storage(settings))
         cluster = await stack.enter_async_context(joined(settings, me, metrics))
-        origins = KnownOrigins([str(url) for url in settings.origin], own_token(settings.token_keys()))
+        origins = KnownOrigins([str(url) for url in settings.origin], role_token(settings.token_keys()))
         carried = await stack.enter_async_context(carried_takes(settings, cluster, kept, metrics, origins))
         place = ""
         if settings.port is not None:
@@ -58,7 +58,7 @@ async def _run(settings: WorkerSettings) -> None:
 
 
 async def _listen(
-    stack: AsyncExitStack, settings: WorkerSettings, metrics: Metrics, cluster: Cluster, carried: Carried
+    stack: AsyncExitStack, settings: WorkerSettings, metrics: Metrics, cluster: Cluster, carried: CarriedTakes
 ) -> str:
     """Say how this worker is; its URL."""
     place = stack.enter_context(door(settings))

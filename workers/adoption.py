@@ -13,7 +13,7 @@ from contracts.errors import BusUnavailable, LivesElsewhere
 from contracts.take import TakeKey
 from workers.claims import RoomClaims
 from workers.complaints import Complaints
-from workers.holding import Holding
+from workers.held_rooms import HeldRooms
 from workers.recovery import Recovery
 from workers.take_keeper import TakeKeeper
 
@@ -31,13 +31,13 @@ class Adoption:
     def __init__(
         self,
         claims: RoomClaims,
-        holding: Holding,
+        held: HeldRooms,
         recovery: Recovery,
         keeper: TakeKeeper,
         idle_ns: int,
     ) -> None:
         self._claims = claims
-        self._holding = holding
+        self._held_rooms = held
         self._recovery = recovery
         self._keeper = keeper
         self._idle_ns = idle_ns
@@ -81,7 +81,7 @@ class Adoption:
 
     async def _close(self, key: TakeKey) -> None:
         """Mostly, whoever claims the room finds the take too old to go on, and it is done."""
-        await self._holding.hold(key.room)
+        await self._held_rooms.hold(key.room)
         found = None if self._keeper.keeps(key) else await self._claims.recall(key)
         generation = self._claims.generation(key.room)
         if found is not None and not found.closed and generation is not None:

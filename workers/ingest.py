@@ -25,7 +25,7 @@ from workers.adoption import Adoption
 from workers.bus import BusHub
 from workers.catch_up import Speakers, catch_up
 from workers.claims import NoCluster, RoomClaims
-from workers.holding import Holding
+from workers.held_rooms import HeldRooms
 from workers.intake import Intake
 from workers.live import LiveTake
 from workers.recovery import Recovery
@@ -73,9 +73,9 @@ class Ingest:
         self._stages = Stages(hub, keeper, settings, metrics, self._clocks, claims, record_of=rooms.known)
         idle_samples = int(settings.idle_timeout * SAMPLE_RATE)
         recovery = Recovery(hub, keeper, claims, self._clocks, idle_samples)
-        self._holding = Holding(hub, self._stages, keeper, claims, recovery)
+        self._held_rooms = HeldRooms(hub, self._stages, keeper, claims, recovery)
         idle_ns = int(settings.idle_timeout * 1_000_000_000)
-        self._adoption = Adoption(claims, self._holding, recovery, keeper, idle_ns)
+        self._adoption = Adoption(claims, self._held_rooms, recovery, keeper, idle_ns)
         self._tasks: list[asyncio.Task[None]] = []
         self._ticked_ns = self._clocks.monotonic_ns()
         self._closing = False
@@ -95,10 +95,10 @@ class Ingest:
 
         Takes of rooms that no bus says whose they are wait for it; nobody comes into these rooms before.
         """
-        await self._holding.start()
+        await self._held_rooms.start()
         self._tasks = [
             asyncio.create_task(self._run(), name="ingest ticker"),
-            asyncio.create_task(self._holding.run(), name="ingest rooms"),
+            asyncio.create_task(self._held_rooms.run(), name="ingest rooms"),
             asyncio.create_task(self._adoption.run(self._clocks.monotonic_ns), name="ingest adoption"),
             asyncio.create_task(self._keeper.forget_published(self._hub), name="ingest published"),
         ]
@@ -114,7 +114,7 @@ class Ingest:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._holding.stop()
+        await self._held_rooms.stop()
         await self._keeper.close()
 
     async def connect(
@@ -204,7 +204,7 @@ class Ingest:
         Raises BusUnavailable where it may live on elsewhere.
         """
         await self._keeper.secure_end(key)
-        await self._holding.confirm_end(key)
+        await self._held_rooms.confirm_end(key)
 
     def mute(self, room: str, name: str) -> None:
         """Nobody hears `name` in this take, from here on."""
@@ -242,12 +242,12 @@ class Ingest:
         """
         if await self._claims.left(room) and not self._closing:
             self._stages.check_place(room)
-            await self._holding.hold(room)
+            await self._held_rooms.hold(room)
 
     def tick(self, now_ns: int) -> None:
         """Write what is due in every room; see who fell silent and which takes are over."""
         # First, or what another ingest has taken over would grow once more.
-        self._holding.sweep(now_ns)
+        self._held_rooms.sweep(now_ns)
         self._stages.tick(now_ns)
         self._ticked_ns = now_ns
 
@@ -256,7 +256,7 @@ class Ingest:
         self._stages.check_place(room)
         record = await wishes(self._rooms, room, unknown=self._settings.unknown)
         if not self._closing:
-            await self._holding.hold(room)
+            await self._held_rooms.hold(room)
         if self._closing:
             raise OverCapacity("this server goes down: connect again in a moment")
         # Nothing is waited for from here on, until the speaker is in: an empty room is not held for long.

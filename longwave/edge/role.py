@@ -24,7 +24,7 @@ from longwave.edge.sources import gathered
 from longwave.edge.telling import Teller
 from longwave.listening import leave, listening, stopped
 from longwave.logs import configure_logs
-from longwave.own_token import edge_token
+from longwave.role_token import edge_token
 from longwave.running import running
 from longwave.serve_origin import make_app, make_metrics, say
 

@@ -314,7 +314,7 @@ async def test_who_comes_back_while_a_room_is_given_up_has_it(node: Nodes, room:
     a.ingest.leave(await a.ingest.connect(room, "Ada", 1))
     a.world.tick(2 * A_SECOND)
     speaker = await a.ingest.connect(room, "Ada", 1)
-    await until(lambda: not a.ingest._holding._releasing)
+    await until(lambda: not a.ingest._held_rooms._releasing)
     assert a.ingest.owns(room)
     a.world.say(speaker, START_BUFFER)
     a.world.tick()

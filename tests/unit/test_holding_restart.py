@@ -196,7 +196,7 @@ async def test_after_a_restart_a_take_that_others_ended_is_told_of_with_what_the
 async def test_after_a_restart_a_room_waits_for_a_bus_to_say_whose_it_is(
     tmp_path: Path, others: OtherIngests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.holding._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("workers.held_rooms._AGAIN_SECONDS", 0.01)
     key = await crashed(tmp_path)
     others.down = True
     world = restarted(tmp_path, others)

@@ -188,7 +188,7 @@ async def test_an_owner_that_is_cut_off_ends_nothing(world: World, others: Other
 async def test_a_story_is_told_once_a_bus_has_taken_the_end(
     world: World, others: OtherIngests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.holding._CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("workers.held_rooms._CONFIRM_SECONDS", 0.05)
     others.accepts = False
     _, bus = await world.live(name="Ada")
     world.ingest.end(ROOM)

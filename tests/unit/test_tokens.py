@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from contracts.access import Grant
 from contracts.errors import Forbidden, Unauthorized, UsageError
-from contracts.tokens import Keys, OwnToken, TokenGate, derived_secret, parse_keys
-from longwave.own_token import edge_token
+from contracts.tokens import Keys, RoleToken, TokenGate, derived_secret, parse_keys
+from longwave.role_token import edge_token
 from longwave.settings import HttpSettings, SecretSettings, load_settings
 from longwave.token import make_token
 
@@ -185,14 +185,14 @@ def test_a_gate_looks_at_its_clock() -> None:
 
 
 def test_gates_and_keys_do_not_show_what_they_hold() -> None:
-    shown = repr(TokenGate("s3cret", KEYS)) + repr(KEYS) + repr(OwnToken(KEYS, SPEAKER))
+    shown = repr(TokenGate("s3cret", KEYS)) + repr(KEYS) + repr(RoleToken(KEYS, SPEAKER))
     assert "s3cret" not in shown
     assert NEW.decode() not in shown
 
 
-def test_a_process_own_token_is_made_anew_before_it_is_over() -> None:
+def test_the_token_of_a_role_is_made_anew_before_it_is_over() -> None:
     now = float(NOW)
-    own = OwnToken(KEYS, Grant("publish"), clock=lambda: now)
+    own = RoleToken(KEYS, Grant("publish"), clock=lambda: now)
     first = own()
     assert own() == first
     for _ in range(100):

@@ -34,7 +34,7 @@ class Ownership:
     No two ingests may have the same URL: `namesake` gives the name of another that has this one and was there
     first. While there is one, nothing is claimed, because speakers would be sent back and forth.
 
-    Writers of the bus are told, too (`workers.redis_bus.owners.Owners`). `clock` is monotonic, in seconds,
+    Writers of the bus are told, too (`workers.redis_bus.claimed_rooms`). `clock` is monotonic, in seconds,
     and that of the links. One event loop.
     """
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from contracts.take import TakeKey
 from workers.memory_bus import MemoryHub, MemoryTakeBus
+from workers.redis_bus.claimed_rooms import ClaimedRooms
 from workers.redis_bus.keys import EXPIRES_SECONDS
-from workers.redis_bus.owners import Owners
 from workers.redis_bus.take_cursor import TakeCursor
 
 _READY_SECONDS: Final = 0.02
@@ -41,7 +41,7 @@ class DueTakes:
     def __init__(
         self,
         hub: MemoryHub,
-        owners: Owners,
+        claimed: ClaimedRooms,
         beat_seconds: float,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -54,7 +54,7 @@ class DueTakes:
         self.wake = asyncio.Event()
         self._gone: dict[TakeKey, float] = {}
         self._hub = hub
-        self._owners = owners
+        self._claimed = claimed
         self._beat_seconds = beat_seconds
         self._clock = clock
 
@@ -71,7 +71,7 @@ class DueTakes:
 
     def generation(self, take: WrittenTake) -> int | None:
         """What to sign with; None where somebody else writes this take."""
-        generation = self._owners.generation(take.key.room)
+        generation = self._claimed.generation(take.key.room)
         if take.signed is None:
             take.signed = generation
         return None if generation is None or generation < take.cursor.newer else generation
@@ -122,7 +122,7 @@ class DueTakes:
             self.wake.set()
 
     async def _watch(self, take: WrittenTake) -> None:
-        while self.generation(take) is None or self._owners.memo(take.key) is None:  # noqa: ASYNC110 - once
+        while self.generation(take) is None or self._claimed.memo(take.key) is None:  # noqa: ASYNC110 - once
             await asyncio.sleep(_READY_SECONDS)
         while not take.cursor.complete:
             await take.bus.wait(take.cursor.due_at)

@@ -22,9 +22,9 @@ from workers.backoff import Backoff
 from workers.complaints import Complaints
 from workers.memory_bus import MemoryHub
 from workers.nets import Net
+from workers.redis_bus.claimed_rooms import ClaimedRooms
 from workers.redis_bus.due import DueTakes, WrittenTake
 from workers.redis_bus.links import RedisLink
-from workers.redis_bus.owners import Owners
 from workers.redis_bus.pace import Pace
 from workers.redis_bus.round_trip import Asked, RoundTrip
 from workers.redis_bus.take_cursor import DONE, Answer, Batch
@@ -41,22 +41,22 @@ _LEAST_BYTES: Final = 1 << 14
 
 
 class BusWriter:
-    """Writes every take of `hub` that `owners` says is ours through `link`. `clock` is monotonic."""
+    """Writes every take of `hub` that `claimed` says is ours through `link`. `clock` is monotonic."""
 
     def __init__(
         self,
         link: RedisLink,
         hub: MemoryHub,
-        owners: Owners,
+        claimed: ClaimedRooms,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
-        self._owners = owners
+        self._claimed = claimed
         self._metrics = metrics
         self._clock = clock
-        self._work = DueTakes(hub, owners, BEAT_SECONDS, clock=clock)
+        self._work = DueTakes(hub, claimed, BEAT_SECONDS, clock=clock)
         self._news: dict[TakeKey, None] = {}
         self._pace = Pace(_LEAST_BYTES, _MOST_BYTES)
         self._net = Net(
@@ -169,7 +169,7 @@ class BusWriter:
         for key in keys:
             take = self._work.takes[key]
             with self._net.under(key):
-                generation, memo = self._work.generation(take), self._owners.memo(key)
+                generation, memo = self._work.generation(take), self._claimed.memo(key)
                 if generation is not None and memo is not None and (beat or not take.cursor.known):
                     events = take.cursor.asks_for_events
                     trip.assert_take(key, generation, memo, alive=take.bus.ended is None, events=events)
@@ -211,10 +211,10 @@ class BusWriter:
         if cursor.newer > refused_by:
             self._metrics.bus_refused.labels(self.link.name, "generation").inc()
             self._logger.warning("another ingest writes this take", **_where(take), generation=cursor.newer)
-            self._owners.deposed(take.key.room, cursor.newer)
+            self._claimed.deposed(take.key.room, cursor.newer)
             return
         if cursor.complete:
-            self._owners.closed(take.key)
+            self._claimed.closed(take.key)
         if cursor.known and not take.listed:
             take.listed = True
             self._news[take.key] = None

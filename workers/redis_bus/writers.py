@@ -14,8 +14,8 @@ from contracts.take import TakeKey
 from pipeline.grid import SAMPLE_RATE, SEGMENT
 from workers.memory_bus import MemoryHub
 from workers.parts_log import WINDOW_SEGMENTS
+from workers.redis_bus.claimed_rooms import ClaimedRooms
 from workers.redis_bus.links import RedisLink
-from workers.redis_bus.owners import Owners
 from workers.redis_bus.writer import BEAT_SECONDS, BusWriter
 
 logger = structlog.get_logger()
@@ -35,7 +35,7 @@ class BusWriters:
         self,
         links: Iterable[RedisLink],
         hub: MemoryHub,
-        owners: Owners,
+        claimed: ClaimedRooms,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -43,7 +43,7 @@ class BusWriters:
         self._hub = hub
         self._clock = clock
         self._ended: dict[TakeKey, float] = {}
-        self._writers = tuple(BusWriter(link, hub, owners, metrics) for link in links)
+        self._writers = tuple(BusWriter(link, hub, claimed, metrics) for link in links)
         self._closer: asyncio.Task[None] | None = None
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contracts.access import Grant
-from contracts.tokens import Keys, OwnToken
+from contracts.tokens import Keys, RoleToken
 
 
-def own_token(keys: Keys | None) -> Callable[[], str] | None:
+def role_token(keys: Keys | None) -> Callable[[], str] | None:
     """Gives a token of role publish, fresh when it is needed; None where everything is open."""
-    return None if keys is None else OwnToken(keys, Grant("publish"))
+    return None if keys is None else RoleToken(keys, Grant("publish"))
 
 
 def edge_token(token: str | None, keys: Keys | None) -> Callable[[], str] | None:
@@ -19,7 +19,7 @@ def edge_token(token: str | None, keys: Keys | None) -> Callable[[], str] | None
     Where `token` is a signed one itself (`longwave token --role publish`) it is shown as it is.
     """
     if token is None or not _is_signed(token):
-        return own_token(keys)
+        return role_token(keys)
     return lambda: token
 
 

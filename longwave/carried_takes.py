@@ -52,7 +52,7 @@ class _MayBeDegraded(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedTakes:
     """The takes that this process encodes among others, and its tasks that never return."""
 
     encoding: Encoding
@@ -77,7 +77,7 @@ class Carried:
 @asynccontextmanager
 async def carried_takes(
     settings: EncodingSettings, cluster: Cluster, kept: Kept, metrics: Metrics, origins: KnownOrigins
-) -> AsyncIterator[Carried]:
+) -> AsyncIterator[CarriedTakes]:
     """Encode this process' share of all takes, from now on."""
     links, mirrors = cluster.links, Mirrors()
     directory, reports = Directory(links), FailureReports(links, cluster.me.id, time.monotonic)
@@ -109,7 +109,7 @@ async def carried_takes(
         for reader in readers:
             waking = _wake(reader, directory)
             tasks.append(await stack.enter_async_context(running(waking, "changes")))
-        yield Carried(encoder, directory, quarantine, tuple(tasks), carrying, reach, readers)
+        yield CarriedTakes(encoder, directory, quarantine, tuple(tasks), carrying, reach, readers)
 
 
 async def _quarantine(

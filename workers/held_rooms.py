@@ -33,7 +33,7 @@ _CONFIRM_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.01
 
 
-class Holding:
+class HeldRooms:
     """Claims rooms for `stages`, with the take that lives there. One event loop."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a writer of the bus has to know of ownership, and what it tells of it."""
+"""What a writer of the bus has to know of the rooms that its ingest has claimed, and what it tells of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contracts.take import TakeKey
 from workers.take_memo import TakeMemo
 
 
-class Owners(Protocol):
-    """Who owns which room, as this ingest knows it. One event loop; nothing here waits."""
+class ClaimedRooms(Protocol):
+    """The rooms that this ingest owns, as far as it knows. One event loop; nothing here waits."""
 
     def generation(self, room: str) -> int | None:
         """The generation of this ingest's claim on `room`; None where it owns it no more: nothing is written.

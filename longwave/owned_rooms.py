@@ -31,7 +31,7 @@ _FLUSH_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Owning:
+class OwnedRooms:
     """An ingest that owns rooms among others, what it owns, and its tasks that never return."""
 
     ingest: Ingest
@@ -40,9 +40,9 @@ class Owning:
 
 
 @asynccontextmanager
-async def owning(
+async def owned_rooms(
     settings: IngestRoleSettings, house: House, cluster: Cluster, encoder: str
-) -> AsyncIterator[Owning]:
+) -> AsyncIterator[OwnedRooms]:
     """An ingest among others, from now on.
 
     In the end its rooms are given up, once Redis has all that was said in them: another ingest goes on with
@@ -63,7 +63,7 @@ async def owning(
     try:
         async with started(speaking.ingest):
             tasks = [*speaking.ingest.background, *ownership.background, *writers.background]
-            yield Owning(speaking.ingest, ownership, tuple(tasks))
+            yield OwnedRooms(speaking.ingest, ownership, tuple(tasks))
     finally:
         await writers.stop(_FLUSH_SECONDS)
         await ownership.stop()
