@@ -86,15 +86,15 @@ def jitter(most: int, seed: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("ppm", "late"), [(200, 0), (-200, 60 * MS), (450, 60 * MS)])
-def test_ten_minutes_of_drift_change_the_delay_by_less_than_15_ms(
+def test_five_minutes_of_drift_change_the_delay_by_less_than_15_ms(
     ppm: float, late: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.intake.FAST_LEAD", 100 * MS)
     take = Take(ticking, ppm=ppm)
-    take.run(10 * MINUTE, jitter(late, seed=1))
+    take.run(5 * MINUTE, jitter(late, seed=1))
     sound = take.sound
     clicks = np.flatnonzero(np.diff((sound > 10_000).astype(np.int8)) == 1)
-    assert len(clicks) == pytest.approx(600, abs=2)
+    assert len(clicks) == pytest.approx(300, abs=2)
     # Click i was made at i seconds of the sender's clock, and is heard this much later by ours.
     delays = clicks - np.arange(len(clicks)) * RATE / (1 + ppm / 1e6)
     assert np.ptp(delays) < 15 * MS
@@ -129,7 +129,7 @@ def test_a_small_drift_is_found_within_hours() -> None:
 )
 def test_a_bursty_sender_whose_clock_is_right_is_not_touched(chunk: int, burst: int, late: int) -> None:
     take = Take(counting, chunk=chunk, burst=burst)
-    take.run(5 * MINUTE, jitter(late, seed=4))
+    take.run(3 * MINUTE, jitter(late, seed=4))
     sound = take.sound
     assert np.array_equal(sound, counting(np.arange(len(sound))))
 

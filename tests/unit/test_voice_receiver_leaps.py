@@ -131,9 +131,9 @@ def test_a_track_that_was_away_is_heard_again_without_lateness(pause: int, *, ra
 
 @pytest.mark.parametrize("ppm", [200, -200])
 @pytest.mark.timeout(120)
-def test_clocks_that_differ_keep_step_for_ten_minutes(ppm: int) -> None:
+def test_clocks_that_differ_keep_step_for_five_minutes(ppm: int) -> None:
     # Long packets and blocks make little work of it.
-    sent = spoken(opus_packets(TONE[: 9 * SECOND].astype(np.int16), frame_ms=60) * 67, ppm=ppm)
+    sent = spoken(opus_packets(TONE[: 9 * SECOND].astype(np.int16), frame_ms=60) * 34, ppm=ppm)
     end = sent[-1].at
     heard = hear(Network().carry(sent), until=end, block=960)
     delay = heard.delay_between(2 * SECOND, end)
