@@ -52,7 +52,9 @@ async def test_a_range_beyond_the_end_is_refused_in_the_words_of_the_origin(site
 
 async def test_several_ranges_at_once_are_the_whole_as_at_the_origin(site: Site) -> None:
     for name, wanted in ((".m4a", "bytes=0-7,1000000-1000007"), ("/chapters.json", "bytes=0-1,5-6")):
-        there = await site.behind.get(name, Range=wanted)
-        here = await site.get(f"{REPLAY}{name}", Range=wanted)
-        assert (here.status, here.body) == (there.status, there.body)
-        assert here.status == 200
+        there = await site.behind.get(f"{REPLAY}{name}", Range=wanted)
+        assert there.status == 200
+        # On its way into the cache, and from there.
+        for _ in range(2):
+            here = await site.get(f"{REPLAY}{name}", Range=wanted)
+            assert (here.status, here.body) == (there.status, there.body)
