@@ -61,7 +61,8 @@ def before_and_after(listener: Listener, date: float) -> bool:
     return bool(dates) and min(dates) < date <= dates[-1]
 
 
-def test_the_page_tells_chapter_and_speaker_of_what_is_heard(server: Server, browser: Browser) -> None:
+def test_the_page_tells_chapter_and_speaker_of_what_is_heard(shared_server: Server, browser: Browser) -> None:
+    server = shared_server
     with Speaker(server.url, "beeps"), listening(browser, f"{server.url}/listen/beeps") as listener:
         listener.wait_for_playback()
         page = listener.page
@@ -82,7 +83,7 @@ def test_the_page_tells_chapter_and_speaker_of_what_is_heard(server: Server, bro
         }
 
         # Who goes back is told what was then, whatever has happened since.
-        listener.wait_until(lambda knows: knows["date"] > begins + 4_000, "well into the chapter")
+        listener.wait_until(lambda knows: knows["date"] > begins + 2_000, "well into the chapter")
         page.evaluate("window.said.length = 0")
         page.evaluate(BACK_BEFORE, begins)
         listener.wait_until(lambda _: before_and_after(listener, begins), "there again")
@@ -91,10 +92,10 @@ def test_the_page_tells_chapter_and_speaker_of_what_is_heard(server: Server, bro
         assert not listener.errors
 
 
-def test_nothing_is_said_of_a_room_where_nobody_has_a_name(server: Server, browser: Browser) -> None:
+def test_nothing_is_said_of_a_room_where_nobody_has_a_name(shared_server: Server, browser: Browser) -> None:
     with (
-        Speaker(server.url, "beeps", name=None),
-        listening(browser, f"{server.url}/listen/beeps") as listener,
+        Speaker(shared_server.url, "nameless", name=None),
+        listening(browser, f"{shared_server.url}/listen/nameless") as listener,
     ):
         listener.wait_for_playback(2.0)
         assert (listener.knows["speakers"], listener.knows["chapter"]) == ([], None)
