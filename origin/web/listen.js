@@ -79,11 +79,12 @@ function showPlay() {
 }
 
 function showTimes(state) {
-  const { behind, date, take } = session;
+  const { playhead, take } = session;
+  const { behind, date } = playhead;
   const start = takeStart(take);
   const known = behind !== null && date !== null && start !== null && state !== "ended";
   $("times").classList.toggle("empty", !known);
-  $("live").hidden = !known || behind <= session.near;
+  $("live").hidden = !known || behind <= playhead.near;
   $("timeline").disabled = !known;
   if (!known) return;
   say($("elapsed"), clock((date - start) / 1000));
@@ -98,7 +99,7 @@ function showTimes(state) {
 
 /** What is heard is shown at once, and told to a screen reader now and then. */
 function showHappening() {
-  const { happening } = session;
+  const { happening } = session.playhead;
   const names = listed(happening.speakers);
   // The last names stay in their place, unseen, so that nothing jumps.
   $("voices").parentElement.classList.toggle("empty", names === "");
@@ -112,9 +113,10 @@ let scrubbing = false;
 
 function showTimeline(behind) {
   const line = $("timeline");
-  const reach = Math.floor(session.window);
+  const { playhead } = session;
+  const reach = Math.floor(playhead.window);
   line.min = String(-Math.max(1, reach));
-  if (!scrubbing) line.value = String(-Math.min(reach, behind <= session.near ? 0 : behind));
+  if (!scrubbing) line.value = String(-Math.min(reach, behind <= playhead.near ? 0 : behind));
   const back = -Number(line.value);
   line.setAttribute("aria-valuetext", back === 0 ? "Live" : `${spell(back)} behind live`);
   line.style.setProperty("--filled", `${100 * (1 - back / Math.max(1, reach))}%`);

@@ -1,6 +1,7 @@
 // From where, and by which addresses, one room is listened to: Where decides the base, Admission opens the door.
 
 import { Admission } from "./admission.js";
+import { seconds } from "./seconds.js";
 import { HOME, Where, readWhere } from "./where.js";
 
 const PATIENCE_MS = 4000;
@@ -152,8 +153,4 @@ export class Place {
   #fetch(url, options) {
     return this.#get(url, { ...options, credentials: "omit", referrerPolicy: "no-referrer" });
   }
-}
-
-function seconds() {
-  return performance.now() / 1000;
 }

@@ -6,30 +6,29 @@ import { ChapterList } from "./chapter_list.js";
 import { listed } from "./happening.js";
 import { bindHeadset, tellHeadset } from "./headset.js";
 import { maySpeak } from "./may_speak.js";
-import { momentHash, momentIn } from "./moment.js";
+import { momentIn } from "./moment.js";
 import { ReplayApi } from "./replay_api.js";
 import { Controls, say } from "./replay_controls.js";
 import { HostPart } from "./replay_host.js";
+import { bindLinks } from "./replay_sharing.js";
+import { ANY_TOKEN, ReplaySound } from "./replay_sound.js";
 import { ReplaySource } from "./replay_source.js";
 import { WORDS, dayAndTime, lasting, ofGaps } from "./replay_words.js";
 import { findRoom } from "./rooms.js";
+import { seconds } from "./seconds.js";
 import { server } from "./server.js";
-import { NEEDS_INVITATION, offerLink } from "./share.js";
 import { Sound } from "./sound.js";
 import { SpeakerLanes, heard, speakingAt } from "./speaker_lanes.js";
 import { chapterAt, total } from "./timeline.js";
 import { claims, onlyListens, takeToken } from "./token.js";
 import { Waveform } from "./waveform.js";
-import { clock, takeStart } from "./words.js";
+import { takeStart } from "./words.js";
 
 const TICK_MS = 100;
 // A take that is live is not over at any moment.
 const LIVE_MS = 8000;
 // While the sound does not come, the server is asked why, so often.
 const WHY_MS = 2000;
-// Where everybody is let in, as on one's own machine, any token is a host's.
-const ANY_TOKEN = "host";
-const FEED_COPIED = "Copied: paste it into a podcast app";
 
 const $ = (id) => document.getElementById(id);
 const [room, take] = location.pathname.split("/").slice(2).map(decodeURIComponent);
@@ -44,16 +43,15 @@ const mayEdit = !["speaker", "listener"].includes(claims(token).role) && maySpea
 let state = "loading";
 let replay = null;
 let looking = false;
-let progress = null;
 let asking = null;
-// Whether the sound is loaded from where it lies, and not fetched as a whole.
-let addressed = false;
 // Whether the moment in the address has been gone to.
 let sought = false;
 
 const admission = new Admission(room, { token, listen }, get, server());
 const source = new ReplaySource(room, take, onlyListens(token) ? null : token, admission, get);
 const sound = new Sound($("audio"));
+const download = { link: $("download"), name: `${room}-${take}.m4a` };
+const replaySound = new ReplaySound(sound, source, admission, download, showState);
 const titleAt = (seconds) => replay?.chapters[chapterAt(replay.chapters, seconds)]?.title ?? "";
 const controls = new Controls($, sound, $("audio"), titleAt);
 const waveform = new Waveform($("waveform"));
@@ -132,28 +130,7 @@ async function found(read) {
 async function loadSound(published) {
   $("notice").hidden = published;
   $("feed").hidden = replay.private; // a feed outlives every token that a page has
-  // A host sees by their own token what is private.
-  addressed = published && (!replay.private || await source.sign(seconds()));
-  $("download").href = source.m4a;
-  if (addressed) sound.load(source.m4a);
-  else await fetchSound();
-}
-
-/** An audio element cannot show a token: what is not public is fetched as a whole. */
-async function fetchSound() {
-  if (!source.opened) source.show(ANY_TOKEN);
-  try {
-    const url = await source.sound((done) => {
-      progress = done;
-      showState();
-    });
-    $("download").href = url;
-    $("download").download = `${room}-${take}.m4a`;
-    sound.load(url);
-  } catch {
-    setTimeout(fetchSound, LIVE_MS);
-  }
-  progress = null;
+  await replaySound.load({ published, private: replay.private });
 }
 
 // ---- what people see ----------------------------------------------------------------------------------------
@@ -187,6 +164,7 @@ function showState() {
   const shown = shownState();
   const [word, hint] = WORDS[shown];
   document.body.dataset.state = shown;
+  const { progress } = replaySound;
   const percent = progress === null ? "" : `Loading the sound: ${Math.round(progress * 100)} %`;
   say($("state"), percent || word);
   say($("hint"), hint);
@@ -215,15 +193,6 @@ function showReplay() {
   tick();
 }
 
-/** The address of a private replay changes with the token; somebody may press play for as long as the page is open. */
-async function renew() {
-  const { prefix } = admission;
-  await admission.tend(seconds());
-  if (!addressed || admission.prefix === prefix || state !== "ready") return;
-  $("download").href = source.m4a;
-  sound.readdress(source.m4a);
-}
-
 function showTitle(title) {
   say($("title"), title);
   document.title = `${title} · Longwave`;
@@ -231,7 +200,7 @@ function showTitle(title) {
 
 function tick() {
   showState();
-  renew();
+  replaySound.renew(() => state === "ready");
   if (replay === null || state !== "ready") return;
   const { position } = sound;
   controls.show();
@@ -271,21 +240,7 @@ function deleted() {
   become("deleted");
 }
 
-$("room").href = `/listen/${encodeURIComponent(room)}`;
-$("feed").href = `/feeds/${encodeURIComponent(room)}.xml`;
-// A feed is for apps: a listener who presses gets its address, not XML in place of the player.
-$("feed").addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-  event.preventDefault();
-  offerLink($("link"), $("said"), replay?.roomTitle || room, { path: $("feed").pathname, done: FEED_COPIED });
-});
-const note = () => (replay?.private ? NEEDS_INVITATION : "");
-$("share").addEventListener("click", () => offerLink($("link"), $("said"), document.title, { note: note() }));
-$("share-here").addEventListener("click", () => {
-  const { position } = sound;
-  const what = { hash: momentHash(position), done: `Link to ${clock(position)} copied`, note: note() };
-  offerLink($("link"), $("said"), document.title, what);
-});
+bindLinks($, room, { replay: () => replay, position: () => sound.position });
 window.addEventListener("hashchange", () => {
   const moment = momentIn(location.hash);
   if (moment !== null && replay !== null) controls.seek(moment);
@@ -301,10 +256,6 @@ sound.addEventListener("change", () => {
 async function askWhy() {
   if (sound.state === "broken" && state === "ready") await look();
   asking = sound.state === "broken" && state === "ready" ? setTimeout(askWhy, WHY_MS) : null;
-}
-
-function seconds() {
-  return performance.now() / 1000;
 }
 
 // The id stands in when the title takes its time.
