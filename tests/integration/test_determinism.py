@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.audio import speechlike
 from tests.server import Server
 
-SECONDS = 9
+SECONDS = 5
 ROOM = b'{"title": "x", "renditions": ["32k", "64k"]}'
 MEDIA = [f"{name}/{msn}.m4s" for name in ("32k", "64k") for msn in range(SECONDS // 2)]
 

@@ -56,7 +56,7 @@ async def test_bodies_after_each_other_go_into_one_take(server: Server) -> None:
 
 @pytest.mark.needs("ffmpeg", "curl")
 async def test_ffmpeg_piped_into_curl_arrives_without_a_dropout(server: Server, tmp_path: Path) -> None:
-    pcm = tone(3 * RATE)
+    pcm = tone(3 * RATE // 2)
     (tmp_path / "x.pcm").write_bytes(pcm.tobytes())
     line = (
         f"ffmpeg -v error -re -f s16le -ac 1 -ar 48000 -i {tmp_path}/x.pcm -f s16le -ac 1 -ar 48000 - "

@@ -20,7 +20,7 @@ def _sent_in_real_time(directory: Path) -> LineResult:
     """The first round for which this machine had the time, or the last one."""
     for attempt in range(ATTEMPTS):
         (place := directory / str(attempt)).mkdir()
-        result = run_line(place, 12)
+        result = run_line(place, 7)
         if result.starved == 0:
             break
     return result

@@ -12,7 +12,7 @@ from tests.server import Answer, Server
 TOKEN: Final = "the-admins-s3cret"
 AUTH: Final = {"Authorization": f"Bearer {TOKEN}"}
 ROOM: Final = "board"
-SOUND: Final = bytes(3 * 48_000 * 2)
+SOUND: Final = bytes(48_000 * 2)
 
 
 class Board:

@@ -16,7 +16,7 @@ from tests.opus import opus_packets
 from tests.server import Server
 from tests.whip_client import WhipClient
 
-SECONDS = 6
+SECONDS = 3
 
 
 @pytest.fixture(scope="module")
