@@ -71,3 +71,16 @@ test("a server out of reach is asked ever more rarely, until it answers", async 
   await answered("absent", 1500);
   await answered("unreachable", 500);
 });
+
+test("a loss that was seen elsewhere counts as a question without an answer", async (context) => {
+  const world = watched(context);
+  world.lookout.lost();
+  world.pass(500);
+  assert.equal(world.asked, 1);
+  await world.answer("unreachable");
+  world.lookout.again("unreachable");
+  world.pass(999);
+  assert.equal(world.asked, 1);
+  world.pass(1);
+  assert.equal(world.asked, 2);
+});
