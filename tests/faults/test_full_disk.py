@@ -8,8 +8,9 @@ import pytest
 
 from storage.disk_objects import DiskObjects
 from tests.faults.counting import assert_nothing_is_left, count
-from tests.faults.room import degraded, finished, sound, speaking, until, verified
+from tests.faults.room import degraded, finished, sound, speaking, until
 from tests.faults.small_disk import fill, in_small_disk, make_room, seen_by
+from workers.archive.verify import verify
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("ffmpeg", "mounts"), pytest.mark.timeout(300)]
 _DISK = 12 * 2**20
@@ -30,7 +31,8 @@ async def test_while_the_disk_is_full_nothing_is_lost(tmp_path: Path) -> None:
         key = room.key
         await finished(data, objects, key)
         counted = count(objects, key, recordings)
-        assert verified(server, key, data)["missing_samples"] == 0
+        report = verify(objects, key)
+        assert (report.problems, report.lost) == ((), 0)
         assert_nothing_is_left(objects, key, data)
     assert [each.complaints for each in recordings] == [[], []]
     assert (counted.lost, counted.held) == (0, counted.samples)
