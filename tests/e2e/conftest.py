@@ -32,8 +32,14 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def live(shared_server: Server) -> Iterator[str]:
-    """The player on a room where somebody has been speaking for some seconds, and speaks on."""
+def open_room(shared_server: Server) -> Iterator[str]:
+    """A room where somebody begins to speak, and speaks on."""
     with Speaker(shared_server.url, "open"):
-        shared_server.wait_for(lambda: shared_server.media_playlist("open", "64k").count("#EXTINF") > 2)
-        yield f"{shared_server.url}/listen/open"
+        yield "open"
+
+
+@pytest.fixture(scope="module")
+def live(shared_server: Server, open_room: str) -> str:
+    """The player on that room, once it is some seconds old."""
+    shared_server.wait_for(lambda: shared_server.media_playlist(open_room, "64k").count("#EXTINF") > 2)
+    return f"{shared_server.url}/listen/{open_room}"

@@ -64,10 +64,10 @@ def test_two_pages_hear_a_room_through_an_edge_that_asks_its_origin_once_for_bot
         ):
             traffic = [Traffic(listener.page) for listener in (first, second)]
             first.page.goto(address)
-            first.wait_for_playback(1.0)
+            first.wait_for_playback(0.5)
             second.page.goto(address)
-            second.wait_for_playback(2.0)
-            unbroken((first, second), lambda: first.hear(5.0), at_least=9)
+            second.wait_for_playback(1.0)
+            unbroken((first, second), lambda: first.hear(4.0), at_least=7)
             for listener in (first, second):
                 assert (listener.knows["engine"], listener.knows["state"]) == ("hls.js", "live")
                 assert listener.knows["part"] == pytest.approx(

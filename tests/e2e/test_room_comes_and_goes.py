@@ -7,7 +7,11 @@ from tests.e2e.listener import Listener, launched, listening
 from tests.e2e.speaker import Speaker
 from tests.server import Server
 
-pytestmark = pytest.mark.needs("chromium", "hls.js")
+pytestmark = [
+    pytest.mark.needs("chromium", "hls.js"),
+    # Who needs it finds it live.
+    pytest.mark.usefixtures("open_room"),
+]
 
 
 def test_a_room_that_is_not_live_plays_as_soon_as_it_is(shared_server: Server, browser: Browser) -> None:

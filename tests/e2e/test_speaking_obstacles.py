@@ -1,7 +1,6 @@
 """What can keep somebody from speaking, and what the page says: address, invitation, microphone."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -168,12 +167,9 @@ def test_without_a_microphone_the_page_waits_for_one(shared_server: Server, micr
 
 
 def test_the_name_is_asked_for_before_the_room_hears_anybody(
-    shared_server: Server, browser: Browser, tmp_path: Path
+    shared_server: Server, microphone: Browser
 ) -> None:
-    with (
-        with_microphone(browser, beeping(tmp_path / "beeps.wav")) as nameless,
-        speaking(nameless, f"{shared_server.url}/speak/nameless") as guest,
-    ):
+    with speaking(microphone, f"{shared_server.url}/speak/nameless") as guest:
         guest.wait_for_state("ready")
         guest.page.get_by_role("button", name="Go on air").click()
         expect(guest.page.get_by_label("Your name")).to_be_focused()
