@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import numpy as np
-from aiohttp import WSMsgType, web
-from prometheus_client import CollectorRegistry
+from aiohttp import WSMsgType
 
-from contracts.access import Grant, guard
-from contracts.http import error_middleware
-from contracts.metrics import Metrics
+from contracts.access import Grant
 from contracts.take import TakeEvent
 from contracts.tokens import Keys, TokenGate
-from storage.disk_objects import DiskObjects
-from storage.rooms import RoomStore
-from storage.stories import Stories
-from workers.bus import TakeBus
-from workers.http_app import add_routes
-from workers.ingest import Ingest, IngestSettings
-from workers.memory_bus import MemoryHub
-from workers.storyteller import Storyteller
-from workers.take_keeper import TakeKeeper
-from workers.take_store import TakeStore
+from tests.ingest_server import Server
 
 FAR = 4_000_000_000
 KEYS = Keys({"k": b"k" * 32})
@@ -43,60 +30,26 @@ def token(role: str, name: str | None = None, token_id: str | None = None) -> st
 HOST = {"Authorization": f"Bearer {token('host', 'Hilda')}"}
 
 
-class Room:
+class Room(Server):
     """A server with one room in it, and its host. Everybody else is a `Voice`."""
 
     def __init__(self, data: Path) -> None:
-        metrics = Metrics(CollectorRegistry())
-        self.metrics = metrics
-        self.hub = MemoryHub()
-        self.rooms = rooms = RoomStore(DiskObjects(data))
-        store = TakeStore(data / "takes")
-        keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
-        self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", max_speakers=3), metrics)
-        app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
-        guard(app, TokenGate(keys=KEYS))
-        add_routes(app, self.ingest, rooms, listeners_of=lambda room: 17 if room == "room" else 0)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        self.http: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        await self.ingest.start()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self._runner.addresses[0][1]}")
-
-    async def stop(self) -> None:
-        await self.http.close()
-        await self.ingest.stop()
-        await self._runner.cleanup()
+        gate = TokenGate(keys=KEYS)
+        super().__init__(data, gate, lambda room: 17 if room == "room" else 0, max_speakers=3)
 
     async def ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:  # noqa: ANN401
-        async with self.http.request(method, f"/rooms/room{path}", headers=HOST, **more) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else None
-
-    @property
-    def bus(self) -> TakeBus:
-        (found,) = [bus for bus in self.hub.live() if bus.ended is None]
-        return found
+        return await super().ask(method, f"/rooms/room{path}", headers=HOST, **more)
 
     @property
     def events(self) -> list[TakeEvent]:
-        return list(self.bus.events_from(0))
+        return list(self.bus().events_from(0))
 
     def lately(self) -> set[int]:
         """The samples of the last 20 ms of the take, if there is one."""
         if self.ingest.live("room") is None:
             return set()
-        return set(self.bus.read(max(self.bus.top - 960, 0), self.bus.top).ravel().tolist())
+        bus = self.bus()
+        return set(bus.read(max(bus.top - 960, 0), bus.top).ravel().tolist())
 
     async def hears(self, *values: int) -> None:
         """Wait until nothing but `values` is heard."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +18,7 @@ from contracts.tokens import TokenGate
 from storage.disk_objects import DiskObjects
 from storage.rooms import RoomStore
 from storage.stories import Stories
+from tests.served import Served
 from workers.bus import TakeBus
 from workers.http_app import add_routes
 from workers.ingest import Ingest, IngestSettings
@@ -30,41 +31,34 @@ RATE = 48_000
 FADE = RATE // 200
 
 
-class Server:
-    """The ingest's routes on a free port, in the test's own loop."""
+class Server(Served):
+    """The ingest's routes."""
 
-    def __init__(self, data: Path, token: str | None = None, **settings: Any) -> None:  # noqa: ANN401
-        metrics = Metrics(CollectorRegistry())
+    def __init__(
+        self,
+        data: Path,
+        gate: TokenGate | None = None,
+        listeners_of: Callable[[str], int] = lambda _: 0,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        self.metrics = metrics = Metrics(CollectorRegistry())
         self.hub = MemoryHub()
-        rooms = RoomStore(DiskObjects(data))
+        self.rooms = rooms = RoomStore(DiskObjects(data))
         store = TakeStore(data / "takes")
         keeper = TakeKeeper(store, Storyteller(store, Stories(DiskObjects(data)), rooms), metrics)
         self.ingest = Ingest(self.hub, rooms, keeper, IngestSettings("f", **settings), metrics)
         app = web.Application(middlewares=[error_middleware(lambda _: "no-store", metrics)])
-        guard(app, TokenGate(token))
-        add_routes(app, self.ingest, rooms)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        self.port = 0
-        self.http: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        guard(app, gate or TokenGate())
+        add_routes(app, self.ingest, rooms, listeners_of=listeners_of)
+        super().__init__(app)
 
     async def start(self) -> None:
         await self.ingest.start()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}")
+        await super().start()
 
     async def stop(self) -> None:
-        await self.http.close()
         await self.ingest.stop()
-        await self._runner.cleanup()
+        await super().stop()
 
     async def ask(self, method: str, path: str, **more: Any) -> tuple[int, Any]:  # noqa: ANN401
         async with self.http.request(method, path, **more) as answer:

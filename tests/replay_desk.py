@@ -6,9 +6,8 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -26,6 +25,7 @@ from storage.meta import TakeMeta
 from storage.names import META, RECORD, entry_name, open_name, take_object, take_prefix
 from storage.pooled import Pooled
 from storage.take_record import SpeakerRecord, TakeRecord
+from tests.served import Served
 from tests.takes import EPOCH_US, header
 from workers.archive.finish import Finisher
 from workers.http_replays import ReplayHandlers
@@ -109,7 +109,7 @@ class Desk:
         return entry
 
 
-class Server:
+class Server(Served):
     """The host's routes over a storage on disk."""
 
     def __init__(self, data: Path, *, finisher: bool = False) -> None:
@@ -130,24 +130,10 @@ class Server:
             forget=self.forgotten.append,
             changed=self.changed.append,
         ).add_routes(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
-        self.http: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self._runner.addresses[0][1]}")
+        super().__init__(app, cancels=True)
 
     async def stop(self) -> None:
-        await self.http.close()
-        await self._runner.cleanup()
+        await super().stop()
         self.pooled.close()
 
     async def ask(

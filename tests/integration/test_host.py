@@ -38,8 +38,8 @@ async def test_a_muted_speaker_is_not_heard_until_unmuted_also_after_connecting_
             }
         async with room.voice(2000, query):
             # It is there, and would be heard within the start buffer's 200 ms.
-            top = room.bus.top
-            while room.bus.top < top + 24_000:  # noqa: ASYNC110 - the bus tells nobody
+            top = room.bus().top
+            while room.bus().top < top + 24_000:  # noqa: ASYNC110 - the bus tells nobody
                 await asyncio.sleep(0.01)
             assert room.lately() == {300}
             assert (await room.ask("POST", f"{path}/unmute"))[1]["muted"] is False
@@ -96,11 +96,11 @@ async def test_who_asks_before_anybody_spoke_is_told_who_they_are(room: Room) ->
 async def test_a_chapter_begins_where_the_take_is(room: Room, title: str) -> None:
     async with room.voice(1000, "channels=2"):
         await room.hears(1000)
-        before = room.bus.top
+        before = room.bus().top
         status, said = await room.ask("POST", "/chapters", json={"title": title})
     assert status == 201
     assert (said["room"], said["title"]) == ("room", title)
-    assert before <= said["sample"] <= room.bus.top
+    assert before <= said["sample"] <= room.bus().top
     (event,) = [event for event in room.events if event.kind == "chapter"]
     assert (event.sample, event.title) == (said["sample"], title)
 

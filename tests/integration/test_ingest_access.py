@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.tokens import TokenGate
 from storage.rooms import RoomRecord
 from tests.ingest_server import RATE, Server, is_live
 from tests.pcm_line import Line, tone
@@ -20,7 +21,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 async def test_a_token_is_checked_before_anything_is_read(tmp_path: Path) -> None:
-    server = Server(tmp_path, token="secret")
+    server = Server(tmp_path, TokenGate("secret"))
     await server.start()
     for path in ("/pcm/room", "/pcm/a%20b"):
         line = await Line.open(server.port, path, "Expect: 100-continue")
