@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from origin.service import OriginLimits
+from tests.on_the_bus import Clock
 from tests.origins import ROOM, RunningOrigin, running, settings
 from tests.playlists import blocked, end, samples_to
 from tests.waiting import until
@@ -26,6 +27,19 @@ async def room() -> AsyncIterator[RunningOrigin]:
 
 def gauge(room: RunningOrigin) -> float | None:
     return room.origin.metrics.registry.get_sample_value("longwave_listeners")
+
+
+async def three_reload_ten_segments(
+    room: RunningOrigin, session: aiohttp.ClientSession, clock: Clock
+) -> None:
+    """Once a segment each; all but the first ask for what is known."""
+    for msn in range(3, 13):
+        clock.now += 2.0
+        for _ in range(3):
+            async with session.get(f"{room.url}{room.line()}/index.m3u8") as answer:
+                assert answer.status == 200
+                await answer.read()
+        await room.feed((msn, 0))
 
 
 async def test_low_latency_listeners_of_all_renditions_are_counted_and_told(room: RunningOrigin) -> None:
@@ -57,35 +71,22 @@ async def test_who_hangs_up_while_waiting_listens_no_more(room: RunningOrigin) -
 
 
 async def test_plain_players_are_counted_also_when_they_are_answered_from_memory() -> None:
-    now = 1_000.0
+    clock = Clock()
     # A connection that has put something is not answered from memory: players have one of their own.
-    async with running(clock=lambda: now) as room, aiohttp.ClientSession() as player:
+    async with running(clock=clock) as room, aiohttp.ClientSession() as player:
         await room.begin()
         await room.feed((2, 0))
-        for msn in range(3, 13):
-            # Three players that reload once a segment; all but the first ask for what is known.
-            now += 2.0
-            for _ in range(3):
-                async with player.get(f"{room.url}{room.line()}/index.m3u8") as answer:
-                    assert answer.status == 200
-                    await answer.read()
-            await room.feed((msn, 0))
+        await three_reload_ten_segments(room, player, clock)
         assert room.origin.listeners(ROOM) == 3
 
 
 async def test_an_edge_is_no_listener_however_it_asks() -> None:
-    now = 1_000.0
+    clock = Clock()
     edge = {"CDN-Loop": "longwave-edge"}
-    async with running(clock=lambda: now) as room, aiohttp.ClientSession(headers=edge) as session:
+    async with running(clock=clock) as room, aiohttp.ClientSession(headers=edge) as session:
         await room.begin()
         await room.feed((2, 0))
-        for msn in range(3, 13):
-            now += 2.0
-            for _ in range(3):
-                async with session.get(f"{room.url}{room.line()}/index.m3u8") as answer:
-                    assert answer.status == 200
-                    await answer.read()
-            await room.feed((msn, 0))
+        await three_reload_ten_segments(room, session, clock)
         assert room.origin.listeners(ROOM) == 0
         asking = asyncio.create_task(room.get("index.m3u8?_HLS_msn=12&_HLS_part=0", CDN_Loop="longwave-edge"))
         await until(lambda: room.blocked == 1)

@@ -129,6 +129,16 @@ async def test_after_a_restart_a_take_that_lives_elsewhere_is_forgotten_here(
     await world.ingest.stop()
 
 
+async def ended(world: World) -> MemoryTakeBus:
+    """A take of 2 s that ended in a process, which has gone since."""
+    _, bus = await world.live(name="Ada")
+    world.tick(99)
+    world.ingest.end(ROOM)
+    await world.ingest.secure_end(bus.key)
+    await world.ingest.stop()
+    return bus
+
+
 async def ended_and_untold(data: Path) -> MemoryTakeBus:
     """A take that ended while the storage was away, and whose process went."""
 
@@ -138,12 +148,7 @@ async def ended_and_untold(data: Path) -> MemoryTakeBus:
 
     world = World(data)
     world.keeper._writer._storyteller._stories = Away()  # type: ignore[assignment]
-    _, bus = await world.live(name="Ada")
-    world.tick(99)
-    world.ingest.end(ROOM)
-    await world.ingest.secure_end(bus.key)
-    await world.ingest.stop()
-    return bus
+    return await ended(world)
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
@@ -214,12 +219,7 @@ async def test_after_a_restart_a_room_waits_for_a_bus_to_say_whose_it_is(
 async def test_after_a_restart_a_take_that_had_ended_here_ends_there_too(
     tmp_path: Path, others: OtherIngests
 ) -> None:
-    world = World(tmp_path)
-    _, bus = await world.live(name="Ada")
-    world.tick(99)
-    world.ingest.end(ROOM)
-    await world.ingest.secure_end(bus.key)
-    await world.ingest.stop()
+    bus = await ended(World(tmp_path))
     others.leave(bus.key, bus.header, SAMPLE_RATE)  # its end had not reached the bus
     world = restarted(tmp_path, others)
     await world.resume()
@@ -230,12 +230,7 @@ async def test_after_a_restart_a_take_that_had_ended_here_ends_there_too(
 async def test_after_a_restart_an_end_beyond_which_another_ingest_went_on_is_none(
     tmp_path: Path, others: OtherIngests
 ) -> None:
-    world = World(tmp_path)
-    _, bus = await world.live(name="Ada")
-    world.tick(99)
-    world.ingest.end(ROOM)
-    await world.ingest.secure_end(bus.key)
-    await world.ingest.stop()
+    bus = await ended(World(tmp_path))
     others.leave(bus.key, bus.header, 3 * SAMPLE_RATE)
     world = restarted(tmp_path, others)
     await world.resume()
