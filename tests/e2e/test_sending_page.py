@@ -30,11 +30,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, shared_server: Server) -> Iterator[Page]:
+def page(browser: Browser, guarded_server: Server) -> Iterator[Page]:
     """Of a site that has nothing to do with the guarded server, with the script in it."""
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{shared_server.url}/rooms.json")
+    # By another name the same server is another site.
+    page.goto(f"http://localhost:{guarded_server.port}/rooms.json")
     page.add_script_tag(content=files("sending.md")["speak.js"])
     yield page
     context.close()

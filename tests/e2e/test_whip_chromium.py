@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -40,13 +41,19 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def page(browser: Browser, shared_server: Server) -> Iterator[Page]:
+@contextmanager
+def another_page(browser: Browser, server: Server) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{shared_server.url}/rooms.json")
+    page.goto(f"{server.url}/rooms.json")
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, shared_server: Server) -> Iterator[Page]:
+    with another_page(browser, shared_server) as page:
+        yield page
 
 
 def publish(page: Page, room: str, kinds: list[str], bundle: str = "balanced") -> dict[str, Any]:
@@ -54,11 +61,18 @@ def publish(page: Page, room: str, kinds: list[str], bundle: str = "balanced") -
     return answer
 
 
+def speakers(server: Server, room: str) -> list[dict[str, Any]]:
+    answer = server.get(f"/rooms/{room}")
+    found: list[dict[str, Any]] = (
+        answer.json["live"]["speakers"] if answer.status == 200 and answer.json["live"] else []
+    )
+    return found
+
+
 def packets(server: Server, room: str) -> int:
     """How many packets of the room's only speaker have arrived."""
-    answer = server.get(f"/rooms/{room}")
-    speakers = answer.json["live"]["speakers"] if answer.status == 200 and answer.json["live"] else []
-    return int(speakers[0]["packets"]) if speakers else 0
+    found = speakers(server, room)
+    return int(found[0]["packets"]) if found else 0
 
 
 def ended(server: Server, outcome: str) -> int:
@@ -85,23 +99,22 @@ def test_a_pages_voice_arrives(shared_server: Server, page: Page, kinds: list[st
     shared_server.wait_for(lambda: packets(shared_server, room) >= 25)
 
 
-def test_a_page_without_a_track_stays_and_one_that_closes_leaves(shared_server: Server, page: Page) -> None:
-    assert publish(page, "pause", ["audio"]) == {"status": 201}
-    shared_server.wait_for(lambda: packets(shared_server, "pause") >= 25)
-    left = ended(shared_server, "left")
-    page.evaluate("sender.replaceTrack(null)")
-    page.wait_for_timeout(SILENT_MS)
-    before = packets(shared_server, "pause")
+def test_a_page_without_a_track_stays_one_that_vanishes_is_noticed_and_one_that_closes_leaves(
+    shared_server: Server, browser: Browser, page: Page
+) -> None:
+    server = shared_server
+    with another_page(browser, server) as vanishing:
+        for one, room in ((page, "pause"), (vanishing, "gone")):
+            assert publish(one, room, ["audio"]) == {"status": 201}
+            server.wait_for(lambda room=room: packets(server, room) >= 25)  # type: ignore[misc]
+        left, vanished = ended(server, "left"), ended(server, "vanished")
+        page.evaluate("sender.replaceTrack(null)")
+        vanishing.close()
+        page.wait_for_timeout(SILENT_MS)
+        server.wait_for(lambda: not speakers(server, "gone") and ended(server, "vanished") > vanished)
+    before = packets(server, "pause")
     page.evaluate("sender.replaceTrack(track)")
     # More packets of the same speaker: nothing else publishes again.
-    shared_server.wait_for(lambda: packets(shared_server, "pause") >= before + 25)
+    server.wait_for(lambda: packets(server, "pause") >= before + 25)
     page.evaluate("pc.close()")
-    shared_server.wait_for(lambda: ended(shared_server, "left") == left + 1)
-
-
-def test_a_page_that_vanishes_is_noticed(shared_server: Server, page: Page) -> None:
-    assert publish(page, "gone", ["audio"]) == {"status": 201}
-    shared_server.wait_for(lambda: packets(shared_server, "gone") >= 25)
-    vanished = ended(shared_server, "vanished")
-    page.close()
-    shared_server.wait_for(lambda: ended(shared_server, "vanished") > vanished)
+    server.wait_for(lambda: ended(server, "left") == left + 1)
