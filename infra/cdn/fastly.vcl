@@ -114,8 +114,13 @@ sub to_origin {
 # hour: this one does neither.
 sub vcl_fetch {
 #FASTLY fetch
-  # Fastly does not heed these by itself.
+  # Fastly does not heed these by itself. A pass is remembered, for minutes and under the room's path, which all tokens share:
+  # meanwhile each listener would be a request to the origin. So a refusal goes to whom it is for, and nothing is remembered.
   if (beresp.http.Cache-Control ~ "no-store|private") {
+    if (beresp.status >= 400) {
+      set beresp.cacheable = false;
+      return(deliver);
+    }
     return(pass);
   }
   # Fastly keeps 200, 203, 300, 301, 302, 404 and 410. Another error is given to one of those who wait, and the next of

@@ -73,7 +73,16 @@ def test_unsigned_playlists_pass_cloudfront_with_their_directives_in_order() -> 
 
 
 def test_fastly_checks_no_token_with_an_empty_key() -> None:
-    """Its snippets are not run here; what they must not lack is looked for."""
+    """Its code is not run here; what it must not lack is looked for."""
     code = (ROOT / "infra/cdn/fastly.vcl").read_text()
     assert code.index("!table.contains(listen_keys, var.kid)") < code.index("digest.hmac_sha256(")
     assert code.index("unset req.http.Lw-Signed;") < code.index("set req.http.Lw-Signed = req.url;")
+
+
+def test_fastly_remembers_no_pass_after_a_refusal() -> None:
+    """One listener's bad token would let everybody through to the origin."""
+    fetch = (ROOT / "infra/cdn/fastly.vcl").read_text().partition("sub vcl_fetch {")[2].partition("\n}\n")[0]
+    refused, error, passed = fetch.partition("if (beresp.status >= 400) {")
+    assert error
+    assert "return(pass)" not in refused
+    assert passed.index("return(deliver);") < passed.index("return(pass);")
