@@ -50,6 +50,9 @@ def test_the_page_plays_every_beep_once_and_in_order(shared_server: Server, brow
 
 def test_source_to_ear_is_measured_beep_by_beep(shared_server: Server, browser: Browser) -> None:
     # How long it takes is for the benchmarks to say; here it is that each beep is recognised as itself.
-    result = measure(shared_server, browser, seconds=3.0, settle=0.5)
-    assert len(result.latencies) >= 4
+    for _ in range(3):  # a machine that is too busy to play gets two more chances
+        result = measure(shared_server, browser, seconds=4.0, settle=1.0)
+        if len(result.latencies) >= 6:
+            break
+    assert len(result.latencies) >= 6
     assert all(0.1 < latency < ROUND_SECONDS for latency in result.latencies), result.summary()

@@ -1,4 +1,4 @@
-"""More than a minute of speech as a replay, served by `longwave serve`: heard whole, and from any second on."""
+"""A minute of speech and more as a replay, served by `longwave serve`: heard whole, and from any second."""
 
 from __future__ import annotations
 
