@@ -21,6 +21,7 @@ import structlog
 
 from contracts.errors import DependencyError, UsageError
 from longwave.edge.gathering import Gathering
+from longwave.machine import open_all_files
 from longwave.settings.server import is_loopback
 from workers.complaints import Complaints
 
@@ -35,6 +36,8 @@ SPREAD_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 30.0
 """Where no line comes for so long, none may be able to."""
 MAX_CONNECTIONS: Final = 4_096
+HANDSHAKE_SECONDS: Final = 10.0
+"""Whose TLS takes longer is cut off: until it is there nobody is known to be a sender, nor counted as one."""
 _MAX_LINE: Final = 8_192
 _MARK: Final = b" lw1 "
 _HERE: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -77,9 +80,15 @@ def post_of(settings: EdgeSettings) -> Post | None:
 async def received(post: Post, gathering: Gathering) -> AsyncIterator[str]:
     """Gather meanwhile what is sent to `post`; gives its address. Raises DependencyError."""
     receiver = _Receiver(post, gathering)
+    patience = None if post.tls is None else HANDSHAKE_SECONDS
+    open_all_files()
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(receiver), post.host, post.port, ssl=post.tls
+            lambda: _Connection(receiver),
+            post.host,
+            post.port,
+            ssl=post.tls,
+            ssl_handshake_timeout=patience,
         )
     except OSError as error:
         raise DependencyError(f"cannot listen on {post.host}:{post.port}: {error.strerror}") from None

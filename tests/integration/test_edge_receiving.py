@@ -19,6 +19,7 @@ import trustme
 from aiohttp import web
 
 from contracts.errors import DependencyError, UsageError
+from longwave.edge import receiving
 from longwave.edge.gathering import Gathering
 from longwave.edge.receiving import Post, post_of, received
 from longwave.settings import EdgeSettings, load_settings
@@ -136,7 +137,9 @@ async def test_garbage_and_floods_cost_nothing_but_themselves() -> None:
         await here.receives(LINE, 3)
 
 
-async def test_who_has_a_certificate_is_spoken_to_by_tls(tmp_path: Path) -> None:
+async def test_who_has_a_certificate_is_spoken_to_by_tls_and_waits_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     issuer = trustme.CA()
     issued = issuer.issue_cert("127.0.0.1")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -145,12 +148,18 @@ async def test_who_has_a_certificate_is_spoken_to_by_tls(tmp_path: Path) -> None
     settings = load_settings(EdgeSettings, {"tls_cert": cert, "tls_key": key})
     trusting = ssl.create_default_context()
     issuer.configure_trust(trusting)
-    async with site(replace(POST, tls=settings.ssl_context())) as here:
+    tls = replace(POST, tls=settings.ssl_context())
+    async with site(tls) as here:
         await here.send(f"{SECRET} {LINE}\n".encode(), tls=trusting)
         await here.receives(LINE, 1)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError, AssertionError)):
             assert await here.send(f"{SECRET} {LINE}\n".encode()) is None
         assert here.has(LINE, 1)
+    monkeypatch.setattr(receiving, "HANDSHAKE_SECONDS", 0.2)
+    async with site(tls) as here:
+        silent, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        assert await asyncio.wait_for(silent.read(), 20) == b""
+        writer.close()
 
 
 @pytest.mark.parametrize(
