@@ -26,7 +26,7 @@ Room = Annotated[str, typer.Argument(metavar="ROOM", help="Its id.")]
 def settings(
     context: typer.Context,
     role: Annotated[
-        str, typer.Argument(help="serve, ingest, worker or origin, and any of its options.")
+        str, typer.Argument(help="serve, ingest, worker, origin or edge, and any of its options.")
     ] = "serve",
     as_json: Json = False,
 ) -> None:
