@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -106,30 +106,42 @@ class _Receiver:
     def __init__(self, post: Post, gathering: Gathering) -> None:
         self._post = post
         self._gathering = gathering
-        self._open: set[asyncio.BaseTransport] = set()
+        # Who has sent a line of ours last is last.
+        self._open: dict[asyncio.BaseTransport, None] = {}
         self._complaints = Complaints()
 
     def open(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether this sender may speak."""
+        """Whether this sender may speak. Where too many do, whoever has not for the longest time makes room.
+
+        So connections of others at the same CDN, who know no secret, do not keep ours out.
+        """
         sender = ip_address(transport.get_extra_info("peername")[0])
         if not any(sender in network for network in self._post.senders):
-            reason = "it is not one of LONGWAVE_LOG_FROM"
-        elif len(self._open) >= MAX_CONNECTIONS:
-            reason = f"{MAX_CONNECTIONS} connections are open already"
-        else:
-            self._open.add(transport)
-            return True
-        if self._complaints.admit(sender):
-            log.warning("access lines are not taken", sender=str(sender), reason=reason)
-        return False
+            if self._complaints.admit(sender):
+                reason = "it is not one of LONGWAVE_LOG_FROM"
+                log.warning("access lines are not taken", sender=str(sender), reason=reason)
+            return False
+        if len(self._open) >= MAX_CONNECTIONS:
+            longest = next(iter(self._open))
+            self.closed(longest)
+            # At once: with TLS half a minute would be left to it for a goodbye.
+            cast("asyncio.Transport", longest).abort()
+            if self._complaints.admit("connections"):
+                log.warning("senders of access lines are cut off", reason=f"there are over {MAX_CONNECTIONS}")
+        self._open[transport] = None
+        return True
 
     def closed(self, transport: asyncio.BaseTransport) -> None:
         """It is over."""
-        self._open.discard(transport)
+        self._open.pop(transport, None)
 
-    def take(self, lines: Iterable[bytes]) -> None:
+    def take(self, lines: Iterable[bytes], sender: asyncio.BaseTransport) -> None:
         """Whole lines."""
-        self._gathering.add(lines if self._post.secret is None else self._true(lines, self._post.secret))
+        ours = [*(lines if self._post.secret is None else self._true(lines, self._post.secret))]
+        if ours and sender in self._open:
+            del self._open[sender]
+            self._open[sender] = None
+        self._gathering.add(ours)
 
     def close(self) -> None:
         """Nobody is listened to any more."""
@@ -171,7 +183,7 @@ class _Connection(asyncio.Protocol):
             return
         whole = [] if self._passing else [self._rest + first]
         self._passing = False
-        self._receiver.take([*whole, *others[:-1]])
+        self._receiver.take([*whole, *others[:-1]], self._transport)
         self._begin(others[-1])
 
     def connection_lost(self, _: Exception | None) -> None:

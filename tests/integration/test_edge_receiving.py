@@ -194,6 +194,25 @@ async def test_a_port_that_is_taken_is_named() -> None:
                 pass
 
 
+async def test_senders_who_know_no_secret_do_not_keep_out_those_who_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receiving, "MAX_CONNECTIONS", 3)
+    async with site() as here:
+        ours, says = await asyncio.open_connection("127.0.0.1", here.port)
+        others = []
+        for times in range(1, 8):
+            others.append(await asyncio.open_connection("127.0.0.1", here.port))
+            others[-1][1].write(b"a secret of theirs lw1 200 hit multivariant /live/room/index.m3u8\n" * 3)
+            says.write(f"{SECRET} {LINE}\n".encode())
+            await here.receives(LINE, times)
+        for reader, _ in others[:5]:
+            assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert not ours.at_eof()
+        for _, writer in [*others, (ours, says)]:
+            writer.close()
+
+
 async def test_listeners_of_a_cdn_that_streams_its_log_are_told_to_origins() -> None:
     async with stand_in() as origin:
         told = []
