@@ -50,7 +50,7 @@ class ListenHandlers:
     async def _record(self, room: str, *, private: bool) -> RoomRecord | None:
         """What the host says, as far as the asker may know. Raises DependencyError where nobody can say.
 
-        A room that is heard now waits for no storage: it is told of by its id meanwhile.
+        A room that is heard now is told of by its id then: the storage, which has a second, is not needed.
         """
         try:
             record = await self._look_up(room)
