@@ -246,8 +246,8 @@ async def test_an_owner_that_thaws_writes_nothing_more(node: Nodes, server: Redi
     # It thaws, and mixes what its sockets still held.
     a.world.say(speaker, A_SECOND * BLOCK, 7)
     a.world.tick(2 * A_SECOND)
+    # Its writer hears of the other owner now; where this machine is slow, it has heard before it mixed.
     await until(lambda: not a.ingest.owns(room))
-    assert a.world.hub.live() != ()
     a.world.tick()
     assert a.world.hub.live() == ()
     assert isinstance(speaker.closed, OverCapacity)
