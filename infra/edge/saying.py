@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import threading
@@ -27,5 +28,7 @@ def _pass_on(said: IO[bytes], unsaid: re.Pattern[str]) -> None:
     for line in said:
         text = line.decode(errors="replace")
         if not unsaid.search(text):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            # Where nobody reads us any more, the program is still to be read: it would stand still.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(text)
+                sys.stderr.flush()

@@ -6,6 +6,7 @@ import pytest
 
 from infra.edge.hitch import _OF_A_LISTENER
 from infra.edge.saying import Saying
+from infra.edge.varnish.edge import OF_A_REQUEST
 
 OWN = """\
 20261122T041144.249182 [6998] {core} hitch 1.7.2 starting
@@ -32,3 +33,26 @@ def test_lines_about_one_listener_go_no_further_than_hitch(capsys: pytest.Captur
 
 def split(text: str) -> list[str]:
     return text.splitlines(keepends=True)
+
+
+PANIC = """\
+Error: Child (30857) Panic at: Sun, 22 Nov 2026 04:40:31 GMT
+  [1] = \\"-F\\",
+    fd = 94, vxid = 1867777,
+    transport = HTTP/1 {
+  http[bereq] = 0x7f8c7f84e508 {
+    hdrs {
+"""
+OF_A_LISTENER = r"""
+    client = 203.0.113.7 39192 192.0.2.1:443,
+    remote.ip = 203.0.113.7:39192,
+    client.ip = 203.0.113.7:39192,
+      \"GET\",
+      \"/p/k1.1795324230.2020aa8611ce/live/board/index.m3u8\",
+      "Host: live.example",
+"""
+
+
+def test_a_panic_of_varnish_tells_nobody_whose_request_it_was() -> None:
+    assert not any(OF_A_REQUEST.search(line) for line in PANIC.splitlines())
+    assert all(OF_A_REQUEST.search(line) for line in OF_A_LISTENER.strip("\n").splitlines())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -58,6 +59,9 @@ _PARAMETERS: Final = {
     "vsl_mask": "-ReqURL,-ReqHeader,-ReqUnset,-BereqURL,-BereqHeader,-BereqUnset,-BogoHeader,-HttpGarbage"
     ",-RespHeader,-BerespHeader,-LostHeader",
 }
+# A Varnish that panics says whose request it was at that moment, each line of that in quotation marks: the
+# address of a private room would be among them.
+OF_A_REQUEST: Final = re.compile(r'^ +(?:\\?"|(?:client|remote\.ip|client\.ip) = )')
 
 
 def children(options: EdgeOptions) -> list[Child]:
@@ -85,7 +89,7 @@ def children(options: EdgeOptions) -> list[Child]:
         *("-s", f"Transient=malloc,{options.memory_mb}m"),
         *(word for name, value in parameters.items() for word in ("-p", f"{name}={value}")),
     ]
-    programs = [Child("varnishd", tuple(argv))]
+    programs = [Child("varnishd", tuple(argv), unsaid=OF_A_REQUEST)]
     if options.tls_cert is not None:
         programs.append(hitch.child(options))
     if options.counted:
