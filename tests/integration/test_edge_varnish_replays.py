@@ -76,8 +76,20 @@ async def test_ranges_are_cut_from_the_one_copy(shelf: Shelf) -> None:
     assert (await shelf.get(path, Range="bytes=-8")).text == "00019999"
     assert (await shelf.get(path, Range="bytes=0-7", If_Range='"one"')).status == 206
     assert (await shelf.get(path, Range="bytes=0-7", If_Range='"other"')).text == SOUND
-    beyond = await shelf.get(path, Range="bytes=160000-")
-    assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */160000")
+    assert len(shelf.origin.asked) == 1
+
+
+async def test_a_range_that_is_not_there_is_refused_in_the_words_of_the_edge(shelf: Shelf) -> None:
+    path = replay()
+    shelf.origin.says(path, SOUND, fields=KEPT)
+    for wanted in ("bytes=160000-", "bytes=7-3", "bytes=-0"):
+        beyond = await shelf.get(path, Range=wanted)
+        assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */160000"), wanted
+        assert beyond.headers["Cache-Control"] == "no-store"
+        assert beyond.error == "this range begins beyond the end: there are 160000 bytes"
+    for wanted in ("bytes=0-1,4-7", "bytes=x", "seconds=1-2", f"bytes=0-{'9' * 30}"):
+        whole = await shelf.get(path, Range=wanted)
+        assert (whole.status, whole.text) == (200, SOUND), wanted
     assert len(shelf.origin.asked) == 1
 
 

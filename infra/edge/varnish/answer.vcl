@@ -1,6 +1,7 @@
 # What listeners get, and what is counted.
 
 sub vcl_deliver {
+    call range_beyond_the_end;
     unset resp.http.X-Varnish;
     # Which server this is, but not its version.
     set resp.http.Via = regsub(resp.http.Via, "[^,]*\(Varnish[^)]*\)$", "1.1 longwave-edge");
@@ -32,6 +33,23 @@ sub vcl_deliver {
     }
     call count;
     return (deliver);
+}
+
+# Varnish cuts ranges behind vcl_deliver. What it refuses there would be without a word, and as if that were good for as
+# long as the whole is.
+sub range_beyond_the_end {
+    if (req.http.Range && !req.http.If-Range && req.method == "GET" && resp.status == 200 &&
+        resp.http.Content-Length && !resp.http.Content-Encoding) {
+        set req.http.x-lw-size = resp.http.Content-Length;
+        # First and last; of a range from the end, how much.
+        if (req.http.Range ~ "=-0+$" ||
+            std.integer(regsub(req.http.Range, "^.*=([0-9]*)-.*$", "\1"), 0) >=
+                std.integer(req.http.x-lw-size, 0) ||
+            std.integer(regsub(req.http.Range, "^.*-([0-9]*)$", "\1"), 999999999999999) <
+                std.integer(regsub(req.http.Range, "^.*=([0-9]*)-.*$", "\1"), 0)) {
+            return (synth(416, "this range begins beyond the end: there are " + req.http.x-lw-size + " bytes"));
+        }
+    }
 }
 
 sub vcl_pass {
@@ -73,6 +91,9 @@ sub vcl_synth {
     if (resp.status == 503) {
         set resp.http.Retry-After = "1";
         set resp.reason = "no answer: try again in a moment";
+    }
+    if (resp.status == 416) {
+        set resp.http.Content-Range = "bytes */" + req.http.x-lw-size;
     }
     if (resp.status == 405) {
         set resp.http.Allow = "GET, HEAD, OPTIONS";

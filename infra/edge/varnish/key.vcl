@@ -25,7 +25,8 @@ sub fields {
         unset req.http.If-Match;
     }
     # Live pieces have an address each: an origin answers a range with the whole, and so does an edge.
-    if (req.url ~ "^/live/") {
+    # Several at once are none to either; Varnish would refuse them.
+    if (req.url ~ "^/live/" || req.http.Range !~ "(?i)^bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$") {
         unset req.http.Range;
     }
 }

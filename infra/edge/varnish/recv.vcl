@@ -10,6 +10,7 @@ sub vcl_recv {
     unset req.http.x-lw-outcome;
     unset req.http.x-lw-said;
     unset req.http.x-lw-kind;
+    unset req.http.x-lw-size;
 
     set req.backend_hint = origins.backend();
     call loops;
