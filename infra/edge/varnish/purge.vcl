@@ -6,6 +6,8 @@ sub purge {
         if (client.ip !~ purgers) {
             return (synth(405, "this resource takes GET, HEAD, OPTIONS"));
         }
+        # Two lines of it are no take, and not the first of them.
+        std.collect(req.http.Surrogate-Key);
         if (req.http.Surrogate-Key !~ "^[A-Za-z0-9_-]{1,64}$") {
             return (synth(400, "name a take: Surrogate-Key"));
         }
