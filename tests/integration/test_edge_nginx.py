@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -128,3 +130,14 @@ async def test_an_edge_that_starts_has_nothing_of_the_one_before_it(
     assert [path for path in left if path.exists()] == []
     assert others.exists()
     assert (directory / "cache/purged").is_dir()
+
+
+async def test_connections_and_what_is_kept_open_share_the_files_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = EdgeOptions(Address("127.0.0.1", 0), (Address("127.0.0.1", 1),), tmp_path, "small")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_024))
+    children(options)
+    rendered = "".join((tmp_path / "rendered" / name).read_text() for name in ("main.conf", "files.conf"))
+    assert "worker_connections 768;" in rendered
+    assert "open_file_cache max=128 " in rendered
