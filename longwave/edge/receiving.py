@@ -65,7 +65,7 @@ def post_of(settings: EdgeSettings) -> Post | None:
         host, port = place.hostname, place.port
     except ValueError:
         host = port = None
-    if host is None or port is None or settings.log.count("/") > SCHEME.count("/"):
+    if host is None or port is None or settings.log != f"{SCHEME}{place.netloc}" or "@" in place.netloc:
         raise UsageError(f"--log {settings.log}: syslog://HOST:PORT")
     secret = None if settings.log_secret is None else settings.log_secret.get_secret_value().encode()
     if not is_loopback(host) and (secret is None or not settings.log_from):
@@ -81,6 +81,8 @@ async def received(post: Post, gathering: Gathering) -> AsyncIterator[str]:
     """Gather meanwhile what is sent to `post`; gives its address. Raises DependencyError."""
     receiver = _Receiver(post, gathering)
     patience = None if post.tls is None else HANDSHAKE_SECONDS
+    if post.tls is None and not is_loopback(post.host):
+        log.warning("access lines come without TLS", reason="the secret in them can be read on the way")
     open_all_files()
     try:
         server = await asyncio.get_running_loop().create_server(

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from contracts.errors import DependencyError, UsageError
 from longwave.edge import receiving
@@ -169,6 +170,8 @@ async def test_who_has_a_certificate_is_spoken_to_by_tls_and_waits_for_nobody(
         ({"log": "syslog://127.0.0.1"}, "syslog://HOST:PORT"),
         ({"log": "syslog://127.0.0.1:99999"}, "syslog://HOST:PORT"),
         ({"log": "syslog://127.0.0.1:5140/x"}, "syslog://HOST:PORT"),
+        ({"log": "syslog://127.0.0.1:5140?x"}, "syslog://HOST:PORT"),
+        ({"log": "syslog://user@127.0.0.1:5140"}, "syslog://HOST:PORT"),
         ({"log": "syslog://0.0.0.0:5140"}, "0.0.0.0 can be reached from other machines"),
         ({"log": "syslog://0.0.0.0:5140", "log_secret": SECRET}, "LONGWAVE_LOG_FROM"),
         ({"log": "syslog://[::]:5140", "log_from": ("192.0.2.0/24",)}, "LONGWAVE_LOG_SECRET"),
@@ -192,6 +195,16 @@ async def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(DependencyError, match=f"cannot listen on 127.0.0.1:{here.port}"):
             async with received(replace(POST, port=here.port), Gathering()):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("host", "warnings"), [("0.0.0.0", ["access lines come without TLS"]), ("127.0.0.1", [])]
+)
+async def test_a_secret_that_can_be_read_on_its_way_is_warned_of(host: str, warnings: list[str]) -> None:
+    with capture_logs() as logs:
+        async with received(replace(POST, host=host), Gathering()):
+            pass
+    assert [entry["event"] for entry in logs] == warnings
 
 
 async def test_senders_who_know_no_secret_do_not_keep_out_those_who_do(
