@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tier", choices=("edge", "cdn"), default="edge", help="what it is to listeners")
     add("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM; HTTP/2 comes with it")
     add("--tls-key", type=Path, metavar="FILE", help="its key, PEM")
+    add("--http1", action="store_true", help="no HTTP/2 all the same: listeners come with HTTP/1.1 alone")
     add(
         "--keys",
         type=Path,
@@ -110,10 +111,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def address(text: str) -> Address:
-    """`HOST:PORT`, `[::1]:PORT`. Raises ArgumentTypeError."""
+    """`HOST:PORT`, `[::1]:PORT`. Raises ArgumentTypeError, also for a URL: origins speak plain HTTP."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or "/" in host or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return Address(host, int(port))
 
@@ -146,6 +147,7 @@ def _options(told: argparse.Namespace, directory: Path) -> EdgeOptions:
         purgers=tuple(told.purge_from or LOCAL),
         counted=told.count,
         metrics_port=told.metrics_port,
+        http1=told.http1,
         told=tuple(told.tell or ()),
     )
 

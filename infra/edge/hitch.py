@@ -70,7 +70,7 @@ def _configuration(options: EdgeOptions) -> str:
         f'frontend = "[{listen.host}]:{listen.port}"',
         f'backend = "{socket_path(options)}"',
         f'pem-file = {{\n    cert = "{options.tls_cert}"\n    private-key = "{options.tls_key}"\n}}',
-        f'alpn-protos = "{"h2, http/1.1" if options.http2 else "http/1.1"}"',
+        f'alpn-protos = "{"h2, http/1.1" if options.http2 and not options.http1 else "http/1.1"}"',
         "tls-protos = TLSv1.2 TLSv1.3",
         "write-proxy-v2 = on",
         f"workers = {len(os.sched_getaffinity(0))}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -45,3 +47,20 @@ async def test_http_2_is_agreed_on_by_alpn_and_nobody_needs_it(program: str, tmp
                 said = await asyncio.to_thread(subprocess.run, asking, capture_output=True, check=True)
                 assert said.stdout.decode() == f"{version} 200"
                 assert path.read_bytes() == room.segment(1)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_an_edge_may_do_without_http_2(program: str, tmp_path: Path) -> None:
+    tls, _ = certificate(tmp_path)
+    async with edge_before(program, ["http://127.0.0.1:9"], tmp_path, tls=tls, http1="") as edge:
+        talking = ssl.create_default_context()
+        talking.check_hostname, talking.verify_mode = False, ssl.CERT_NONE
+        talking.set_alpn_protocols(["h2", "http/1.1"])
+        with (
+            socket.create_connection(("127.0.0.1", edge.port), 20) as plain,
+            talking.wrap_socket(plain) as secure,
+        ):
+            assert secure.selected_alpn_protocol() == "http/1.1"
+            # Nor for who does not ask: the preface of HTTP/2, and its first frame, are no request.
+            secure.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+            assert secure.recv(1 << 12)[:8] in {b"", b"HTTP/1.1"}

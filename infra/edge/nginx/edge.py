@@ -195,7 +195,7 @@ def _listen(options: EdgeOptions) -> list[str]:
     if options.tls_cert is None or options.tls_key is None:
         return [f"listen {options.listen} backlog=4096;"]
     return [
-        f"listen {options.listen} ssl http2 backlog=4096;",
+        f"listen {options.listen} ssl {'' if options.http1 else 'http2 '}backlog=4096;",
         f'ssl_certificate "{options.tls_cert.resolve()}";',
         f'ssl_certificate_key "{options.tls_key.resolve()}";',
         "ssl_protocols TLSv1.2 TLSv1.3;",

@@ -73,8 +73,9 @@ def children(options: EdgeOptions) -> list[Child]:
     places = (f"public={options.listen},HTTP",)
     parameters = _PARAMETERS
     if options.tls_cert is not None:
-        # Browsers speak it behind TLS alone, and without hitch nothing could stop it: see `tend`.
-        parameters = _PARAMETERS | {"feature": "+http2"}
+        if not options.http1:
+            # Browsers speak it behind TLS alone, and without hitch nothing could stop it: see `tend`.
+            parameters = _PARAMETERS | {"feature": "+http2"}
         owner = hitch.user()
         places = (f"tls={hitch.socket_path(options)},PROXY" + (f",user={owner},mode=0600" if owner else ""),)
     argv = [
@@ -132,7 +133,7 @@ def tend(options: EdgeOptions) -> EdgeOptions:
 
     Raises ValueError, OSError or SubprocessError with what is wrong; then it is offered as before.
     """
-    if options.tls_cert is None:
+    if options.tls_cert is None or options.http1:
         return options
     seen = threads.look(working_directory(options))
     wanted = threads.offers_http2(seen, offered=options.http2)
