@@ -54,6 +54,7 @@ def test_a_program_that_dies_ends_the_edge_and_is_named(tmp_path: Path) -> None:
         (("varnish",), "--listen"),
         (("varnish", "--listen", "127.0.0.1:0"), "--origin"),
         (("varnish", "--listen", "x", "--origin", "127.0.0.1:1"), "'x' is not HOST:PORT"),
+        (("nginx", "--listen", "127.0.0.1:0", "--origin", "http://a:1"), "'http://a:1' is not HOST:PORT"),
         (("varnish", "--listen", "127.0.0.1:0", "--origin", "a b:1"), "'a b' is not the name or address"),
         (("varnish", "--listen", "127.0.0.1:0", "--origin", "a:1", "--tls-key", "x"), "belong together"),
         (("varnish", "--listen", "127.0.0.1:0", "--origin", "a:1", "--keys", "/nowhere"), "/nowhere"),
