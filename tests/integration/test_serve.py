@@ -98,7 +98,7 @@ def test_an_empty_token_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path: Path, args: tuple[str, ...], told: str) -> None:
-    assert told in refusal(run("serve", "--data-dir", str(tmp_path), *args))
+    assert told in refusal(run("serve", "--data-dir", str(tmp_path), "--port", "0", *args))
 
 
 def test_a_wrong_variable_is_one_line(tmp_path: Path) -> None:
