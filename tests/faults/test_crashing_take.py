@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.errors import LongwaveError
+from contracts.errors import DependencyError, LongwaveError
 from longwave.publish import PublishOptions, publish
 from tests.faults import crashing
 from tests.server import Server
@@ -38,7 +38,10 @@ async def speaking(server: Server, room: str, sound: Path) -> AsyncIterator[None
 
     async def speak() -> None:
         with contextlib.suppress(LongwaveError):
-            await publish(PublishOptions(sound, room, server.url, speaker="Ada", loop=True))
+            while True:
+                # Who was never let in waits 10 s for a server, which may take longer to start.
+                with contextlib.suppress(DependencyError):
+                    await publish(PublishOptions(sound, room, server.url, speaker="Ada", loop=True))
 
     task = asyncio.create_task(speak())
     try:
