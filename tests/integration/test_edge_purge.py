@@ -131,6 +131,13 @@ async def test_nobody_else_may_purge(shelf: Shelf) -> None:
     assert (await fetch(shelf.closed.url + path)).text == "before"
 
 
+@pytest.mark.parametrize("path", ["/", "/readyz", "/live/room/index.m3u8"])
+async def test_a_purge_is_told_of_as_one_wherever_it_is_sent(shelf: Shelf, path: str) -> None:
+    take = fresh_take()
+    answer = await shelf.purge(take, path)
+    assert (answer.status, answer.text) == (200, f'{{"purged": "{take}"}}\n')
+
+
 async def test_a_request_cannot_purge_by_the_address_at_which_it_is_done(shelf: Shelf) -> None:
     answer = await fetch(f"{shelf.edge.url}/-/purge", Surrogate_Key="take")
     assert (answer.status, answer.error) == (404, "nothing lives at this address")

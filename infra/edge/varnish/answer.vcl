@@ -74,7 +74,7 @@ sub vcl_synth {
     }
     set resp.http.Content-Type = "application/json; charset=utf-8";
     set resp.http.Cache-Control = "no-store";
-    if (req.url == "/readyz" && resp.status == 200) {
+    if (req.url == "/readyz" && resp.status == 200 && req.method != "PURGE") {
         set resp.status = 200;
         set resp.body = """{"status": "ready"}
 """;
