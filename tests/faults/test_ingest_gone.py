@@ -66,8 +66,11 @@ class Rooms:
             await stack.enter_async_context(ear)
         await stack.enter_async_context(sender(self._wav, pcm, self._urls, "Ada"))
         await stack.enter_async_context(sender(self._still, relayed, self._urls, "Host"))
-        await stack.enter_async_context(self.voice.speaking())
+        # Senders go on to the second one when the first does not answer within a second, and a browser begins with
+        # so much work in this process that they may believe so.
+        await self.ears[0].hears(1)
         await self.ears[1].hears(1)
+        await stack.enter_async_context(self.voice.speaking())
         await stack.enter_async_context(sender(self._wav, relayed, self._urls[::-1], "Bob"))
         for name in self.names:
             await self.ask("GET", name, "", lambda said: bool(said["live"]["speakers"]))
