@@ -66,8 +66,8 @@ class Rooms:
             await stack.enter_async_context(ear)
         await stack.enter_async_context(sender(self._wav, pcm, self._urls, "Ada"))
         await stack.enter_async_context(sender(self._still, relayed, self._urls, "Host"))
-        # Senders go on to the second one when the first does not answer within a second, and a browser begins with
-        # so much work in this process that they may believe so.
+        # Senders go on to the second one when the first does not answer within a second, and a browser begins
+        # with so much work in this process that they may believe so.
         await self.ears[0].hears(1)
         await self.ears[1].hears(1)
         await stack.enter_async_context(self.voice.speaking())
