@@ -17,9 +17,9 @@ HOST ?= $(or $(LONGWAVE_HOST),127.0.0.1)
 DATA_DIR ?= $(or $(LONGWAVE_DATA_DIR),data)
 OPTIONS ?=
 PYTEST ?=
-# Most of a round is waiting for real time: three of them cost little more than one. Files stay whole: their tests
+# Most of a round is waiting for real time: two of them cost little more than one. Files stay whole: their tests
 # share servers and takes. The order is that of tests/side_by_side.py.
-SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE = -n 2 --dist loadfile --no-loadscope-reorder
 BENCH ?=
 
 VENV = .venv
