@@ -58,7 +58,7 @@ async def test_bodies_after_each_other_go_into_one_take(server: Server) -> None:
 async def test_ffmpeg_piped_into_curl_arrives_without_a_dropout(server: Server, tmp_path: Path) -> None:
     pcm = tone(3 * RATE // 2)
     (tmp_path / "x.pcm").write_bytes(pcm.tobytes())
-    # A machine that starves one of the programs for longer than is buffered, 200 ms, makes a dropout of its own.
+    # A machine that starves one of them for longer than is buffered, 200 ms, makes a dropout of its own.
     for room in ("room", "once-more", "for-the-last-time"):
         line = (
             f"ffmpeg -v error -re -f s16le -ac 1 -ar 48000 -i {tmp_path}/x.pcm -f s16le -ac 1 -ar 48000 - "
