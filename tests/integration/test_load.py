@@ -13,6 +13,7 @@ from aiohttp import web
 
 from longwave.load.crowd import Crowd
 from tests.crowds import listening, on_air
+from tests.keeping_up import in_real_time
 from tests.origins import RunningOrigin, running
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
@@ -50,7 +51,9 @@ async def a_dozen_of_each_kind_hear_everything_and_count_what_the_origin_counts(
             assert counts["arrived"] == counts["tuned_in"] == _MANY
             assert crowd.tally.under("error") == {}
             assert counts["skipped"] == counts["jumps"] == counts["gaps"] == 0
-            assert crowd.cache.parsed < _MANY, "a playlist is parsed once, not by each listener"
+            answers = asked(crowd)
+            playlists = sum(number for what, number in answers.items() if "playlist" in what)
+            assert crowd.cache.parsed <= playlists / 3, "a playlist is parsed once, not by each listener"
         kinds = asked(fast)
         assert kinds["playlist.200"] == kinds["multivariant.200"] == kinds["init.200"] == _MANY
         assert kinds["segment.200"] == 0
@@ -81,11 +84,11 @@ async def a_stall_is_as_long_as_there_was_nothing_to_play() -> None:
                 assert not buffer.advance(began)
             # At what is there, it lasts so long; then all are dry.
             ends = [began + buffer.ahead for buffer in buffers]
-            await until(lambda: crowd.tally.counts["stalls"] == 3)
+            await until(lambda: crowd.tally.counts["stalls"] >= 3)
             await asyncio.sleep(0.6)
             again = time.monotonic()
             feed.hold.clear()
-            await until(lambda: crowd.tally.time("stall").number == 3)
+            await until(lambda: crowd.tally.time("stall").number >= 3)
             heard = time.monotonic()
         stalls = crowd.tally.time("stall").total / 1e6
         assert crowd.tally.counts["rebuffered"] == 3
@@ -125,15 +128,15 @@ async def errors_are_counted_and_end_nothing() -> None:
         with TcpProxy(int(room.url.rpartition(":")[2])) as link:
             async with listening(f"http://127.0.0.1:{link.port}", 3, low_latency=True) as crowd:
                 # Nobody speaks there yet.
-                await until(lambda: crowd.tally.under("error") == {"multivariant.status 404": 3})
+                await until(lambda: crowd.tally.under("error").get("multivariant.status 404", 0) >= 3)
                 async with on_air(room):
                     await until(lambda: crowd.tally.counts["tuned_in"] == 3)
                     link.cut()
-                    await until(lambda: link.connections >= 12 and crowd.tally.counts["stalls"] == 3)
+                    await until(lambda: link.connections >= 12 and crowd.tally.counts["rebuffered"] == 3)
                     link.heal()
-                    await until(lambda: crowd.tally.time("stall").number == 3)
+                    await until(lambda: crowd.tally.time("stall").number == crowd.tally.counts["stalls"])
         errors = crowd.tally.under("error")
-        assert errors["multivariant.status 404"] == 3
+        assert errors["multivariant.status 404"] >= 3
         assert sum(count for name, count in errors.items() if name.startswith("blocking_playlist.")) >= 3
         assert crowd.tally.counts["rebuffered"] == 3
 
@@ -156,12 +159,15 @@ async def listeners_move_where_they_are_told_without_a_rebuffer() -> None:
             async with listening(url, 4, low_latency=True, listen="/listen/room.json") as crowd:
                 await until(lambda: crowd.tally.counts["tuned_in"] == 4)
                 said.update(tier="edge", bases=[large.url])
-                await until(lambda: crowd.tally.under("move") == {"origin>edge": 4})
+                await until(lambda: crowd.tally.under("move").get("origin>edge", 0) >= 4)
                 here = feed.next
-                await until(lambda: feed.next > (here.msn + 1, here.part) and large.blocked == 8)
+                await until(lambda: feed.next > (here.msn + 1, here.part))
+                feed.hold.set()
+                await until(lambda: large.blocked == 8)
                 assert small.blocked == 0
         finally:
             await runner.cleanup()
+        assert crowd.tally.under("move") == {"origin>edge": 4}
         assert served(large)["multivariant.200"] == 0, "nobody tuned in again"
         assert served(large)["part.200"] >= 8
         counts = crowd.tally.counts
@@ -183,7 +189,7 @@ def played() -> dict[str, BaseException | None]:
     """How each scene went."""
 
     async def play() -> list[BaseException | None]:
-        return await asyncio.gather(*(scene() for scene in _SCENES), return_exceptions=True)
+        return await asyncio.gather(*(in_real_time(scene) for scene in _SCENES), return_exceptions=True)
 
     return dict(zip((scene.__name__ for scene in _SCENES), asyncio.run(play()), strict=True))
 
