@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,17 +11,11 @@ from structlog.testing import capture_logs
 from contracts.take import TakeEvent
 from storage.event_log import event_json
 from tests.bus_reading import HEADER, RUN, SECOND, Worker, add, new_key, read_all, reading, right, write
-from tests.redis_server import RedisServer, redis_servers
+from tests.redis_server import RedisServer
 from tests.waiting import until
 from workers.redis_bus import keys
 
 pytestmark = pytest.mark.needs("redis-server")
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Sequence[RedisServer]]:
-    with redis_servers(2) as made:
-        yield made
 
 
 @pytest.fixture
@@ -119,9 +113,9 @@ async def test_a_key_that_is_no_stream_keeps_no_other_take_from_being_read(
 
 
 async def test_changes_that_are_no_stream_keep_no_take_from_being_read(
-    own: tuple[RedisServer, Worker],
+    killable_bus: tuple[RedisServer, Worker],
 ) -> None:
-    server, worker = own
+    server, worker = killable_bus
     mirror, reader = worker.take(), worker.readers[0]
     server.command("SET", keys.CHANGES, "garbage")
     write(server, mirror.key, 0, RUN)
@@ -219,11 +213,3 @@ async def test_changes_are_news_also_for_whoever_comes_later(servers: Sequence[R
         await asyncio.wait_for(changes.changed(seen), 10)
     finally:
         await made.stop()
-
-
-@pytest.fixture
-async def own() -> AsyncIterator[tuple[RedisServer, Worker]]:
-    """A server that may be killed, and a worker that reads from it."""
-    with RedisServer() as server:
-        async with reading(server) as made:
-            yield server, made

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from contracts.take import TakeEvent
 from storage.event_log import event_json
-from tests.bus_reading import RUN, SECOND, Worker, add, reading, right, write
-from tests.redis_server import RedisServer, redis_servers
+from tests.bus_reading import RUN, SECOND, Worker, add, right, write
+from tests.redis_server import RedisServer
 from tests.waiting import until
 from workers.redis_bus import keys
 
 pytestmark = pytest.mark.needs("redis-server")
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Sequence[RedisServer]]:
-    with redis_servers(2) as made:
-        yield made
-
-
-@pytest.fixture
-async def worker(servers: Sequence[RedisServer]) -> AsyncIterator[Worker]:
-    async with reading(servers[0]) as made:
-        yield made
-
-
-@pytest.fixture
-async def own() -> AsyncIterator[tuple[RedisServer, Worker]]:
-    """A server that may be killed, and a worker that reads from it."""
-    with RedisServer() as server:
-        async with reading(server) as made:
-            yield server, made
-
-
-async def test_a_redis_that_comes_back_empty_is_read_on(own: tuple[RedisServer, Worker]) -> None:
-    server, worker = own
+async def test_a_redis_that_comes_back_empty_is_read_on(killable_bus: tuple[RedisServer, Worker]) -> None:
+    server, worker = killable_bus
     mirror = worker.take()
     # The clock of the next server is far behind: only `lw:changes` goes by it.
     server.command("XADD", keys.CHANGES, "9999999999999-0", "node", "a")
@@ -57,8 +37,10 @@ async def test_a_redis_that_comes_back_empty_is_read_on(own: tuple[RedisServer, 
     await asyncio.wait_for(changes.changed(seen), 10)
 
 
-async def test_after_a_failover_that_lost_writes_nothing_is_missed(own: tuple[RedisServer, Worker]) -> None:
-    server, worker = own
+async def test_after_a_failover_that_lost_writes_nothing_is_missed(
+    killable_bus: tuple[RedisServer, Worker],
+) -> None:
+    server, worker = killable_bus
     mirror = worker.take()
     events = [TakeEvent(3 * SECOND - RUN * back, 0, "chapter", title=str(back)) for back in (2, 1, 3)]
     write(server, mirror.key, 0, 3 * SECOND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from contracts.errors import BusUnavailable
 from tests.on_the_bus import HEADER, Clock, links_to, put_silence, put_take, take_key
-from tests.redis_server import RedisServer, redis_servers
+from tests.redis_server import RedisServer
 from workers.cluster import directory as directory_module
 from workers.cluster.directory import Directory
 from workers.cluster.listing import Held
@@ -20,12 +20,6 @@ from workers.redis_bus import keys
 pytestmark = pytest.mark.needs("redis-server")
 
 KEY, OTHER = take_key("room"), take_key("other")
-
-
-@pytest.fixture(scope="module")
-def two_servers() -> Iterator[Sequence[RedisServer]]:
-    with redis_servers(2) as servers:
-        yield servers
 
 
 @dataclass

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
-from tests.edge_stage import PROGRAMS, Stage, asked, raw, real_stage
+from tests.edge_stage import Stage, asked, raw
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 PLAYLISTS = ("playlist", "blocking_playlist")
@@ -17,16 +15,8 @@ HIT = "longwave-edge; hit"
 COPIES = {"varnish": 1, "nginx": 2}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PROGRAMS)
-async def stage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    async with real_stage(request.param, tmp_path_factory.mktemp("edge")) as stage:
-        yield stage
-
-
-async def test_the_order_of_parameters_and_those_of_others_make_no_copies(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_the_order_of_parameters_and_those_of_others_make_no_copies(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     before = asked(direct, *PLAYLISTS)
     queries = (
         "_HLS_msn=3&_HLS_part=1&_HLS_skip=YES",
@@ -59,9 +49,9 @@ async def test_the_order_of_parameters_and_those_of_others_make_no_copies(stage:
     ],
 )
 async def test_directives_that_cannot_be_are_refused_by_the_origin_and_spoil_no_others(
-    stage: Stage, query: str
+    edge_stage: Stage, query: str
 ) -> None:
-    direct, through = await stage.take((3, 2))
+    direct, through = await edge_stage.take((3, 2))
     assert (await direct.playlist(f"?{query}")).status == 400
     before = asked(direct, *PLAYLISTS)
     refused = [await through.playlist(f"?{query}") for _ in range(3)]
@@ -73,16 +63,16 @@ async def test_directives_that_cannot_be_are_refused_by_the_origin_and_spoil_no_
 
 
 @pytest.mark.parametrize("query", ["%5FHLS_msn=77", "_HLS%5fmsn=77", "%5fHLS%5Fpart=1", "x=1&%5FHLS_skip=no"])
-async def test_a_directive_is_one_also_where_it_is_spelt_in_codes(stage: Stage, query: str) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_directive_is_one_also_where_it_is_spelt_in_codes(edge_stage: Stage, query: str) -> None:
+    direct, through = await edge_stage.take((3, 2))
     for end in (direct, through):
         port = int(end.url.rpartition(":")[2])
         answer = await raw(port, f"GET {end.line()}/index.m3u8?{query} HTTP/1.1\r\nHost: x\r\n")
         assert answer.startswith(b"HTTP/1.1 400 "), end.url
 
 
-async def test_hits_carry_what_the_origin_said_and_their_age(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_hits_carry_what_the_origin_said_and_their_age(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     for name in ("index.m3u8?_HLS_msn=2", "1.m4s", "init.mp4", "3.1.m4s"):
         there = await direct.get(name, Accept_Encoding="gzip")
         first = await through.get(name, Accept_Encoding="gzip")
@@ -99,9 +89,9 @@ async def test_hits_carry_what_the_origin_said_and_their_age(stage: Stage) -> No
 
 
 async def test_who_takes_gzip_gets_it_and_the_origin_is_asked_no_more_whatever_is_accepted(
-    stage: Stage,
+    edge_stage: Stage,
 ) -> None:
-    direct, through = await stage.take((3, 2))
+    direct, through = await edge_stage.take((3, 2))
     before = asked(direct, *PLAYLISTS)
     for accepted in ("gzip", "br, GZip;q=0.5", "deflate, gzip;q=1.0, *;q=0"):
         packed = await through.get("index.m3u8?_HLS_msn=2", Accept_Encoding=accepted)
@@ -109,14 +99,16 @@ async def test_who_takes_gzip_gets_it_and_the_origin_is_asked_no_more_whatever_i
     for refused in ("", "identity", "br", "gzip;q=0", "gzip; q=0.00, *", "xgzip", "*;q=0"):
         plain = await through.get("index.m3u8?_HLS_msn=2", Accept_Encoding=refused)
         assert "Content-Encoding" not in plain.headers, refused
-    assert asked(direct, *PLAYLISTS) - before == COPIES[stage.edge.program]
+    assert asked(direct, *PLAYLISTS) - before == COPIES[edge_stage.edge.program]
     assert gzip.decompress(packed.body) == plain.body == (await direct.playlist("?_HLS_msn=2")).body
     assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
 @pytest.mark.parametrize("coding", ["", "identity", "gzip"])
-async def test_who_has_it_already_gets_304_without_a_request_to_the_origin(stage: Stage, coding: str) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_who_has_it_already_gets_304_without_a_request_to_the_origin(
+    edge_stage: Stage, coding: str
+) -> None:
+    direct, through = await edge_stage.take((3, 2))
     for name in ("index.m3u8?_HLS_msn=2", "1.m4s"):
         full = await through.get(name, Accept_Encoding=coding)
         before = asked(direct, *PLAYLISTS, "segment")
@@ -129,16 +121,16 @@ async def test_who_has_it_already_gets_304_without_a_request_to_the_origin(stage
         assert asked(direct, *PLAYLISTS, "segment") == before
 
 
-async def test_a_range_of_live_media_is_answered_with_the_whole_as_at_the_origin(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_range_of_live_media_is_answered_with_the_whole_as_at_the_origin(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     for _ in range(2):
         answer = await through.get("1.m4s", Range="bytes=0-9")
         assert (answer.status, answer.headers["Accept-Ranges"]) == (200, "none")
         assert answer.body == direct.segment(1)
 
 
-async def test_head_is_answered_without_a_body_and_brings_what_get_takes(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_head_is_answered_without_a_body_and_brings_what_get_takes(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     address = f"{through.line()}/1.m4s"
     headed = await through.request("HEAD", address)
     before = asked(direct, "segment")
@@ -170,27 +162,27 @@ async def test_head_is_answered_without_a_body_and_brings_what_get_takes(stage: 
         "/edge.conf",
     ],
 )
-async def test_nothing_but_the_public_table_passes(stage: Stage, path: str) -> None:
+async def test_nothing_but_the_public_table_passes(edge_stage: Stage, path: str) -> None:
     kinds = ("other", "publish", "page", "rooms", "multivariant", "playlist")
-    before = asked(stage.origins[0], *kinds)
-    answer = await raw(stage.edge.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n")
+    before = asked(edge_stage.origins[0], *kinds)
+    answer = await raw(edge_stage.edge.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n")
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
     assert b'\r\n\r\n{"error": "nothing ' in answer
     assert answer.endswith(b'"}\n')
-    assert asked(stage.origins[0], *kinds) == before
+    assert asked(edge_stage.origins[0], *kinds) == before
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
-async def test_other_methods_are_told_which_there_are(stage: Stage, method: str) -> None:
-    answer = await raw(stage.edge.port, f"{method} /live/room/index.m3u8 HTTP/1.1\r\nHost: x\r\n")
+async def test_other_methods_are_told_which_there_are(edge_stage: Stage, method: str) -> None:
+    answer = await raw(edge_stage.edge.port, f"{method} /live/room/index.m3u8 HTTP/1.1\r\nHost: x\r\n")
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert b"\r\nAllow: GET, HEAD, OPTIONS\r\n" in answer
     assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
 
 
-async def test_a_preflight_is_granted_as_the_origin_does(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_preflight_is_granted_as_the_origin_does(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     asking = {"Origin": "https://player.example", "Access-Control-Request-Method": "GET"}
     there = await direct.request("OPTIONS", "/rooms.json", headers=asking)
     before = asked(direct, "preflight")

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
-from tests.edge_stage import PROGRAMS, Stage, asked, real_stage
+from tests.edge_stage import Stage, asked
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PROGRAMS)
-async def stage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    async with real_stage(request.param, tmp_path_factory.mktemp("edge")) as stage:
-        yield stage
-
-
 @pytest.mark.parametrize("field", ["Content-Length: 10", "Transfer-Encoding: chunked"])
-async def test_a_body_that_never_comes_is_waited_for_by_nobody_else(stage: Stage, field: str) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_body_that_never_comes_is_waited_for_by_nobody_else(edge_stage: Stage, field: str) -> None:
+    direct, through = await edge_stage.take((3, 2))
     address = f"{through.line()}/1.m4s"
     before = asked(direct, "segment")
-    _, writer = await asyncio.open_connection("127.0.0.1", stage.edge.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", edge_stage.edge.port)
     try:
         writer.write(f"GET {address} HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n".encode())
         await writer.drain()

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
-from tests.edge_stage import (
-    OVER,
-    PROGRAMS,
-    Stage,
-    answers_of,
-    asked,
-    fetch,
-    fresh_take,
-    real_stage,
-    until_answered,
-)
+from tests.edge_stage import OVER, Stage, answers_of, asked, fetch, fresh_take, until_answered
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 CROWD = 200
 PLAYLISTS = ("playlist", "blocking_playlist")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PROGRAMS)
-async def stage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    async with real_stage(request.param, tmp_path_factory.mktemp("edge")) as stage:
-        yield stage
-
-
-async def test_blocked_playlist_requests_are_one_at_the_origin(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_blocked_playlist_requests_are_one_at_the_origin(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     before = asked(direct, *PLAYLISTS)
-    waiting = await stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", CROWD)
+    waiting = await edge_stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", CROWD)
     assert direct.blocked == 1
     await direct.feed((3, 3))
     answers = await asyncio.gather(*waiting)
@@ -46,10 +26,10 @@ async def test_blocked_playlist_requests_are_one_at_the_origin(stage: Stage) -> 
     assert "3.2.m4s" in answers[0].text
 
 
-async def test_requests_for_the_hinted_part_are_one_at_the_origin(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_requests_for_the_hinted_part_are_one_at_the_origin(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     before = asked(direct, "part")
-    waiting = await stage.crowd(through, "3.2.m4s", CROWD)
+    waiting = await edge_stage.crowd(through, "3.2.m4s", CROWD)
     assert direct.blocked == 1
     await direct.feed((3, 3))
     answers = await asyncio.gather(*waiting)
@@ -58,14 +38,14 @@ async def test_requests_for_the_hinted_part_are_one_at_the_origin(stage: Stage) 
 
 
 async def test_while_the_origin_answers_503_each_crowd_is_one_request_and_then_all_is_answered(
-    stage: Stage,
+    edge_stage: Stage,
 ) -> None:
-    direct, through = await stage.take((3, 2))
+    direct, through = await edge_stage.take((3, 2))
     blocking, plain = "index.m3u8?_HLS_msn=2", "index.m3u8"
     for wave in range(2):
         # What was said the first time is over: the next crowd is one request again, and not all who find an
         # answer that has expired. Meanwhile the origin is well: Varnish asks nothing of one that is not.
-        await asyncio.sleep(OVER[stage.edge.program] * wave)
+        await asyncio.sleep(OVER[edge_stage.edge.program] * wave)
         direct.origin.being_filled = True
         # nginx has another address for the plain one each second, and a crowd may arrive in two of them.
         for path, most in ((blocking, 1), (plain, 2)):
@@ -82,32 +62,32 @@ async def test_while_the_origin_answers_503_each_crowd_is_one_request_and_then_a
         await until_answered(through, path, 200)
     # Nor is anything left of it by which each of a crowd would reach the origin.
     before = asked(direct, *PLAYLISTS)
-    waiting = await stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", CROWD)
+    waiting = await edge_stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", CROWD)
     await direct.feed((3, 3))
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
     assert asked(direct, *PLAYLISTS) - before == 1
 
 
-async def test_a_part_that_was_asked_for_too_early_is_there_once_that_is_over(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_part_that_was_asked_for_too_early_is_there_once_that_is_over(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     assert (await through.get("3.3.m4s")).status == 404
     await direct.feed((3, 4))
     answer = await until_answered(through, "3.3.m4s", 200, seconds=4)
     assert answer.body == direct.part(3, 3)
 
 
-async def test_a_take_that_begins_is_seen_although_it_was_asked_for_before(stage: Stage) -> None:
-    early = await fetch(f"{stage.edge.url}/live/room/{fresh_take()}/64k/index.m3u8")
+async def test_a_take_that_begins_is_seen_although_it_was_asked_for_before(edge_stage: Stage) -> None:
+    early = await fetch(f"{edge_stage.edge.url}/live/room/{fresh_take()}/64k/index.m3u8")
     assert (early.status, early.headers["Cache-Control"]) == (404, "public, max-age=1")
-    direct, through = await stage.take((3, 2))
+    direct, through = await edge_stage.take((3, 2))
     assert (await until_answered(through, "index.m3u8", 200)).text.startswith("#EXTM3U")
     async for answer in answers_of(through, "/live/room/index.m3u8", 4):
         if direct.take in answer.text:
             break
 
 
-async def test_a_plain_playlist_grows_within_its_second(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_plain_playlist_grows_within_its_second(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
     await through.get("index.m3u8")
     await direct.feed((3, 3))
     there = (await direct.playlist()).body
@@ -118,17 +98,19 @@ async def test_a_plain_playlist_grows_within_its_second(stage: Stage) -> None:
     assert asked(direct, *PLAYLISTS) - before <= 2
 
 
-async def test_an_edge_is_no_listener(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
-    waiting = await stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", 20)
+async def test_an_edge_is_no_listener(edge_stage: Stage) -> None:
+    direct, through = await edge_stage.take((3, 2))
+    waiting = await edge_stage.crowd(through, "index.m3u8?_HLS_msn=3&_HLS_part=2", 20)
     assert direct.origin.listeners("room") == 0
     await direct.feed((3, 3))
     await asyncio.gather(*waiting)
     assert direct.origin.listeners("room") == 0
 
 
-async def test_a_cold_edge_under_a_crowd_of_first_requests_asks_once_for_each_thing(stage: Stage) -> None:
-    direct, through = await stage.take((3, 2))
+async def test_a_cold_edge_under_a_crowd_of_first_requests_asks_once_for_each_thing(
+    edge_stage: Stage,
+) -> None:
+    direct, through = await edge_stage.take((3, 2))
     names = ("index.m3u8?_HLS_msn=3&_HLS_part=1", "init.mp4", "1.m4s", "2.m4s")
     kinds = (*PLAYLISTS, "init", "segment")
     there = {name: (await direct.get(name)).body for name in names}
@@ -139,10 +121,10 @@ async def test_a_cold_edge_under_a_crowd_of_first_requests_asks_once_for_each_th
     assert all(answer.body == there[names[i % len(names)]] for i, answer in enumerate(answers))
 
 
-async def test_pages_are_asked_for_once_a_second_or_less(stage: Stage) -> None:
-    direct = stage.origins[0]
+async def test_pages_are_asked_for_once_a_second_or_less(edge_stage: Stage) -> None:
+    direct = edge_stage.origins[0]
     before = asked(direct, "other", "page")
-    answers = await asyncio.gather(*(fetch(f"{stage.edge.url}/listen/room") for _ in range(50)))
+    answers = await asyncio.gather(*(fetch(f"{edge_stage.edge.url}/listen/room") for _ in range(50)))
     # This origin was given no pages.
     assert {answer.status for answer in answers} == {404}
     assert 1 <= asked(direct, "other", "page") - before <= 2

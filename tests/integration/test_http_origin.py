@@ -23,20 +23,12 @@ from contracts.errors import (
 from contracts.metrics import Metrics
 from contracts.position import Position
 from contracts.take import TakeKey
-from longwave.local_origin import LocalOrigin
 from origin.service import OriginLimits
 from tests.origin_server import HEADER, OriginServer, begin
 from tests.publishing import KEY, MemoryOrigin, encoded
 from tests.waiting import until
 from workers.http_origin import HttpOrigin
-from workers.origin_client import OriginClient
 from workers.publisher import Publisher
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OriginServer]:
-    async with OriginServer() as made:
-        yield made
 
 
 @pytest.fixture
@@ -45,22 +37,12 @@ async def guarded() -> AsyncIterator[OriginServer]:
         yield made
 
 
-@pytest.fixture(params=["in process", "over HTTP"])
-async def client(request: pytest.FixtureRequest, server: OriginServer) -> AsyncIterator[OriginClient]:
-    assert server.origin is not None
-    client: OriginClient = (
-        LocalOrigin(server.origin) if request.param == "in process" else HttpOrigin(server.url)
-    )
-    yield client
-    await client.close()
-
-
 # ---------------------------------------------------------------- over HTTP
 
 
-async def test_an_origin_out_of_reach_is_not_one_that_has_nothing(server: OriginServer) -> None:
-    client = HttpOrigin(server.url)
-    await server.stop()
+async def test_an_origin_out_of_reach_is_not_one_that_has_nothing(origin_server: OriginServer) -> None:
+    client = HttpOrigin(origin_server.url)
+    await origin_server.stop()
     with pytest.raises(OriginUnavailable):
         await client.parts_of(KEY, "64k", 0)
     await client.close()
@@ -189,25 +171,27 @@ async def test_a_path_in_front_of_the_origin_is_kept() -> None:
 # ---------------------------------------------------------------- the publisher over HTTP
 
 
-async def test_an_origin_that_is_killed_and_comes_back_empty_is_filled_again(server: OriginServer) -> None:
+async def test_an_origin_that_is_killed_and_comes_back_empty_is_filled_again(
+    origin_server: OriginServer,
+) -> None:
     steady = MemoryOrigin("steady")
-    publisher = Publisher([HttpOrigin(server.url), steady], Metrics(CollectorRegistry()))
+    publisher = Publisher([HttpOrigin(origin_server.url), steady], Metrics(CollectorRegistry()))
     log = publisher.open(KEY, HEADER, 0)
     for part in encoded((0, 0), (3, 2)):
         log.append([part])
-    await until(lambda: server.reached() == Position(3, 2))
-    await server.stop()
+    await until(lambda: origin_server.reached() == Position(3, 2))
+    await origin_server.stop()
     for part in encoded((3, 2), (5, 1)):
         log.append([part])
         await asyncio.sleep(0.005)
     assert steady.reached() == Position(5, 1)
-    await server.start()
+    await origin_server.start()
     for part in encoded((5, 1), (6, 0)):
         log.append([part])
-    await until(lambda: server.reached() == Position(6, 0))
+    await until(lambda: origin_server.reached() == Position(6, 0))
     publisher.finish(KEY, 6 * 96_000)
     await publisher.delivered(KEY)
-    assert server.origin is not None
-    window = server.origin.line(KEY.room, KEY.take, "64k").window
+    assert origin_server.origin is not None
+    window = origin_server.origin.line(KEY.room, KEY.take, "64k").window
     assert {segment.msn: window.segment_bytes(segment.msn) for segment in window.segments} == steady.media()
     await publisher.stop()

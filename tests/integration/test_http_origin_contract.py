@@ -26,17 +26,11 @@ from workers.http_origin import HttpOrigin
 from workers.origin_client import OriginClient
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[OriginServer]:
-    async with OriginServer() as made:
-        yield made
-
-
 @pytest.fixture(params=["in process", "over HTTP"])
-async def client(request: pytest.FixtureRequest, server: OriginServer) -> AsyncIterator[OriginClient]:
-    assert server.origin is not None
+async def client(request: pytest.FixtureRequest, origin_server: OriginServer) -> AsyncIterator[OriginClient]:
+    assert origin_server.origin is not None
     client: OriginClient = (
-        LocalOrigin(server.origin) if request.param == "in process" else HttpOrigin(server.url)
+        LocalOrigin(origin_server.origin) if request.param == "in process" else HttpOrigin(origin_server.url)
     )
     yield client
     await client.close()
@@ -156,17 +150,17 @@ async def test_a_take_that_is_forgotten_is_gone_and_forgetting_it_twice_is_fine(
 
 
 async def test_an_origin_that_is_being_filled_takes_nothing_and_does_not_say_what_it_has(
-    client: OriginClient, server: OriginServer
+    client: OriginClient, origin_server: OriginServer
 ) -> None:
     """Whoever asked would begin too early, or take for lost what is on its way."""
-    assert server.origin is not None
+    assert origin_server.origin is not None
     await begin(client)
     await put(client, 0, 0)
-    server.origin.being_filled = True
+    origin_server.origin.being_filled = True
     for request in (client.state(KEY), client.parts_of(KEY, "64k", 0), put(client, 0, 1), client.forget(KEY)):
         with pytest.raises(OverLimit, match="being filled"):
             await request
-    server.origin.being_filled = False
+    origin_server.origin.being_filled = False
     assert await client.parts_of(KEY, "64k", 0) == (takes.part(GRID, 0, 0),)
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +18,29 @@ from storage.names import REPLAY_M4A, take_object
 from tests import programs
 from tests.audio import RATE, beeps, find_beeps
 from tests.kept import CHAPTERS, SAMPLES
-from tests.replay_shell import HIDDEN, PUBLISHED, Shell, name_of, shell, three_takes
+from tests.replay_shell import HIDDEN, PUBLISHED, Shell, name_of
 from workers.archive.finish import Finisher
 from workers.archive.reading import read_derived
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return three_takes(tmp_path_factory.mktemp("kept"))
-
-
-@pytest.fixture
-def run(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shell]:
-    with shell(kept, tmp_path, monkeypatch, capsys) as started:
-        yield started
-
-
-def test_an_m4a_is_a_copy(run: Shell, tmp_path: Path) -> None:
+def test_an_m4a_is_a_copy(longwave_replay: Shell, tmp_path: Path) -> None:
     out = tmp_path / "on tides.m4a"
-    ran = run("export", name_of(PUBLISHED), out)
+    ran = longwave_replay("export", name_of(PUBLISHED), out)
     assert (ran.code, ran.err, ran.out) == (0, "", f"0:06, 13.5 kB: {out}\n")
-    assert out.read_bytes() == run.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
+    assert out.read_bytes() == longwave_replay.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", out.name]
 
 
 @pytest.mark.needs("ffmpeg", "ffprobe")
 @pytest.mark.parametrize("suffix", [".mp3", ".flac", ".WAV"])
 def test_other_formats_have_the_sound_and_the_words(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+    longwave_replay: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # To ffmpeg this would be a protocol and a pattern.
     out = Path(f"a:%d/x{suffix}")
     out.parent.mkdir()
-    ran = run("export", name_of(HIDDEN), out)
+    ran = longwave_replay("export", name_of(HIDDEN), out)
     assert (ran.code, ran.err) == (0, "")
     probe = json.loads(
         subprocess.check_output(
@@ -95,39 +81,41 @@ def decoded(path: Path, tmp_path: Path) -> np.ndarray[tuple[int], np.dtype[np.in
 
 
 def test_without_ffmpeg_it_says_so_and_leaves_nothing(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    longwave_replay: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    ran = run("export", name_of(PUBLISHED), tmp_path / "x.mp3")
+    ran = longwave_replay("export", name_of(PUBLISHED), tmp_path / "x.mp3")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "longwave: ffmpeg was not found: install it, or export to .m4a, which needs none\n"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_an_ffmpeg_that_fails_is_quoted(run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ffmpeg_that_fails_is_quoted(
+    longwave_replay: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\necho out_time_us=1 >&2\necho no such codec >&2\nexit 3\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     old = tmp_path / "x.flac"
     old.write_bytes(b"an older export")
-    ran = run("export", name_of(PUBLISHED), old)
+    ran = longwave_replay("export", name_of(PUBLISHED), old)
     assert (ran.code, ran.err) == (1, "longwave: ffmpeg could not make the flac: no such codec\n")
     assert old.read_bytes() == b"an older export"
 
 
-def test_a_damaged_replay_is_not_exported(run: Shell, tmp_path: Path) -> None:
+def test_a_damaged_replay_is_not_exported(longwave_replay: Shell, tmp_path: Path) -> None:
     name = take_object(PUBLISHED, REPLAY_M4A)
-    run.spoil(name)
-    ran = run("export", name_of(PUBLISHED), tmp_path / "x.m4a")
+    longwave_replay.spoil(name)
+    ran = longwave_replay("export", name_of(PUBLISHED), tmp_path / "x.m4a")
     assert (ran.code, name in ran.err) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_an_edit_in_between_gives_the_new_version_whole(
-    run: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    longwave_replay: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finisher = Finisher(run.objects, None, clock=time.time)
+    finisher = Finisher(longwave_replay.objects, None, clock=time.time)
     edits = iter(["Once", "Twice"])
 
     def interrupted(objects: DiskObjects, key: TakeKey) -> object:
@@ -139,6 +127,6 @@ def test_an_edit_in_between_gives_the_new_version_whole(
 
     monkeypatch.setattr(replay_export, "read_derived", interrupted)
     out = tmp_path / "x.m4a"
-    assert run("export", name_of(PUBLISHED), out).code == 0
-    assert out.read_bytes() == run.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
+    assert longwave_replay("export", name_of(PUBLISHED), out).code == 0
+    assert out.read_bytes() == longwave_replay.objects.read(take_object(PUBLISHED, REPLAY_M4A)).data
     assert b"Twice" in out.read_bytes()

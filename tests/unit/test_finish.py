@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from pathlib import Path
-
-import pytest
 
 from contracts.position import Position
 from pipeline.grid import Grid
 from storage.commit import FragmentRecord, Gap
 from storage.derived import Derived, Digester
-from storage.disk_objects import DiskObjects
 from storage.entry import ReplayEntry
 from storage.names import (
     CHAPTERS,
@@ -34,20 +30,15 @@ from workers.archive.notes import ArchiveNotes
 from workers.archive.verify import verify
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    return DiskObjects(tmp_path)
-
-
 def span_of(*, parts: int, first: tuple[int, int], last: tuple[int, int]) -> tuple[int, int]:
     grid = Grid(parts)
     return grid.start_sample(Position(*first)), grid.stop_sample(Position(*last))
 
 
-def test_a_finished_take_has_everything_and_no_mark(objects: Objects) -> None:
-    archive(objects, header("64k", "32k"))
-    finisher(objects).finish(KEY)
-    names = {name.removeprefix(take_object(KEY, "")) for name in everything(objects)}
+def test_a_finished_take_has_everything_and_no_mark(disk_objects: Objects) -> None:
+    archive(disk_objects, header("64k", "32k"))
+    finisher(disk_objects).finish(KEY)
+    names = {name.removeprefix(take_object(KEY, "")) for name in everything(disk_objects)}
     derived = {
         REPLAY_M4A,
         REPLAY_M3U8,
@@ -58,13 +49,13 @@ def test_a_finished_take_has_everything_and_no_mark(objects: Objects) -> None:
     }
     archived = {f"{each}/{name}.mp4" for each in ("64k", "32k") for name in ("init", 0, 15)}
     assert names == {*derived, *archived, STORY, RECORD, META, entry_name(KEY)}
-    assert verify(objects, KEY).problems == ()
+    assert verify(disk_objects, KEY).problems == ()
 
 
-def test_take_json_is_the_story_with_the_digest_of_every_fragment(objects: Objects) -> None:
-    archive(objects, header("64k", "32k"))
-    finisher(objects).finish(KEY)
-    found = commit_of(objects)
+def test_take_json_is_the_story_with_the_digest_of_every_fragment(disk_objects: Objects) -> None:
+    archive(disk_objects, header("64k", "32k"))
+    finisher(disk_objects).finish(KEY)
+    found = commit_of(disk_objects)
     assert found.story == story(header("64k", "32k"))
     assert found.gaps == ()
     assert found.fragments == {
@@ -78,23 +69,23 @@ def test_take_json_is_the_story_with_the_digest_of_every_fragment(objects: Objec
 
 
 def test_derived_json_has_the_digest_of_each_file_and_of_the_meta_json_that_it_was_made_for(
-    objects: Objects,
+    disk_objects: Objects,
 ) -> None:
-    archive(objects, header())
-    finisher(objects).finish(KEY)
-    derived = Derived.from_json(document(objects, DERIVED))
-    assert derived.meta == sha256(objects.read(take_object(KEY, META)).data).hexdigest()
+    archive(disk_objects, header())
+    finisher(disk_objects).finish(KEY)
+    derived = Derived.from_json(document(disk_objects, DERIVED))
+    assert derived.meta == sha256(disk_objects.read(take_object(KEY, META)).data).hexdigest()
     for name, told in derived.objects.items():
         digester = Digester()
-        digester.add(objects.read(take_object(KEY, name)).data)
+        digester.add(disk_objects.read(take_object(KEY, name)).data)
         assert digester.done() == told
 
 
-def test_the_entry_says_what_a_list_shows(objects: Objects) -> None:
-    archive(objects, header())
-    finisher(objects).finish(KEY)
-    entry = ReplayEntry.from_json(json.loads(objects.read(entry_name(KEY)).data))
-    m4a = objects.read(take_object(KEY, REPLAY_M4A)).data
+def test_the_entry_says_what_a_list_shows(disk_objects: Objects) -> None:
+    archive(disk_objects, header())
+    finisher(disk_objects).finish(KEY)
+    entry = ReplayEntry.from_json(json.loads(disk_objects.read(entry_name(KEY)).data))
+    m4a = disk_objects.read(take_object(KEY, REPLAY_M4A)).data
     assert entry == ReplayEntry(
         key=KEY,
         title="Radio Ada, 1 January 2026",
@@ -105,63 +96,67 @@ def test_the_entry_says_what_a_list_shows(objects: Objects) -> None:
         chapters=2,
         size=len(m4a),
         sha256=sha256(m4a).hexdigest(),
-        derived=sha256(objects.read(take_object(KEY, DERIVED)).data).hexdigest(),
+        derived=sha256(disk_objects.read(take_object(KEY, DERIVED)).data).hexdigest(),
     )
 
 
-def test_a_room_may_want_its_replays_unpublished_at_first(objects: Objects) -> None:
-    archive(objects, header(), told=False)
-    objects.put_new(take_object(KEY, STORY), json.dumps(story(header(), published=False).to_json()).encode())
-    finisher(objects).finish(KEY)
-    assert document(objects, META)["published"] is False
-    assert json.loads(objects.read(entry_name(KEY)).data)["published"] is False
+def test_a_room_may_want_its_replays_unpublished_at_first(disk_objects: Objects) -> None:
+    archive(disk_objects, header(), told=False)
+    disk_objects.put_new(
+        take_object(KEY, STORY), json.dumps(story(header(), published=False).to_json()).encode()
+    )
+    finisher(disk_objects).finish(KEY)
+    assert document(disk_objects, META)["published"] is False
+    assert json.loads(disk_objects.read(entry_name(KEY)).data)["published"] is False
 
 
-def test_what_no_fragment_holds_is_a_gap_to_the_part(objects: Objects) -> None:
+def test_what_no_fragment_holds_is_a_gap_to_the_part(disk_objects: Objects) -> None:
     lost = {("64k", 3, 1), ("64k", 3, 2), ("64k", 16, 4)}
-    archive(objects, header(), lost=lost)
-    finisher(objects).finish(KEY)
-    assert commit_of(objects).gaps == (
+    archive(disk_objects, header(), lost=lost)
+    finisher(disk_objects).finish(KEY)
+    assert commit_of(disk_objects).gaps == (
         Gap(span_of(parts=5, first=(3, 1), last=(3, 2)), "not archived"),
         Gap(span_of(parts=5, first=(16, 4), last=(16, 4)), "not archived"),
     )
-    assert verify(objects, KEY).problems == ()
+    assert verify(disk_objects, KEY).problems == ()
 
 
-def test_a_sample_is_there_only_if_every_rendition_has_it(objects: Objects) -> None:
-    archive(objects, header("64k", "32k"), lost={("64k", 3, 1), ("32k", 3, 2)})
-    finisher(objects).finish(KEY)
-    assert [gap.span for gap in commit_of(objects).gaps] == [span_of(parts=5, first=(3, 1), last=(3, 2))]
-    assert verify(objects, KEY).problems == ()
+def test_a_sample_is_there_only_if_every_rendition_has_it(disk_objects: Objects) -> None:
+    archive(disk_objects, header("64k", "32k"), lost={("64k", 3, 1), ("32k", 3, 2)})
+    finisher(disk_objects).finish(KEY)
+    assert [gap.span for gap in commit_of(disk_objects).gaps] == [span_of(parts=5, first=(3, 1), last=(3, 2))]
+    assert verify(disk_objects, KEY).problems == ()
 
 
-def test_a_gap_ends_with_the_take(objects: Objects) -> None:
-    archive(objects, header(), lost={("64k", 17, 3)})
-    finisher(objects).finish(KEY)
-    assert commit_of(objects).gaps[0].span[1] == SAMPLES
+def test_a_gap_ends_with_the_take(disk_objects: Objects) -> None:
+    archive(disk_objects, header(), lost={("64k", 17, 3)})
+    finisher(disk_objects).finish(KEY)
+    assert commit_of(disk_objects).gaps[0].span[1] == SAMPLES
 
 
-def test_a_whole_fragment_may_be_lost(objects: Objects) -> None:
-    archive(objects, header(), lost={("64k", msn, part) for msn in range(15) for part in range(5)})
-    finisher(objects).finish(KEY)
-    assert [gap.span for gap in commit_of(objects).gaps] == [span_of(parts=5, first=(0, 0), last=(14, 4))]
-    assert verify(objects, KEY).problems == ()
+def test_a_whole_fragment_may_be_lost(disk_objects: Objects) -> None:
+    archive(disk_objects, header(), lost={("64k", msn, part) for msn in range(15) for part in range(5)})
+    finisher(disk_objects).finish(KEY)
+    assert [gap.span for gap in commit_of(disk_objects).gaps] == [
+        span_of(parts=5, first=(0, 0), last=(14, 4))
+    ]
+    assert verify(disk_objects, KEY).problems == ()
 
 
-def test_a_take_of_which_all_is_lost_is_a_silent_replay_that_says_so(objects: Objects) -> None:
-    archive(objects, header(), made=())
-    finisher(objects).finish(KEY)
-    assert [gap.span for gap in commit_of(objects).gaps] == [(0, SAMPLES)]
-    assert verify(objects, KEY).problems == ()
+def test_a_take_of_which_all_is_lost_is_a_silent_replay_that_says_so(disk_objects: Objects) -> None:
+    archive(disk_objects, header(), made=())
+    finisher(disk_objects).finish(KEY)
+    assert [gap.span for gap in commit_of(disk_objects).gaps] == [(0, SAMPLES)]
+    assert verify(disk_objects, KEY).problems == ()
 
 
-def test_gaps_have_the_reason_that_the_archiving_node_knew(objects: Objects) -> None:
+def test_gaps_have_the_reason_that_the_archiving_node_knew(disk_objects: Objects) -> None:
     start, stop = span_of(parts=5, first=(3, 1), last=(3, 2))
     middle = span_of(parts=5, first=(3, 1), last=(3, 1))[1]
-    archive(objects, header(), lost={("64k", 3, 1), ("64k", 3, 2)})
+    archive(disk_objects, header(), lost={("64k", 3, 1), ("64k", 3, 2)})
     notes = ArchiveNotes(lost=(((middle, stop + 500_000), "the spool was full"),))
-    finisher(objects).finish(KEY, notes)
-    assert commit_of(objects).gaps == (
+    finisher(disk_objects).finish(KEY, notes)
+    assert commit_of(disk_objects).gaps == (
         Gap((start, middle), "not archived"),
         Gap((middle, stop), "the spool was full"),
     )
@@ -178,11 +173,11 @@ def test_of_several_reasons_the_first_holds_and_equal_ones_are_one_gap() -> None
     )
 
 
-def test_a_fragment_that_nobody_can_read_is_a_gap_that_names_it(objects: Objects) -> None:
+def test_a_fragment_that_nobody_can_read_is_a_gap_that_names_it(disk_objects: Objects) -> None:
     made = [(name, first, data if first else data[:-1]) for name, first, data in fragments(header(), SAMPLES)]
-    archive(objects, header(), made=made)
-    finisher(objects).finish(KEY)
-    (gap,) = commit_of(objects).gaps
+    archive(disk_objects, header(), made=made)
+    finisher(disk_objects).finish(KEY)
+    (gap,) = commit_of(disk_objects).gaps
     assert gap.span == span_of(parts=5, first=(0, 0), last=(14, 4))
     assert "64k/0.mp4" in gap.why
-    assert verify(objects, KEY).problems == ()
+    assert verify(disk_objects, KEY).problems == ()

@@ -32,22 +32,13 @@ from tests.finish_moments import (
     unpublish,
 )
 from tests.over_takes import KEY, Memory, Watched, archive, fragments, header
-from workers.archive import steps
 from workers.archive.verify import verify
 
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_PAUSE", 0)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
-@pytest.fixture(scope="module")
-def ground() -> Ground:
-    return Ground()
-
-
-def test_a_finish_that_an_edit_has_overtaken_lays_nothing_over_it_and_dies(ground: Ground) -> None:
-    for objects, n in ground.moments("over", finish):
+def test_a_finish_that_an_edit_has_overtaken_lays_nothing_over_it_and_dies(finish_ground: Ground) -> None:
+    for objects, n in finish_ground.moments("over", finish):
         edit = partial(retitle, finisher(objects))
         Crossed(objects, n, edit, lambda side, *_: side == "after").run(finish)
         sweep(objects)
@@ -60,15 +51,15 @@ def begun(objects: Objects) -> None:
     Crossed(objects, 0, die, lambda side, what, name: (side, what, name) == changed).run(retitle)
 
 
-def test_a_finish_of_which_an_edit_dies_finds_what_the_edit_has_changed(ground: Ground) -> None:
-    for objects, n in ground.moments("over", finish):
+def test_a_finish_of_which_an_edit_dies_finds_what_the_edit_has_changed(finish_ground: Ground) -> None:
+    for objects, n in finish_ground.moments("over", finish):
         known = Moment(n, partial(begun, objects))
         finish(finisher(known.watch(objects)))
         sweep(objects)
         assert verify(objects, KEY).problems == (), n
 
 
-def test_a_finish_that_has_removed_the_mark_of_an_edit_puts_it_back_and_dies(ground: Ground) -> None:
+def test_a_finish_that_has_removed_the_mark_of_an_edit_puts_it_back_and_dies(finish_ground: Ground) -> None:
     unmarked: list[bool] = []
 
     def when(_side: str, what: str, name: str) -> bool:
@@ -76,14 +67,14 @@ def test_a_finish_that_has_removed_the_mark_of_an_edit_puts_it_back_and_dies(gro
             unmarked.append(True)
         return bool(unmarked) and what == "write"
 
-    for objects, n in ground.moments("over", finish):
+    for objects, n in finish_ground.moments("over", finish):
         unmarked.clear()
         Crossed(objects, n, partial(begun, objects), when).run(finish)
         sweep(objects)
         assert verify(objects, KEY).problems == (), n
 
 
-def test_an_edit_whose_mark_somebody_has_removed_marks_again_and_dies(ground: Ground) -> None:
+def test_an_edit_whose_mark_somebody_has_removed_marks_again_and_dies(finish_ground: Ground) -> None:
     changed: list[bool] = []
 
     def when(side: str, what: str, name: str) -> bool:
@@ -91,7 +82,7 @@ def test_an_edit_whose_mark_somebody_has_removed_marks_again_and_dies(ground: Gr
             changed.append(True)
         return bool(changed) and what == "read"
 
-    for objects, n in ground.moments("finished", retitle):
+    for objects, n in finish_ground.moments("finished", retitle):
         changed.clear()
         Crossed(objects, n, partial(finish, finisher(objects)), when).run(retitle)
         sweep(objects)
@@ -99,7 +90,7 @@ def test_an_edit_whose_mark_somebody_has_removed_marks_again_and_dies(ground: Gr
         assert objects.head(open_name(KEY)) is None
 
 
-def test_who_wrote_over_what_an_edit_has_made_makes_it_again(ground: Ground) -> None:
+def test_who_wrote_over_what_an_edit_has_made_makes_it_again(finish_ground: Ground) -> None:
     def cross(objects: Objects, what: str, name: str) -> None:
         if what == "written" and name not in crossed:
             crossed.add(name)
@@ -107,15 +98,15 @@ def test_who_wrote_over_what_an_edit_has_made_makes_it_again(ground: Ground) -> 
 
     for _ in range(2):
         crossed: set[str] = set()
-        objects = ground.copy("over")
+        objects = finish_ground.copy("over")
         finish(finisher(Watched(objects, partial(cross, objects))))
         assert len(crossed) > 1
         assert verify(objects, KEY).problems == ()
         assert title(objects) == TITLE
 
 
-def test_what_was_unpublished_meanwhile_is_never_listed_as_published_again(ground: Ground) -> None:
-    for objects, n in ground.moments("finished", retitle):
+def test_what_was_unpublished_meanwhile_is_never_listed_as_published_again(finish_ground: Ground) -> None:
+    for objects, n in finish_ground.moments("finished", retitle):
         listed: list[bool] = []
 
         def see(_what: str, name: str, objects: Objects = objects, listed: list[bool] = listed) -> None:
@@ -132,8 +123,8 @@ def test_what_was_unpublished_meanwhile_is_never_listed_as_published_again(groun
         assert True not in listed, n
 
 
-def test_nothing_is_committed_of_a_take_that_was_deleted_while_it_was_read(ground: Ground) -> None:
-    objects = ground.copy("over")
+def test_nothing_is_committed_of_a_take_that_was_deleted_while_it_was_read(finish_ground: Ground) -> None:
+    objects = finish_ground.copy("over")
     tried: list[str] = []
 
     def hook(what: str, name: str) -> None:

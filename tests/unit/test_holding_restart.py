@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,18 +23,6 @@ from workers.take_store import Reservation
 LEFT = Reservation(2, SEGMENT - LEAD, generation=1)
 
 
-@pytest.fixture
-def others() -> OtherIngests:
-    return OtherIngests()
-
-
-@pytest.fixture
-async def world(tmp_path: Path, others: OtherIngests) -> AsyncIterator[World]:
-    made = World(tmp_path, claims=others)
-    yield made
-    await made.ingest.stop()
-
-
 async def crashed(data: Path) -> TakeKey:
     """A take of 2 s that a process left on its disk."""
     world = World(data)
@@ -53,13 +40,13 @@ def restarted(data: Path, others: OtherIngests) -> World:
 
 
 async def test_after_a_restart_a_take_goes_on_where_the_bus_ends(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     key = await crashed(tmp_path)
-    world = restarted(tmp_path, others)
+    world = restarted(tmp_path, other_ingests)
     (stored,) = await world.keeper.stored()
     top = int(1.5 * SAMPLE_RATE)
-    others.leave(key, stored.header, top)
+    other_ingests.leave(key, stored.header, top)
     await world.resume()
     assert bus_of(world, key).first == top
     # What the bus was not told before the crash it is told now; then, everybody is gone.
@@ -71,7 +58,7 @@ async def test_after_a_restart_a_take_goes_on_where_the_bus_ends(
 
 
 async def test_after_a_restart_a_take_goes_on_that_no_bus_heard_of_for_long(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     world = World(tmp_path, idle_timeout=3)
     _, bus = await world.live(name="Ada")
@@ -79,8 +66,8 @@ async def test_after_a_restart_a_take_goes_on_that_no_bus_heard_of_for_long(
     await until(lambda: any(taken.heartbeat > 3 * SAMPLE_RATE for taken in world.on_disk()))
     await world.ingest.stop()
     top = SAMPLE_RATE // 2
-    others.leave(bus.key, bus.header, top)
-    again = World(tmp_path, claims=others, idle_timeout=3)
+    other_ingests.leave(bus.key, bus.header, top)
+    again = World(tmp_path, claims=other_ingests, idle_timeout=3)
     again.now = world.now + SECOND
     await again.resume()
     assert bus_of(again, bus.key).first == top
@@ -89,20 +76,20 @@ async def test_after_a_restart_a_take_goes_on_that_no_bus_heard_of_for_long(
 
 
 async def test_after_a_restart_a_take_that_no_bus_has_goes_on_above_all_that_was_served(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     key = await crashed(tmp_path)
-    world = restarted(tmp_path, others)
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     assert bus_of(world, key).first == 2 * SEGMENT
     await world.ingest.stop()
 
 
 async def test_after_a_restart_generations_rise_also_where_the_bus_lost_its_memory(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
-    others._generations[ROOM] = 6
-    world = World(tmp_path, claims=others)
+    other_ingests._generations[ROOM] = 6
+    world = World(tmp_path, claims=other_ingests)
     await world.live(name="Ada")
     world.tick(99)
     await until(lambda: [taken.generation for taken in world.on_disk()] == [7])
@@ -117,11 +104,11 @@ async def test_after_a_restart_generations_rise_also_where_the_bus_lost_its_memo
 
 
 async def test_after_a_restart_a_take_that_lives_elsewhere_is_forgotten_here(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     key = await crashed(tmp_path)
-    others.owners[ROOM] = OTHER
-    world = restarted(tmp_path, others)
+    other_ingests.owners[ROOM] = OTHER
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     assert world.hub.live() == ()
     await until(lambda: world.on_disk() == [])
@@ -153,14 +140,14 @@ async def ended_and_untold(data: Path) -> MemoryTakeBus:
 
 @pytest.mark.parametrize("forgotten", [True, False])
 async def test_after_a_restart_a_take_that_was_over_is_told_of_also_where_its_room_is_anothers(
-    tmp_path: Path, others: OtherIngests, *, forgotten: bool
+    tmp_path: Path, other_ingests: OtherIngests, *, forgotten: bool
 ) -> None:
     bus = await ended_and_untold(tmp_path)
-    others.owners[ROOM] = OTHER  # where the next take of the room lives
+    other_ingests.owners[ROOM] = OTHER  # where the next take of the room lives
     if not forgotten:
-        others.leave(bus.key, bus.header, bus.top)
-        others.takes[bus.key] = said_over(others, bus.top, bus.key, closed=True)
-    world = restarted(tmp_path, others)
+        other_ingests.leave(bus.key, bus.header, bus.top)
+        other_ingests.takes[bus.key] = said_over(other_ingests, bus.top, bus.key, closed=True)
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     story = await story_of(world, bus.key)
     assert (story.samples, [speaker.name for speaker in story.speakers]) == (bus.top, ["Ada"])
@@ -170,12 +157,12 @@ async def test_after_a_restart_a_take_that_was_over_is_told_of_also_where_its_ro
 
 
 async def test_after_a_restart_an_end_is_not_told_where_the_take_lives_on(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     bus = await ended_and_untold(tmp_path)
-    others.owners[ROOM] = OTHER
-    others.leave(bus.key, bus.header, bus.top + SAMPLE_RATE)
-    world = restarted(tmp_path, others)
+    other_ingests.owners[ROOM] = OTHER
+    other_ingests.leave(bus.key, bus.header, bus.top + SAMPLE_RATE)
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     await until(lambda: world.on_disk() == [])
     assert read_story(world.stories._objects, bus.key) is None
@@ -183,13 +170,13 @@ async def test_after_a_restart_an_end_is_not_told_where_the_take_lives_on(
 
 
 async def test_after_a_restart_a_take_that_others_ended_is_told_of_with_what_the_disk_knows(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     key = await crashed(tmp_path)
-    world = restarted(tmp_path, others)
+    world = restarted(tmp_path, other_ingests)
     (stored,) = await world.keeper.stored()
-    left = others.leave(key, stored.header, 3 * SAMPLE_RATE)
-    others.takes[key] = said_over(others, left.top, key, closed=True)
+    left = other_ingests.leave(key, stored.header, 3 * SAMPLE_RATE)
+    other_ingests.takes[key] = said_over(other_ingests, left.top, key, closed=True)
     await world.resume()
     story = await story_of(world, key)
     assert (story.samples, [speaker.name for speaker in story.speakers]) == (3 * SAMPLE_RATE, ["Ada"])
@@ -199,40 +186,40 @@ async def test_after_a_restart_a_take_that_others_ended_is_told_of_with_what_the
 
 
 async def test_after_a_restart_a_room_waits_for_a_bus_to_say_whose_it_is(
-    tmp_path: Path, others: OtherIngests, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, other_ingests: OtherIngests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.held_rooms._AGAIN_SECONDS", 0.01)
     key = await crashed(tmp_path)
-    others.down = True
-    world = restarted(tmp_path, others)
+    other_ingests.down = True
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     assert world.hub.live() == ()
     with pytest.raises(BusUnavailable):
         await world.ingest.connect(ROOM, "Ada", 1)
     assert world.on_disk() == [LEFT]
-    others.down = False
+    other_ingests.down = False
     await until(lambda: world.ingest.live(ROOM) is not None)
     assert [bus.key for bus in world.hub.live()] == [key]
     await world.ingest.stop()
 
 
 async def test_after_a_restart_a_take_that_had_ended_here_ends_there_too(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     bus = await ended(World(tmp_path))
-    others.leave(bus.key, bus.header, SAMPLE_RATE)  # its end had not reached the bus
-    world = restarted(tmp_path, others)
+    other_ingests.leave(bus.key, bus.header, SAMPLE_RATE)  # its end had not reached the bus
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     assert bus_of(world, bus.key).ended == bus.top
     await world.ingest.stop()
 
 
 async def test_after_a_restart_an_end_beyond_which_another_ingest_went_on_is_none(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     bus = await ended(World(tmp_path))
-    others.leave(bus.key, bus.header, 3 * SAMPLE_RATE)
-    world = restarted(tmp_path, others)
+    other_ingests.leave(bus.key, bus.header, 3 * SAMPLE_RATE)
+    world = restarted(tmp_path, other_ingests)
     await world.resume()
     live = world.ingest.live(ROOM)
     assert live is not None
@@ -242,13 +229,13 @@ async def test_after_a_restart_an_end_beyond_which_another_ingest_went_on_is_non
 
 
 async def test_after_a_restart_an_end_that_the_bus_was_only_promised_is_written(
-    tmp_path: Path, others: OtherIngests
+    tmp_path: Path, other_ingests: OtherIngests
 ) -> None:
     key = await crashed(tmp_path)
-    world = restarted(tmp_path, others)
+    world = restarted(tmp_path, other_ingests)
     (stored,) = await world.keeper.stored()
-    others.leave(key, stored.header, SAMPLE_RATE)
-    others.takes[key] = said_over(others, SAMPLE_RATE + 4800, key)
+    other_ingests.leave(key, stored.header, SAMPLE_RATE)
+    other_ingests.takes[key] = said_over(other_ingests, SAMPLE_RATE + 4800, key)
     await world.resume()
     assert bus_of(world, key).ended == SAMPLE_RATE + 4800
     assert world.ingest.live(ROOM) is None

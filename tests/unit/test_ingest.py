@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,68 +21,61 @@ from tests.world import BLOCK, WALL_US, World
 from workers.intake import START_BUFFER
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
-    yield made
-    await made.ingest.stop()
-
-
-async def test_the_first_full_buffer_begins_a_take_with_the_rooms_settings(world: World) -> None:
+async def test_the_first_full_buffer_begins_a_take_with_the_rooms_settings(lone_world: World) -> None:
     settings = TakeSettings(channels=2, parts=10, renditions=(Rendition("32k"), Rendition("96k")))
-    world.rooms.put("room", RoomRecord(title="News", settings=settings))
-    speaker = await world.ingest.connect("room", None, 1)
-    world.say(speaker, START_BUFFER - 1)
-    world.tick(3)
-    assert world.hub.live() == ()
-    world.say(speaker, 1)
-    (bus,) = world.hub.live()
+    lone_world.rooms.put("room", RoomRecord(title="News", settings=settings))
+    speaker = await lone_world.ingest.connect("room", None, 1)
+    lone_world.say(speaker, START_BUFFER - 1)
+    lone_world.tick(3)
+    assert lone_world.hub.live() == ()
+    lone_world.say(speaker, 1)
+    (bus,) = lone_world.hub.live()
     assert bus.header == TakeHeader(bus.header.epoch_us, settings, "f")
     assert bus.key.room == "room"
-    world.tick()
+    lone_world.tick()
     assert bus.top == BLOCK
     assert bus.read(0, 1).tolist() == [[7, 7]]
 
 
-async def test_the_epoch_is_the_instant_of_the_tick_before(world: World) -> None:
-    world.tick()
-    speaker = await world.ingest.connect("room", None, 1)
-    ticked, world.now = world.now, world.now + 7_000_000
-    world.say(speaker, START_BUFFER)
-    (bus,) = world.hub.live()
+async def test_the_epoch_is_the_instant_of_the_tick_before(lone_world: World) -> None:
+    lone_world.tick()
+    speaker = await lone_world.ingest.connect("room", None, 1)
+    ticked, lone_world.now = lone_world.now, lone_world.now + 7_000_000
+    lone_world.say(speaker, START_BUFFER)
+    (bus,) = lone_world.hub.live()
     assert bus.header.epoch_us == WALL_US + ticked // 1000
     assert bus.key.take.startswith("20260131T200010Z-")
 
 
-async def test_a_short_sound_that_ends_before_the_buffer_is_full_is_played(world: World) -> None:
-    speaker = await world.ingest.connect("room", None, 1)
-    world.say(speaker, 100)
-    world.ingest.finish(speaker)
-    world.tick()
-    (bus,) = world.hub.live()
+async def test_a_short_sound_that_ends_before_the_buffer_is_full_is_played(lone_world: World) -> None:
+    speaker = await lone_world.ingest.connect("room", None, 1)
+    lone_world.say(speaker, 100)
+    lone_world.ingest.finish(speaker)
+    lone_world.tick()
+    (bus,) = lone_world.hub.live()
     assert bus.read(0, BLOCK).sum() == 700
     await asyncio.wait_for(speaker.played(), 5)
 
 
-async def test_an_empty_body_begins_nothing(world: World) -> None:
-    speaker = await world.ingest.connect("room", None, 1)
-    world.ingest.finish(speaker)
-    world.ingest.leave(speaker)
-    assert world.hub.live() == ()
-    assert world.ingest.live("room") is None
+async def test_an_empty_body_begins_nothing(lone_world: World) -> None:
+    speaker = await lone_world.ingest.connect("room", None, 1)
+    lone_world.ingest.finish(speaker)
+    lone_world.ingest.leave(speaker)
+    assert lone_world.hub.live() == ()
+    assert lone_world.ingest.live("room") is None
 
 
 @pytest.mark.parametrize(("there", "comes"), [(None, None), ("Ada", None), (None, "Ada"), ("Ada", "Eve")])
 async def test_speakers_of_other_names_or_none_are_heard_together(
-    world: World, there: str | None, comes: str | None
+    lone_world: World, there: str | None, comes: str | None
 ) -> None:
-    speaker, bus = await world.live(name=there)
-    other = await world.ingest.connect("room", comes, 1)
-    world.say(other, START_BUFFER, 100)
-    world.tick(5)
+    speaker, bus = await lone_world.live(name=there)
+    other = await lone_world.ingest.connect("room", comes, 1)
+    lone_world.say(other, START_BUFFER, 100)
+    lone_world.tick(5)
     assert speaker.closed is other.closed is None
     assert bus.read(5 * BLOCK, 6 * BLOCK).tolist() == [[107]] * BLOCK
-    assert world.present() == [there, comes]
+    assert lone_world.present() == [there, comes]
 
 
 async def test_a_room_has_so_many_places_and_no_more(tmp_path: Path) -> None:
@@ -103,52 +95,57 @@ async def test_a_room_has_so_many_places_and_no_more(tmp_path: Path) -> None:
     await world.ingest.stop()
 
 
-async def test_the_host_mutes_a_speaker_also_on_the_next_connection(world: World) -> None:
-    _, bus = await world.live(name="Ada")
-    world.ingest.mute("room", "Ada")
-    again = await world.ingest.connect("room", "Ada", 1)
-    world.say(again, START_BUFFER)
-    world.tick(5)
+async def test_the_host_mutes_a_speaker_also_on_the_next_connection(lone_world: World) -> None:
+    _, bus = await lone_world.live(name="Ada")
+    lone_world.ingest.mute("room", "Ada")
+    again = await lone_world.ingest.connect("room", "Ada", 1)
+    lone_world.say(again, START_BUFFER)
+    lone_world.tick(5)
     assert not bus.read(4 * BLOCK, 6 * BLOCK).any()
-    world.ingest.unmute("room", "Ada")
-    world.tick(4)
+    lone_world.ingest.unmute("room", "Ada")
+    lone_world.tick(4)
     assert bus.read(bus.top - BLOCK, bus.top).all()
 
 
-async def test_who_is_removed_is_told_and_refused_until_the_take_ends(world: World) -> None:
+async def test_who_is_removed_is_told_and_refused_until_the_take_ends(lone_world: World) -> None:
     token = Grant("speaker", "room", None, "t1")
-    speaker = await world.ingest.connect("room", "Ada", 1, grant=token)
-    world.say(speaker, START_BUFFER)
-    world.tick()
-    world.ingest.remove("room", "Ada")
+    speaker = await lone_world.ingest.connect("room", "Ada", 1, grant=token)
+    lone_world.say(speaker, START_BUFFER)
+    lone_world.tick()
+    lone_world.ingest.remove("room", "Ada")
     assert isinstance(speaker.closed, Forbidden)
-    world.ingest.leave(speaker)
+    lone_world.ingest.leave(speaker)
     for name, grant in (("Ada", Grant("admin")), ("Eve", token)):
         with pytest.raises(Forbidden, match="removed"):
-            await world.ingest.connect("room", name, 1, grant=grant)
+            await lone_world.ingest.connect("room", name, 1, grant=grant)
         with pytest.raises(Forbidden, match="removed"):
-            await world.ingest.connect_voice("room", name, grant=grant)
-    await world.ingest.connect("other", "Ada", 1, grant=token)
-    world.ingest.end("room")
-    await world.ingest.connect("room", "Ada", 1, grant=token)
+            await lone_world.ingest.connect_voice("room", name, grant=grant)
+    await lone_world.ingest.connect("other", "Ada", 1, grant=token)
+    lone_world.ingest.end("room")
+    await lone_world.ingest.connect("room", "Ada", 1, grant=token)
 
 
-async def test_a_chapter_is_on_the_bus_at_the_current_instant(world: World) -> None:
-    _, bus = await world.live()
-    world.tick(4)
-    event = world.ingest.chapter("room", "Weather")
+async def test_a_chapter_is_on_the_bus_at_the_current_instant(lone_world: World) -> None:
+    _, bus = await lone_world.live()
+    lone_world.tick(4)
+    event = lone_world.ingest.chapter("room", "Weather")
     assert (event.sample, event.title) == (5 * BLOCK, "Weather")
     assert event in bus.events_from(0)
 
 
-async def test_a_host_can_do_nothing_to_a_room_that_is_not_live(world: World) -> None:
-    await world.ingest.connect("room", "Ada", 1)  # there, and no sound yet
+async def test_a_host_can_do_nothing_to_a_room_that_is_not_live(lone_world: World) -> None:
+    await lone_world.ingest.connect("room", "Ada", 1)  # there, and no sound yet
     for room in ("room", "nobody"):
-        for order in (world.ingest.mute, world.ingest.unmute, world.ingest.remove, world.ingest.chapter):
+        for order in (
+            lone_world.ingest.mute,
+            lone_world.ingest.unmute,
+            lone_world.ingest.remove,
+            lone_world.ingest.chapter,
+        ):
             with pytest.raises(UnknownRoom, match="no take"):
                 order(room, "Ada")
         with pytest.raises(UnknownRoom, match="no take"):
-            world.ingest.end(room)
+            lone_world.ingest.end(room)
 
 
 @pytest.mark.parametrize(
@@ -164,48 +161,50 @@ async def test_a_host_can_do_nothing_to_a_room_that_is_not_live(world: World) ->
     ],
 )
 async def test_microphones_are_filtered_and_programmes_are_not_unless_otherwise_wanted(
-    world: World, room: RoomSound, asked: RoomSound | None, live: bool, filtered: bool
+    lone_world: World, room: RoomSound, asked: RoomSound | None, live: bool, filtered: bool
 ) -> None:
-    world.rooms.put("room", RoomRecord(sound=room))
-    speaker = await world.ingest.connect("room", None, 1, sound=asked, live=live)
+    lone_world.rooms.put("room", RoomRecord(sound=room))
+    speaker = await lone_world.ingest.connect("room", None, 1, sound=asked, live=live)
     assert speaker.kind == ("ws" if live else "pcm")
-    world.say(speaker, START_BUFFER, 500)
-    world.tick(8)
-    (bus,) = world.hub.live()
+    lone_world.say(speaker, START_BUFFER, 500)
+    lone_world.tick(8)
+    (bus,) = lone_world.hub.live()
     assert bus.read(0, BLOCK).any()
     assert int(abs(bus.read(5 * BLOCK, 6 * BLOCK)).max()) == (0 if filtered else 500)  # DC is rumble
 
 
-async def test_all_who_wait_are_in_the_take_that_the_first_sound_begins(world: World) -> None:
-    first = await world.ingest.connect("room", "first", 1)
-    second = await world.ingest.connect("room", "second", 1)
-    world.say(second, START_BUFFER, 100)
-    world.tick(2)
-    world.say(first, START_BUFFER, 7)
-    world.tick(5)
-    (bus,) = world.hub.live()
+async def test_all_who_wait_are_in_the_take_that_the_first_sound_begins(lone_world: World) -> None:
+    first = await lone_world.ingest.connect("room", "first", 1)
+    second = await lone_world.ingest.connect("room", "second", 1)
+    lone_world.say(second, START_BUFFER, 100)
+    lone_world.tick(2)
+    lone_world.say(first, START_BUFFER, 7)
+    lone_world.tick(5)
+    (bus,) = lone_world.hub.live()
     assert bus.read(0, 1).tolist() == [[100]]
     assert bus.read(5 * BLOCK, 5 * BLOCK + 1).tolist() == [[107]]
     assert first.take == second.take == bus.key.take
 
 
-async def test_the_end_by_request_closes_all_speakers_and_a_new_one_starts_another_take(world: World) -> None:
-    speaker, bus = await world.live()
-    other = await world.ingest.connect("room", "Ada", 1)
-    world.tick(4)
-    assert world.ingest.end("room") == (bus.key, 5 * BLOCK)
+async def test_the_end_by_request_closes_all_speakers_and_a_new_one_starts_another_take(
+    lone_world: World,
+) -> None:
+    speaker, bus = await lone_world.live()
+    other = await lone_world.ingest.connect("room", "Ada", 1)
+    lone_world.tick(4)
+    assert lone_world.ingest.end("room") == (bus.key, 5 * BLOCK)
     assert bus.ended == 5 * BLOCK
     assert isinstance(speaker.closed, Busy)
     assert isinstance(other.closed, Busy)
-    world.ingest.leave(other)
-    world.say(speaker, START_BUFFER)  # what still comes of the old connection is nothing
-    world.ingest.leave(speaker)
-    world.tick(5)
-    assert len(world.hub.live()) == 1
-    _, another = await world.live()
+    lone_world.ingest.leave(other)
+    lone_world.say(speaker, START_BUFFER)  # what still comes of the old connection is nothing
+    lone_world.ingest.leave(speaker)
+    lone_world.tick(5)
+    assert len(lone_world.hub.live()) == 1
+    _, another = await lone_world.live()
     assert another.key != bus.key
     with pytest.raises(UnknownRoom):
-        world.ingest.end("nobody")
+        lone_world.ingest.end("nobody")
 
 
 async def test_there_are_so_many_rooms_and_no_more(tmp_path: Path) -> None:
@@ -220,29 +219,29 @@ async def test_there_are_so_many_rooms_and_no_more(tmp_path: Path) -> None:
 
 
 async def test_a_room_that_fails_ends_and_the_others_go_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    lone_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken, broken_bus = await world.live("broken")
-    _, bus = await world.live("fine")
+    broken, broken_bus = await lone_world.live("broken")
+    _, bus = await lone_world.live("fine")
 
     def fail(*_: object) -> None:
         raise RuntimeError("on purpose")
 
     monkeypatch.setattr(broken_bus, "append", fail)
     top = bus.top
-    world.tick(3)
+    lone_world.tick(3)
     assert bus.top == top + 3 * BLOCK
     assert broken_bus.ended == broken_bus.top
     assert type(broken.closed) is LongwaveError
-    assert world.metric("longwave_unexpected_errors_total", where="owner") == 1
-    assert world.ingest.live("broken") is None
+    assert lone_world.metric("longwave_unexpected_errors_total", where="owner") == 1
+    assert lone_world.ingest.live("broken") is None
 
 
-async def test_samples_are_counted(world: World) -> None:
-    speaker, _ = await world.live()
-    world.tick(14)
-    world.ingest.end("room")
-    assert world.metric("longwave_samples_total", kind="sound") == START_BUFFER
-    assert world.metric("longwave_samples_total", kind="silence") == 5 * BLOCK
-    world.ingest.leave(speaker)
-    assert world.metric("longwave_speakers") == 0
+async def test_samples_are_counted(lone_world: World) -> None:
+    speaker, _ = await lone_world.live()
+    lone_world.tick(14)
+    lone_world.ingest.end("room")
+    assert lone_world.metric("longwave_samples_total", kind="sound") == START_BUFFER
+    assert lone_world.metric("longwave_samples_total", kind="silence") == 5 * BLOCK
+    lone_world.ingest.leave(speaker)
+    assert lone_world.metric("longwave_speakers") == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,30 +19,23 @@ from workers.take_store import Reservation, StoredTake, TakeFile, TakeStore
 from workers.ticker import ticks
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
-    yield made
-    await made.ingest.stop()
-
-
-async def test_every_segment_is_reserved_before_it_begins(world: World) -> None:
+async def test_every_segment_is_reserved_before_it_begins(lone_world: World) -> None:
     """The disk is given as long as it needs for a tick: what it holds is above what is on the bus."""
-    _, bus = await world.live()
-    kept = world.keeper._takes[bus.key]
+    _, bus = await lone_world.live()
+    kept = lone_world.keeper._takes[bus.key]
 
     def written() -> bool:
-        return world.on_disk() == [kept.wanted] and kept.safe == kept.wanted.reserved
+        return lone_world.on_disk() == [kept.wanted] and kept.safe == kept.wanted.reserved
 
     await until(written)
     for _ in range(350):
-        world.tick()
+        lone_world.tick()
         assert bus.top <= 96_000 * kept.safe
         await until(written)
         assert bus.top - kept.wanted.heartbeat < 48_000 + BLOCK
     # No number is reserved long before it is needed: what is reserved is lost in a crash.
-    assert world.on_disk()[0].reserved == 4
-    assert world.metric("longwave_reservation_late_total") == 0
+    assert lone_world.on_disk()[0].reserved == 4
+    assert lone_world.metric("longwave_reservation_late_total") == 0
 
 
 class SlowStore(TakeStore):
@@ -61,11 +53,13 @@ class SlowStore(TakeStore):
         return super().create(key, header, reservation)
 
 
-async def test_a_disk_that_hangs_keeps_no_sender_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_hangs_keeps_no_sender_out(
+    lone_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     let_go = threading.Event()
     monkeypatch.setattr(DiskObjects, "read", lambda *_: let_go.wait(30) and None)
     monkeypatch.setattr("workers.wishes._DISK_SECONDS", 0.02)
-    await world.live()
+    await lone_world.live()
     let_go.set()
 
 
@@ -128,16 +122,16 @@ async def test_a_killed_ingest_goes_on_with_its_take(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_goes_down_in_order_leaves_its_takes_to_the_next(
-    world: World, tmp_path: Path
+    lone_world: World, tmp_path: Path
 ) -> None:
-    speaker, bus = await world.live()
-    world.tick(60)
-    await world.ingest.stop()
+    speaker, bus = await lone_world.live()
+    lone_world.tick(60)
+    await lone_world.ingest.stop()
     assert isinstance(speaker.closed, OverCapacity)
     assert bus.ended is None
-    assert world.on_disk()[0].heartbeat > 0
+    assert lone_world.on_disk()[0].heartbeat > 0
     with pytest.raises(OverCapacity):
-        await world.ingest.connect("other", None, 1)
+        await lone_world.ingest.connect("other", None, 1)
 
 
 async def test_a_take_that_ended_while_down_is_on_the_bus_with_its_end(tmp_path: Path) -> None:
@@ -203,7 +197,7 @@ async def test_of_two_live_takes_of_a_room_one_goes_on(tmp_path: Path) -> None:
     await world.ingest.stop()
 
 
-async def test_a_disk_that_cannot_be_read_does_not_stop_the_start(tmp_path: Path, world: World) -> None:
+async def test_a_disk_that_cannot_be_read_does_not_stop_the_start(tmp_path: Path, lone_world: World) -> None:
     class Unreadable(TakeStore):
         def stored(self) -> list[StoredTake]:
             raise DiskUnavailable("takes: the disk is broken")
@@ -214,10 +208,10 @@ async def test_a_disk_that_cannot_be_read_does_not_stop_the_start(tmp_path: Path
     await other.ingest.stop()
 
 
-async def test_a_broken_room_record_does_not_stop_live_audio(world: World, tmp_path: Path) -> None:
+async def test_a_broken_room_record_does_not_stop_live_audio(lone_world: World, tmp_path: Path) -> None:
     (tmp_path / "rooms" / "room").mkdir(parents=True)
     (tmp_path / "rooms" / "room" / "room.json").write_text("{")
-    _, bus = await world.live()
+    _, bus = await lone_world.live()
     assert bus.header.settings == TakeSettings()
 
 

@@ -2,116 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from contracts.position import Position
 from longwave.load.crowd import Crowd
 from pipeline.grid import Grid
 from pipeline.take_window import TakeWindow
-from tests.load_stage import (
-    FRONT,
-    LINE,
-    VARIANTS,
-    WAITING,
-    Stage,
-    at_the_edge,
-    listed,
-    six_seconds_behind,
-    take_of,
-)
+from tests.load_stage import FRONT, LINE, VARIANTS, WAITING, Stage, listed, take_of
 from tests.takes import play
 
 
-@pytest.fixture
-def plain() -> Iterator[Stage]:
-    """A plain listener of segments 0 to 9, at 1000 exactly six seconds behind their end."""
-    stage = six_seconds_behind()
-    yield stage
-    stage.listener.end(stage.now)
-
-
-@pytest.fixture
-def fast() -> Iterator[tuple[Stage, TakeWindow]]:
-    """A low-latency listener at the edge of segments 0 to 9, who waits for part 0 of segment 10."""
-    stage, take = at_the_edge()
-    yield stage, take
-    stage.listener.end(stage.now)
-
-
 def test_a_plain_listener_reloads_after_a_target_duration_and_half_of_it_when_nothing_was_new(
-    plain: Stage,
+    plain_listener: Stage,
 ) -> None:
-    assert len(plain.lines) == 1, "one connection"
-    plain.at(1001.9)
-    assert plain.asked == []
-    plain.at(1002.1)
-    assert b'\r\nIf-None-Match: "ten"\r\n' in plain.request(f"{LINE}/index.m3u8")
-    plain.answer(f"{LINE}/index.m3u8", b"", 304)
+    assert len(plain_listener.lines) == 1, "one connection"
+    plain_listener.at(1001.9)
+    assert plain_listener.asked == []
+    plain_listener.at(1002.1)
+    assert b'\r\nIf-None-Match: "ten"\r\n' in plain_listener.request(f"{LINE}/index.m3u8")
+    plain_listener.answer(f"{LINE}/index.m3u8", b"", 304)
     # From when it was meant to be loaded: 1002, not 1002.1.
-    plain.at(1002.99)
-    assert plain.asked == []
-    plain.at(1003.0)
-    plain.answer(f"{LINE}/index.m3u8", listed(take_of(11)), etag='"eleven"')
-    assert plain.asked == [f"{LINE}/10.m4s"], "what is new, once"
-    plain.media("10.m4s")
-    plain.at(1004.99)
-    assert plain.asked == []
-    plain.at(1005.0)
-    assert plain.asked == [f"{LINE}/index.m3u8"]
-    assert plain.crowd.tally.time("latency.playlist").largest == pytest.approx(100_000, abs=1)
-    assert plain.count("stalls") == 0
+    plain_listener.at(1002.99)
+    assert plain_listener.asked == []
+    plain_listener.at(1003.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", listed(take_of(11)), etag='"eleven"')
+    assert plain_listener.asked == [f"{LINE}/10.m4s"], "what is new, once"
+    plain_listener.media("10.m4s")
+    plain_listener.at(1004.99)
+    assert plain_listener.asked == []
+    plain_listener.at(1005.0)
+    assert plain_listener.asked == [f"{LINE}/index.m3u8"]
+    assert plain_listener.crowd.tally.time("latency.playlist").largest == pytest.approx(100_000, abs=1)
+    assert plain_listener.count("stalls") == 0
 
 
-def test_latency_counts_from_the_intended_instant(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.at(1007.5)
-    plain.answer(f"{LINE}/index.m3u8", listed(take_of(11)))
-    took = plain.crowd.tally.time("latency.playlist")
+def test_latency_counts_from_the_intended_instant(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.at(1007.5)
+    plain_listener.answer(f"{LINE}/index.m3u8", listed(take_of(11)))
+    took = plain_listener.crowd.tally.time("latency.playlist")
     # 5.5 s, and what two more reloads that were due would have waited.
     assert took.number == 1 + 3
     assert took.total / 1e6 == pytest.approx(5.5 + 3.5 + 1.5)
 
 
-def test_an_idle_connection_that_was_closed_is_opened_again_without_an_error(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.fail(f"{LINE}/index.m3u8", untouched=True)
-    assert plain.asked == [f"{LINE}/index.m3u8"]
-    assert plain.count("reopened") == 1
-    assert plain.crowd.tally.under("error") == {}
+def test_an_idle_connection_that_was_closed_is_opened_again_without_an_error(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.fail(f"{LINE}/index.m3u8", untouched=True)
+    assert plain_listener.asked == [f"{LINE}/index.m3u8"]
+    assert plain_listener.count("reopened") == 1
+    assert plain_listener.crowd.tally.under("error") == {}
 
 
-def test_the_end_of_a_take_is_heard_to_its_end(plain: Stage) -> None:
+def test_the_end_of_a_take_is_heard_to_its_end(plain_listener: Stage) -> None:
     take = take_of(11)
     take.end(Grid(5).start_sample(Position(11, 0)))
-    plain.at(1002.0)
-    plain.answer(f"{LINE}/index.m3u8", listed(take))
-    plain.media("10.m4s")
-    plain.at(1007.9)
-    assert plain.count("finished") == 0
-    plain.at(1008.1)
-    assert (plain.count("finished"), plain.count("stalls")) == (1, 0)
-    plain.at(1100.0)
-    assert plain.asked == []
+    plain_listener.at(1002.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", listed(take))
+    plain_listener.media("10.m4s")
+    plain_listener.at(1007.9)
+    assert plain_listener.count("finished") == 0
+    plain_listener.at(1008.1)
+    assert (plain_listener.count("finished"), plain_listener.count("stalls")) == (1, 0)
+    plain_listener.at(1100.0)
+    assert plain_listener.asked == []
 
 
-def test_whoever_leaves_closes_everything_and_its_silence_counts(plain: Stage) -> None:
-    plain.at(1009.0)
-    assert plain.count("stalls") == 1
-    plain.listener.leave(1010.0)
-    plain.now = 1010.0
-    assert plain.listener.gone
-    assert all(line.closed for line in plain.lines)
-    assert plain.crowd.wire.in_flight == {}
-    assert plain.count("left") == 1
-    assert plain.crowd.tally.time("stall").number == 1
+def test_whoever_leaves_closes_everything_and_its_silence_counts(plain_listener: Stage) -> None:
+    plain_listener.at(1009.0)
+    assert plain_listener.count("stalls") == 1
+    plain_listener.listener.leave(1010.0)
+    plain_listener.now = 1010.0
+    assert plain_listener.listener.gone
+    assert all(line.closed for line in plain_listener.lines)
+    assert plain_listener.crowd.wire.in_flight == {}
+    assert plain_listener.count("left") == 1
+    assert plain_listener.crowd.tally.time("stall").number == 1
 
 
 def test_the_hinted_part_and_the_next_playlist_are_waited_for_on_two_connections(
-    fast: tuple[Stage, TakeWindow],
+    fast_listener: tuple[Stage, TakeWindow],
 ) -> None:
-    stage, take = fast
+    stage, take = fast_listener
     assert len(stage.lines) == 2
     assert sorted(stage.asked) == sorted([WAITING, f"{LINE}/10.0.m4s"])
     play(take, (10, 0), (10, 1))
@@ -123,9 +95,9 @@ def test_the_hinted_part_and_the_next_playlist_are_waited_for_on_two_connections
 
 
 def test_a_hinted_part_is_played_when_the_playlist_says_how_long_it_is(
-    fast: tuple[Stage, TakeWindow],
+    fast_listener: tuple[Stage, TakeWindow],
 ) -> None:
-    stage, take = fast
+    stage, take = fast_listener
     play(take, (10, 0), (10, 1))
     stage.media("10.0.m4s")
     before = stage.listener._playback._buffer.end
@@ -136,9 +108,9 @@ def test_a_hinted_part_is_played_when_the_playlist_says_how_long_it_is(
 
 
 def test_after_a_long_silence_the_parts_that_are_no_longer_listed_are_jumped_over(
-    fast: tuple[Stage, TakeWindow],
+    fast_listener: tuple[Stage, TakeWindow],
 ) -> None:
-    stage, take = fast
+    stage, take = fast_listener
     stage.fail(f"{LINE}/10.0.m4s")
     for msn in range(10, 16):
         play(take, (msn, 0), (msn + 1, 0))

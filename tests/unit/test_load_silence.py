@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from longwave.load import report
 from longwave.load.plan import Found, LoadOptions, make_plan
 from longwave.load.view import Figures
-from tests.load_stage import FRONT, LINE, VARIANTS, Stage, listed, six_seconds_behind, take_of, tuned
+from tests.load_stage import FRONT, LINE, VARIANTS, Stage, listed, take_of, tuned
 
 SEGMENT = pytest.approx(2.0, abs=0.03)
 
@@ -22,64 +20,58 @@ def with_gap(playlist: str, name: str) -> str:
     return playlist.replace(f"\n{name}", f"\n#EXT-X-GAP\n{name}")
 
 
-@pytest.fixture
-def plain() -> Iterator[Stage]:
-    """A plain listener of segments 0 to 9, at 1000 exactly six seconds behind their end."""
-    stage = six_seconds_behind()
-    yield stage
-    stage.listener.end(stage.now)
-
-
-def test_a_segment_that_cannot_be_had_is_left_out_after_three_tries(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.answer(f"{LINE}/index.m3u8", listed(take_of(12)))
-    plain.answer(f"{LINE}/10.m4s", b"", 404)
-    plain.media("11.m4s")
+def test_a_segment_that_cannot_be_had_is_left_out_after_three_tries(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", listed(take_of(12)))
+    plain_listener.answer(f"{LINE}/10.m4s", b"", 404)
+    plain_listener.media("11.m4s")
     ahead = 1000.0 + 6.0
     for again in (1003.0, 1004.0):
-        assert plain.count("skipped") == 0
-        plain.at(again)
+        assert plain_listener.count("skipped") == 0
+        plain_listener.at(again)
         if again == 1004.0:
             # On the same connection, and due before.
-            plain.answer(f"{LINE}/index.m3u8", b"", 304)
-        plain.answer(f"{LINE}/10.m4s", b"", 404)
-    assert plain.count("skipped") == 1
-    assert plain.crowd.tally.under("error") == {"segment.status 404": 3}
-    took = plain.crowd.tally.time("latency.segment")
-    assert (took.largest, plain.count("abandoned.segment")) == (2_000_000, 1), "waited for from 1002 to 1004"
-    plain.at(ahead + 1.9)
-    assert unheard(plain) == {"gaps": 0.0, "skipped": 0.0}, "until it is there"
-    plain.at(ahead + 3.9)
-    assert plain.count("stalls") == 0, "and the one behind it is played"
-    assert unheard(plain) == {"gaps": 0.0, "skipped": SEGMENT}
-    assert plain.count("unheard_listeners") == 1
+            plain_listener.answer(f"{LINE}/index.m3u8", b"", 304)
+        plain_listener.answer(f"{LINE}/10.m4s", b"", 404)
+    assert plain_listener.count("skipped") == 1
+    assert plain_listener.crowd.tally.under("error") == {"segment.status 404": 3}
+    took = plain_listener.crowd.tally.time("latency.segment")
+    assert (took.largest, plain_listener.count("abandoned.segment")) == (2_000_000, 1), (
+        "waited for from 1002 to 1004"
+    )
+    plain_listener.at(ahead + 1.9)
+    assert unheard(plain_listener) == {"gaps": 0.0, "skipped": 0.0}, "until it is there"
+    plain_listener.at(ahead + 3.9)
+    assert plain_listener.count("stalls") == 0, "and the one behind it is played"
+    assert unheard(plain_listener) == {"gaps": 0.0, "skipped": SEGMENT}
+    assert plain_listener.count("unheard_listeners") == 1
 
 
-def test_a_gap_is_silence_of_its_length(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
-    assert plain.asked == [f"{LINE}/11.m4s"]
-    plain.media("11.m4s")
-    plain.at(1006.5)
+def test_a_gap_is_silence_of_its_length(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
+    assert plain_listener.asked == [f"{LINE}/11.m4s"]
+    plain_listener.media("11.m4s")
+    plain_listener.at(1006.5)
     # Of what it is in the midst of counts what it has come through.
-    plain.listener.leave(1006.5)
-    assert unheard(plain)["gaps"] == pytest.approx(0.5, abs=0.02)
-    assert (plain.count("gaps"), plain.count("stalls")) == (1, 0)
+    plain_listener.listener.leave(1006.5)
+    assert unheard(plain_listener)["gaps"] == pytest.approx(0.5, abs=0.02)
+    assert (plain_listener.count("gaps"), plain_listener.count("stalls")) == (1, 0)
 
 
-def test_silence_that_a_new_take_cuts_short_counts_up_to_there(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
-    plain.media("11.m4s")
-    plain.at(1004.0)
+def test_silence_that_a_new_take_cuts_short_counts_up_to_there(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
+    plain_listener.media("11.m4s")
+    plain_listener.at(1004.0)
     for again in (1005.0, 1006.0, 1007.0):
-        plain.answer(f"{LINE}/index.m3u8", b"", 404)
-        plain.at(again)
-    plain.answer(FRONT, VARIANTS)
-    plain.answer(f"{LINE}/index.m3u8", listed(take_of(3)))
-    plain.media("init.mp4", "0.m4s", "1.m4s", "2.m4s")
-    plain.at(1012.0)
-    assert unheard(plain)["gaps"] == pytest.approx(1.0, abs=0.02)
+        plain_listener.answer(f"{LINE}/index.m3u8", b"", 404)
+        plain_listener.at(again)
+    plain_listener.answer(FRONT, VARIANTS)
+    plain_listener.answer(f"{LINE}/index.m3u8", listed(take_of(3)))
+    plain_listener.media("init.mp4", "0.m4s", "1.m4s", "2.m4s")
+    plain_listener.at(1012.0)
+    assert unheard(plain_listener)["gaps"] == pytest.approx(1.0, abs=0.02)
 
 
 def test_whoever_never_gets_a_piece_never_tunes_in() -> None:
@@ -120,16 +112,16 @@ def test_nothing_is_played_before_its_init_segment() -> None:
     stage.listener.end(stage.now)
 
 
-def test_whatever_was_not_heard_stands_in_the_table_and_in_the_result(plain: Stage) -> None:
-    plain.at(1002.0)
-    plain.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
+def test_whatever_was_not_heard_stands_in_the_table_and_in_the_result(plain_listener: Stage) -> None:
+    plain_listener.at(1002.0)
+    plain_listener.answer(f"{LINE}/index.m3u8", with_gap(listed(take_of(12)), "10.m4s"))
     for again in (1003.0, 1004.0, 1004.0):
-        plain.answer(f"{LINE}/11.m4s", b"", 404)
-        plain.at(again)
-        if f"{LINE}/index.m3u8" in plain.asked:
-            plain.answer(f"{LINE}/index.m3u8", b"", 304)
-    plain.at(1010.5)
-    tally, target = plain.crowd.tally, plain.crowd.target
+        plain_listener.answer(f"{LINE}/11.m4s", b"", 404)
+        plain_listener.at(again)
+        if f"{LINE}/index.m3u8" in plain_listener.asked:
+            plain_listener.answer(f"{LINE}/index.m3u8", b"", 304)
+    plain_listener.at(1010.5)
+    tally, target = plain_listener.crowd.tally, plain_listener.crowd.target
     plan = make_plan(
         LoadOptions("http://127.0.0.1:8080/listen/room", 1), Found(target, 2.0, 2.0, 16_000, 3_000)
     )
