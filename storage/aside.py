@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
+from contracts.errors import DiskUnavailable
 from storage.files import disk_errors, make_directory, sync_directory
 
 _TRIES: Final = 20
@@ -62,13 +63,13 @@ def _open(path: Path) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, locked."""
     with disk_errors(path):
         for tries_left in reversed(range(_TRIES)):
-            make_directory(path.parent)
             aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
             try:
+                make_directory(path.parent)
                 file = aside.open("xb")
-            except FileNotFoundError:
-                # Between the two lines somebody removed the directory, because it was empty.
-                if tries_left:
+            except (DiskUnavailable, FileNotFoundError) as error:
+                # Meanwhile somebody removed the directory, or one above it, because it was empty.
+                if tries_left and isinstance(error.__cause__ or error, FileNotFoundError):
                     continue
                 raise
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,22 @@ def test_only_where_such_names_can_be_is_looked(
     monkeypatch.setattr(os, "scandir", scandir)
     assert [info.name for info in objects.list("open/r")] == ["open/r/t"]
     assert looked == ["open", "r"]
+
+
+def test_a_directory_that_somebody_removes_while_it_is_made_is_made_again(
+    objects: DiskObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gone = Path.mkdir, [True]
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:
+        if gone and gone.pop():
+            raise FileNotFoundError(errno.ENOENT, "the one above it is not there any more", str(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert objects.put_new("a/b/c", b"x")
+    assert not gone
+    assert objects.read("a/b/c").data == b"x"
 
 
 def test_a_version_that_is_being_read_stays_whole_when_it_is_replaced(
