@@ -93,13 +93,16 @@ resource "aws_cloudfront_distribution" "live" {
     }
   }
 
-  # MSNs, bytes and ETags are equal on both: one may answer for the other at any moment.
+  # MSNs, bytes and ETags are equal on both: one may answer for the other at any moment. Never for a 503: an origin says
+  # it after 6 s, too, of a room that stands still, and the other would let the same request wait as long again, when
+  # players have given up. CloudFront takes a connection that fails for a 503, so what leaves an origin that is off or
+  # drains is its name (README.md); 502 and 504 are what such a name answers when nothing is left behind it.
   dynamic "origin_group" {
     for_each = var.sister_domain == "" ? [] : [local.both_origins]
     content {
       origin_id = origin_group.value
       failover_criteria {
-        status_codes = [502, 503, 504]
+        status_codes = [502, 504]
       }
       member {
         origin_id = local.first_origin

@@ -34,7 +34,7 @@ variable "origin_domain" {
 }
 
 variable "sister_domain" {
-  description = "A second origin, which is asked where the first gives 502, 503 or 504, or none; empty: there is none."
+  description = "A second origin, which is asked where the first gives 502, 504 or no answer in 15 s; empty: there is none."
   type        = string
   default     = ""
 }

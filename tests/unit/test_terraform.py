@@ -194,6 +194,13 @@ def test_a_request_that_waits_for_a_part_is_waited_for(resources: dict[str, Any]
     assert origin["custom_origin_config"][0]["origin_read_timeout"] >= 6 * 2
 
 
+def test_a_request_that_was_waited_for_in_vain_is_not_waited_for_again(resources: dict[str, Any]) -> None:
+    """A 503 may have taken 6 s. CloudFront cannot tell, and the sister would wait as long."""
+    live = resources["aws_cloudfront_distribution.live"]
+    (group,) = (each["origin_group"] for each in live["dynamic"] if "origin_group" in each)
+    assert group["content"][0]["failover_criteria"] == [{"status_codes": [502, 504]}]
+
+
 def test_an_invalidation_by_tag_finds_what_origins_mark(resources: dict[str, Any]) -> None:
     live = resources["aws_cloudfront_distribution.live"]
     assert live["cache_tag_config"] == [{"header_name": name} for name in surrogate_key(TAKE.take)]

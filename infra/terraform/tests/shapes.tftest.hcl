@@ -53,6 +53,10 @@ run "two_origins_and_a_cdn_before_the_storage" {
     error_message = "behaviors ask the group, which asks the sister"
   }
   assert {
+    condition     = toset(one(one(aws_cloudfront_distribution.live.origin_group).failover_criteria).status_codes) == toset([502, 504])
+    error_message = "a 503 may have taken 6 s, and the sister would let the same request wait 6 s more"
+  }
+  assert {
     condition     = alltrue([for origin in aws_cloudfront_distribution.live.origin : one(origin.origin_shield).enabled])
     error_message = "both are asked through the shield"
   }
