@@ -189,10 +189,10 @@ def test_a_directory_that_somebody_removes_while_it_is_made_is_made_again(
 ) -> None:
     real, gone = Path.mkdir, [True]
 
-    def mkdir(path: Path, *mode: int, **how: bool) -> None:
+    def mkdir(path: Path, mode: int = 0o777, **how: bool) -> None:
         if gone and gone.pop():
             raise FileNotFoundError(errno.ENOENT, "the one above it is not there any more", str(path))
-        real(path, *mode, **how)
+        real(path, mode, **how)
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
     assert objects.put_new("a/b/c", b"x")
