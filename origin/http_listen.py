@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import DependencyError
+from contracts.errors import DependencyError, NotFound
 from contracts.http import KIND
 from contracts.ids import check_room
 from contracts.listeners import Tier
@@ -24,6 +24,8 @@ from storage.rooms import RoomRecord
 
 # On the small tiers a room that grows is to move on soon; on the last there is nowhere to hurry to.
 _ASK_AGAIN: Final[Mapping[Tier, int]] = {Tier.ORIGIN: 10, Tier.EDGE: 10, Tier.CDN: 20}
+# Who waits for a room to begin asks for nothing else meanwhile.
+_ASK_AGAIN_WAITING: Final = 4
 
 
 class ListenHandlers:
@@ -67,22 +69,24 @@ class ListenHandlers:
 
     def _body(self, room: str, record: RoomRecord | None, *, private: bool) -> dict[str, object]:
         """Raises NotFound where there is neither a room nor a take that may be shown."""
-        if record is None:
-            self._origin.current(room, private=private)
-        take = self._origin.running(room, private=private)
-        # Who is not shown the running take hears nothing of its listeners either.
-        tier = Tier.ORIGIN if take is None else self._whereabouts.tier(room)
+        take = self._origin.newest(room, private=private)
+        if record is None and take is None:
+            raise NotFound("this room is not live")
+        live = take is not None and not take.window.ended
+        # Who is not shown the newest take hears nothing of its listeners either.
+        shown = take is not None and take is self._origin.newest(room, private=True)
+        tier = self._whereabouts.tier(room) if shown else Tier.ORIGIN
         plan = self._whereabouts.plan
         return {
             "room": room,
             "title": (record.title if record else "") or room,
-            "live": take is not None,
+            "live": live,
             "take": None if take is None else take.key.take,
             "private": take.private if take else bool(record and record.visibility == "private"),
             "tier": tier.word,
             "bases": list(plan.bases[tier]),
             "playlist": f"/live/{room}/index.m3u8",
-            "listeners": 0 if take is None else self._whereabouts.listeners(room),
-            "ask_again": _ASK_AGAIN[tier],
+            "listeners": self._whereabouts.listeners(room) if live else 0,
+            "ask_again": _ASK_AGAIN[tier] if live else _ASK_AGAIN_WAITING,
             "renew": f"{plan.public_url}/rooms/{room}/listen-token",
         }

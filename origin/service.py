@@ -60,6 +60,10 @@ class Origin(Puts):
         """The room's newest running take, else the newest that has ended. Raises NotFound or BadRequest."""
         return self.takes.current(room, private=private)
 
+    def newest(self, room: str, *, private: bool = False) -> LiveTake | None:
+        """The same, if there is one."""
+        return self.takes.newest(room, private=private)
+
     def running(self, room: str, *, private: bool = False) -> LiveTake | None:
         """The room's running take, if there is one."""
         return self.takes.running(room, private=private)

@@ -62,24 +62,32 @@ class Takes:
 
     def current(self, room: str, *, private: bool = False) -> LiveTake:
         """A room's current take. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
-        take = _current(self._rooms.get(check_room(room), {}), private=private)
+        take = self.newest(check_room(room), private=private)
         if take is None:
             raise NotFound("this room is not live")
         return take
 
+    def newest(self, room: str, *, private: bool = False) -> LiveTake | None:
+        """A room's current take, if there is one."""
+        return _current(self._rooms.get(room, {}), private=private)
+
     def running(self, room: str, *, private: bool = False) -> LiveTake | None:
         """A room's running take, if there is one."""
-        take = _current(self._rooms.get(room, {}), private=private)
+        take = self.newest(room, private=private)
         return None if take is None or take.window.ended else take
+
+    def of_each_room(self, *, private: bool = False) -> list[LiveTake]:
+        """Each room's current take."""
+        newest = (_current(takes, private=private) for takes in self._rooms.values())
+        return [take for take in newest if take is not None]
 
     def live(self, *, private: bool = False) -> list[LiveTake]:
         """Each room's running take."""
-        newest = (_current(takes, private=private) for takes in self._rooms.values())
-        return [take for take in newest if take is not None and not take.window.ended]
+        return [take for take in self.of_each_room(private=private) if not take.window.ended]
 
     def listeners(self, room: str) -> int:
         """How many listen to a room's current take, private or not, as far as can be told."""
-        take = _current(self._rooms.get(room, {}), private=True)
+        take = self.newest(room, private=True)
         return 0 if take is None else take.listeners()
 
     def count(self, *, ended: bool) -> int:

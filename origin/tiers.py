@@ -94,6 +94,11 @@ class RoomTier:
             if step.tier <= tier:
                 step.taken = True
 
+    def rest(self) -> None:
+        """Nobody listens to what has ended: that few are counted means nothing until it goes on."""
+        for step in self._steps:
+            step.above = step.below = None
+
     def update(
         self, now: float, counts: Mapping[Tier, int], edges: Mapping[str, int] = MappingProxyType({})
     ) -> None:

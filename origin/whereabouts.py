@@ -32,8 +32,8 @@ class _Room:
 class Whereabouts:
     """The rooms of `origin`, and the edges that tell it of listeners.
 
-    `others` gives what other origins know, without this one. `remembered` are tiers of live takes from before
-    a restart. Times are the origin's clock's.
+    `others` gives what other origins know, without this one. `remembered` are tiers of takes from before a
+    restart. Times are the origin's clock's.
     """
 
     def __init__(
@@ -92,28 +92,32 @@ class Whereabouts:
     # ---- where they should be ---------------------------------------------------------------------------
 
     def tier(self, room: str) -> Tier:
-        """Where the listeners of a room's running take should be: the highest tier that an origin sees."""
+        """Where a room's listeners should be: the highest tier that an origin sees.
+
+        Also when its take has ended, as long as that is in the window: a crowd that waits for the next one
+        waits where it is.
+        """
         self._look(room, self.origin.clock())
         own = self._rooms[room].state.tier if room in self._rooms else Tier.ORIGIN
         return self.plan.nearest(max((own, *self._stated(room))))
 
     def tick(self) -> None:
-        """Look at all live rooms. To be called about once a second."""
+        """Look at all rooms in the window. To be called about once a second."""
         now = self.origin.clock()
-        for take in self.origin.live_takes(private=True):
+        for take in self.origin.takes.of_each_room(private=True):
             self._look(take.key.room, now)
-        # Speakers who come back at once find their listeners where they were.
         for room in [room for room, seen in self._rooms.items() if now - seen.seen > CALM_SECONDS]:
             del self._rooms[room]
 
     def standing(self) -> Mapping[TakeKey, Tier]:
-        """The tiers of live takes above the origins' own, to be remembered over a restart."""
-        tiers = {take.key: self._rooms.get(take.key.room) for take in self.origin.live_takes(private=True)}
+        """The tiers above the origins' own of each room's newest take, to be remembered over a restart."""
+        takes = self.origin.takes.of_each_room(private=True)
+        tiers = {take.key: self._rooms.get(take.key.room) for take in takes}
         known = {key: seen.state.tier for key, seen in tiers.items() if seen is not None}
         return {key: tier for key, tier in known.items() if tier > Tier.ORIGIN}
 
     def _look(self, room: str, now: float) -> None:
-        take = self.origin.running(room, private=True)
+        take = self.origin.newest(room, private=True)
         if take is None:
             return
         seen = self._rooms.get(room)
@@ -123,6 +127,9 @@ class Whereabouts:
         if now - seen.since < LEARN_SECONDS:
             seen.state.lift(max(self._stated(room), default=Tier.ORIGIN))
         seen.seen = now
+        if take.window.ended:
+            seen.state.rest()
+            return
         known = self._known(room)
         edges = {name: listeners for name, (_, listeners) in by_edge(room, known).items()}
         seen.state.update(now, by_tier(room, known), edges)

@@ -8,12 +8,15 @@ const PATIENCE_MS = 4000;
 // When the server has not said where to listen: it may know soon.
 const AGAIN = 5;
 const SOON = 1;
+const NOWHERE = { live: false, take: null };
 
 export class Place {
   /** The room's title; "" as long as it is not known. */
   title = "";
   /** Whether the room is known to whoever asks as we do; null: not asked yet. @type {boolean | null} */
   found = null;
+  /** What the room is at, as the server has said last; null: it could not. @type {import("./probe.js").News | null} */
+  news = null;
   /** How often the listener has moved. */
   moves = 0;
   #path;
@@ -94,6 +97,11 @@ export class Place {
     }
   }
 
+  /** What the server has said of the room is over: ask soon, and not all who know it at once. */
+  doubt(now = seconds()) {
+    this.#askAt = Math.min(this.#askAt, now + 2 * SOON * Math.random());
+  }
+
   /** Call it often while the room is of interest: asks where to listen and renews the token, when it is time. */
   async tend(now = seconds()) {
     await this.#admission.tend(now);
@@ -107,6 +115,7 @@ export class Place {
     this.#askAt = now + (base === HOME ? AGAIN : SOON);
     const response = await this.#admission.knock((prefix) => this.#read(base, prefix), now);
     const status = response?.status ?? 0;
+    this.news = null;
     if (status === 0 || status >= 500) {
       this.report(base, status === 503 ? 502 : status, now);
     } else if (this.#admission.shuts(status) && base !== HOME) {
@@ -117,6 +126,7 @@ export class Place {
       this.#shut = this.#admission.shuts(status);
       this.found = response.ok;
       const said = response.ok ? await response.json().catch(() => null) : null;
+      if (status === 404) this.news = NOWHERE;
       if (said !== null) await this.#learn(readWhere(said, this.#home), now);
     }
   }
@@ -129,6 +139,7 @@ export class Place {
 
   async #learn(told, now) {
     this.title = told.title;
+    this.news = { live: told.live, take: told.take };
     this.#admission.signed &&= told.private;
     this.#admission.renewal = told.renew ?? this.#admission.renewal;
     this.#askAt = now + told.askAgain * (0.75 + 0.5 * Math.random());

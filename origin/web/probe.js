@@ -1,6 +1,10 @@
-// Is the room live, and which take is it? Two small requests that every cache on the way may answer.
+// Is the room live, and which take is it? `/listen/{room}.json` says it to all who have the page open. Who wants to
+// hear looks at the playlists too: two small requests that every cache on the way may answer. Nobody else does,
+// because who asks for playlists is counted as a listener.
 
 /**
+ * @typedef {{live: boolean, take: string | null}} News what a room is at; `take` is its last one
+ *
  * @typedef {{kind: "live"|"ended", take: string, url: string} | {kind: "absent"} | {kind: "starting"} |
  *   {kind: "unreachable"}} Answer
  */
@@ -9,12 +13,26 @@
 const PATIENCE_MS = 9000;
 
 /**
+ * What is to be heard by the news alone; null: by the playlists.
+ *
+ * @param {string} room @param {News | null} news @param {boolean} wanted whether somebody wants to hear
+ * @returns {Answer | null}
+ */
+export function answerOf(room, news, wanted) {
+  if (news === null || (news.live && wanted)) return null;
+  if (news.take === null) return { kind: "absent" };
+  return { kind: news.live ? "live" : "ended", take: news.take, url: address(room) };
+}
+
+/**
+ * What the playlists say.
+ *
  * @param {string} room
  * @param {typeof fetch} get
  * @returns {Promise<Answer>}
  */
 export async function probe(room, get) {
-  const url = `/live/${encodeURIComponent(room)}/index.m3u8`;
+  const url = address(room);
   try {
     // The playlist of a take that has ended may be kept for a minute: too long for those who wait for the next.
     const rooms = await read(url, get, "no-cache");
@@ -31,6 +49,10 @@ export async function probe(room, get) {
   } catch {
     return { kind: "unreachable" };
   }
+}
+
+function address(room) {
+  return `/live/${encodeURIComponent(room)}/index.m3u8`;
 }
 
 async function read(path, get, cache = "default") {

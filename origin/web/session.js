@@ -1,11 +1,11 @@
 // One room on one page: which take is on, what plays it, and what happens when any of that breaks.
 //
-// The session asks the server (probe.js) only while nothing plays or something is wrong; while a take plays,
-// the engine's own playlist requests tell all there is to know.
+// The session asks what there is to play (probe.js) only while nothing plays or something is wrong; while a take
+// plays, the engine's own playlist requests tell all there is to know.
 
 import { Lookout } from "./lookout.js";
 import { Playhead } from "./playhead.js";
-import { probe } from "./probe.js";
+import { answerOf, probe } from "./probe.js";
 import { seconds } from "./seconds.js";
 import { stateOf } from "./words.js";
 
@@ -182,7 +182,8 @@ export class Session extends EventTarget {
     this.#facts.refusal = this.#place.refusal;
     if (this.#facts.refusal !== null) return { kind: "absent" };
     if (this.#place.unheard) return { kind: "unreachable" };
-    return await probe(this.#room, (path, options) => this.#place.get(path, options));
+    return answerOf(this.#room, this.#place.news, this.#facts.wanted)
+      ?? await probe(this.#room, (path, options) => this.#place.get(path, options));
   }
 
   #told(answer) {
@@ -252,6 +253,7 @@ export class Session extends EventTarget {
   #onClosed() {
     this.#closed = true;
     this.#facts.room = "ended";
+    this.#place.doubt();
     this.#lookout.soon(1000);
   }
 

@@ -94,13 +94,16 @@ function rank(tier) {
  * What `/listen/{room}.json` says, made safe to use.
  *
  * @param {object} said the server's JSON @param {string} home `location.origin`
- * @returns {{title: string, private: boolean, tier: string, bases: string[], askAgain: number, renew: string | null}}
+ * @returns {{title: string, live: boolean, take: string | null, private: boolean, tier: string, bases: string[],
+ *   askAgain: number, renew: string | null}}
  */
 export function readWhere(said, home) {
   const bases = (Array.isArray(said.bases) ? said.bases : []).map((base) => baseOf(base, home));
   const known = bases.filter((base) => base !== null);
   return {
     title: typeof said.title === "string" ? said.title : "",
+    live: said.live === true,
+    take: typeof said.take === "string" ? said.take : null,
     private: said.private === true,
     tier: TIERS.includes(said.tier) ? said.tier : "origin",
     bases: known.length > 0 ? known : [HOME],

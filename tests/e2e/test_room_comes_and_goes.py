@@ -73,6 +73,9 @@ def test_a_browser_that_wants_a_gesture_gets_a_play_button(live: str, browser: B
     with launched(browser.browser_type) as strict, listening(strict, live) as listener:
         knows = listener.wait_for_state("ready")
         assert knows["engine"] is None, "nothing is loaded before somebody wants to hear it"
+        loaded = listener.page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert [url for url in loaded if "/listen/" in url]
+        assert not [url for url in loaded if "/live/" in url], "who asks for playlists counts as a listener"
         listener.page.get_by_role("button", name="Play").click()
         listener.wait_for_playback()
 

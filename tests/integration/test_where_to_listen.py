@@ -17,7 +17,7 @@ from contracts.errors import StorageUnavailable
 from contracts.listen import listen_path
 from contracts.listeners import EdgeReport, Headcount, Tier
 from contracts.metrics import Metrics
-from contracts.take import TakeKey
+from contracts.take import TakeHeader, TakeKey, TakeSettings
 from contracts.tokens import Keys
 from longwave.house import House
 from longwave.serve_replays import Kept
@@ -38,6 +38,7 @@ PLAN = TierPlan(
     "http://o",
 )
 SECRET = "a-secret-of-this-test-of-32-bytes"
+NEXT = json.dumps(TakeHeader(1_800_000_000_000_000, TakeSettings(), "0" * 64).to_json()).encode()
 RECORDS = {
     "named": RoomRecord(title="Näme"),
     "unlisted": RoomRecord(visibility="unlisted"),
@@ -182,7 +183,9 @@ async def test_while_nobody_can_say_what_a_room_is_called_it_is_heard_all_the_sa
 async def test_an_ended_take_is_not_live(room: RunningOrigin) -> None:
     assert (await end(room, samples_to((3, 2)))).status == 201
     said = await told(room)
-    assert (said["live"], said["take"]) == (False, None)
+    assert (said["live"], said["take"], said["listeners"], said["ask_again"]) == (False, TAKE, 0, 4)
+    room.origin.discard(room.origin.takes.known(KEY))
+    assert (await room.get(f"/listen/{ROOM}.json")).status == 404
 
 
 async def test_listeners_through_edges_are_counted_with_those_here(room: RunningOrigin, site: Site) -> None:
@@ -367,10 +370,40 @@ async def test_listeners_of_all_origins_make_a_room_large(room: RunningOrigin, s
     assert site.tier() is Tier.EDGE
 
 
-async def test_after_its_take_a_room_begins_small_again(room: RunningOrigin, site: Site) -> None:
+async def test_a_crowd_whose_take_has_ended_waits_for_the_next_where_it_is(
+    room: RunningOrigin, site: Site
+) -> None:
+    site.hear(2000, Tier.CDN, "c1")
+    assert site.tier() is Tier.CDN
+    # Some leave before the end: that they were few is not held against the next take.
+    site.pass_time(CALM_SECONDS - 5, lambda: site.hear(3, Tier.CDN, "c1"))
+    assert (await end(room, samples_to((3, 2)))).status == 201
+    site.pass_time(5 * CALM_SECONDS, lambda: site.hear(0, Tier.CDN, "c1"))
+    said = await told(room)
+    assert (said["live"], said["tier"], said["bases"]) == (False, "cdn", ["http://c"])
+    assert site.whereabouts.headcount().tiers == {ROOM: Tier.CDN}
+    assert site.whereabouts.standing() == {KEY: Tier.CDN}
+    later = TakeKey(ROOM, "20270101T000000Z-abc234")
+    begun = await room.request("PUT", f"/publish/{ROOM}/{later.take}/take.json", data=NEXT)
+    assert begun.status == 201
+
+    def few() -> None:
+        site.hear(0)
+        site.hear(3, Tier.CDN, "c1")
+
+    site.pass_time(CALM_SECONDS - 2, few)
+    assert site.tier() is Tier.CDN
+    site.pass_time(5, few)
+    assert site.tier() is Tier.ORIGIN
+
+
+async def test_when_its_take_has_left_the_window_a_room_begins_small_again(
+    room: RunningOrigin, site: Site
+) -> None:
     site.hear(500)
     assert site.tier() is Tier.EDGE
     assert (await end(room, samples_to((3, 2)))).status == 201
+    room.origin.discard(room.origin.takes.known(KEY))
     site.pass_time(CALM_SECONDS + 2)
     assert site.whereabouts.headcount().tiers == {}
-    assert (await told(room))["tier"] == "origin"
+    assert site.tier() is Tier.ORIGIN

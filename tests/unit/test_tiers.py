@@ -187,3 +187,13 @@ def test_a_plan_knows_the_nearest_tier_that_there_is() -> None:
     assert [plan.nearest(tier) for tier in Tier] == [ORIGIN, ORIGIN, CDN]
     assert plan.servers == ("https://a", "https://c/x")
     assert (TierPlan().nearest(CDN), TierPlan().servers) == (ORIGIN, ())
+
+
+def test_what_was_counted_before_a_pause_is_not_held_against_what_comes_after_it() -> None:
+    state = at(EDGE)
+    now = after(state, 0.0, CALM_SECONDS - 1, TOLD)
+    state.rest()
+    now = after(state, now + 300, CALM_SECONDS - 1, TOLD)
+    assert state.tier is EDGE
+    after(state, now, 3, TOLD)
+    assert state.tier is ORIGIN

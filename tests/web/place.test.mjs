@@ -47,6 +47,34 @@ test("it is asked from where one listens, and not before it is time", async () =
   assert.deepEqual(seen, [`${EDGE}/listen/r.json`]);
 });
 
+test("what the room is at is known as it was said last, and unknown when nobody says it", async () => {
+  const { get, table } = network({ "/listen/r.json": said("origin", [""], { live: true, take: "t" }) });
+  const place = new Place("r", NOTHING, HOME, get);
+  assert.equal(place.news, null);
+  await place.tend(0);
+  assert.deepEqual(place.news, { live: true, take: "t" });
+  table["/listen/r.json"] = said("origin", [""], { live: false, take: "t", ask_again: 4 });
+  await place.tend(13);
+  assert.deepEqual(place.news, { live: false, take: "t" });
+  for (const [answer, news] of [[404, { live: false, take: null }], ["dead", null], [503, null]]) {
+    table["/listen/r.json"] = answer;
+    await place.tend(100);
+    assert.deepEqual(place.news, news, `${answer}`);
+    table["/listen/r.json"] = said("origin", [""], { ask_again: 1 });
+    await place.tend(200);
+    place.doubt(0);
+  }
+});
+
+test("news that are in doubt are asked for soon", async () => {
+  const { get, seen } = network({ "/listen/r.json": said("cdn", [""], { ask_again: 20 }) });
+  const place = new Place("r", NOTHING, HOME, get);
+  await place.tend(0);
+  place.doubt(1);
+  await place.tend(3);
+  assert.equal(seen.length, 2);
+});
+
 test("a base that does not answer is not moved to", async () => {
   const { get } = network({ "/listen/r.json": said("cdn", [EDGE]), [`${EDGE}/listen/r.json`]: "dead" });
   const place = new Place("r", NOTHING, HOME, get);

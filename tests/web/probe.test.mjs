@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pause, probe } from "../../origin/web/probe.js";
+import { answerOf, pause, probe } from "../../origin/web/probe.js";
 
 const TAKE = "20260102T030405Z-ab2cd3";
 const MULTIVARIANT = `#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=90000,CODECS="mp4a.40.2"\n${TAKE}/64k/index.m3u8\n`;
@@ -15,6 +15,17 @@ function server(table) {
 }
 
 const media = `/live/r/${TAKE}/64k/index.m3u8`;
+
+test("playlists are for those who want to hear a room that is live, and for all when nobody says what it is at", () => {
+  const url = "/live/r/index.m3u8";
+  const [on, over, never] = [{ live: true, take: TAKE }, { live: false, take: TAKE }, { live: false, take: null }];
+  assert.deepEqual([answerOf("r", on, true), answerOf("r", null, true), answerOf("r", null, false)], [null, null, null]);
+  assert.deepEqual(answerOf("r", on, false), { kind: "live", take: TAKE, url });
+  for (const wanted of [true, false]) {
+    assert.deepEqual(answerOf("r", over, wanted), { kind: "ended", take: TAKE, url });
+    assert.deepEqual(answerOf("r", never, wanted), { kind: "absent" });
+  }
+});
 
 test("a running take is live, and its id is known", async () => {
   const answer = await probe("r", server({ "/live/r/index.m3u8": [200, MULTIVARIANT], [media]: [200, "#EXTM3U\n"] }));

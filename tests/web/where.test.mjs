@@ -103,7 +103,7 @@ test("what the server says is made safe", () => {
     bases: ["https://cdn.example/", "https://radio.example", "https://cdn.example/a/b/", "javascript:alert(1)", "no", 7],
   };
   assert.deepEqual(readWhere(said, "https://radio.example"), {
-    title: "Evening", private: true, tier: "cdn", askAgain: 12, renew: said.renew,
+    title: "Evening", live: false, take: null, private: true, tier: "cdn", askAgain: 12, renew: said.renew,
     bases: ["https://cdn.example", HOME, "https://cdn.example/a/b"],
   });
 });
