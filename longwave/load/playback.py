@@ -106,7 +106,11 @@ class Playback:
             self._tally.time("distance").add(wall - self._zero - self._buffer.position)
 
     def end(self, now: float) -> None:
-        """Nobody listens any more: silence up to now counts."""
+        """Nobody listens any more: silence up to now counts, also that before the first sound."""
+        if not self._buffer.started:
+            # It would have taken longer still.
+            self._tally.counts["abandoned.tune_in"] += 1
+            self._tally.time("tune_in").add(now - self._began)
         self._advance(now)
         self._count_silence(last=True)
         if self._buffer.dry_since is not None:

@@ -37,7 +37,7 @@ def report(plan: Plan, tally: Tally, *, seconds: float, cpu: float, complete: bo
         "schedule_lag": lag,
         "cpu_seconds": round(cpu, 3),
         "listeners": {name: counts[name] for name in ("arrived", "tuned_in", "left", "finished", "retuned")},
-        "tune_in": tally.time("tune_in").summary(),
+        "tune_in": {**tally.time("tune_in").summary(), "abandoned": counts["abandoned.tune_in"]},
         "rebuffering": {
             "listeners": counts["rebuffered"],
             "count": counts["stalls"],

@@ -44,6 +44,7 @@ class Figures:
         rate, pace = (asked - self._requests) / passed, (size - self._bytes) / passed / 1e6
         self._seconds, self._requests, self._bytes = seconds, asked, size
         here = counts["arrived"] - counts["left"] - counts["finished"]
+        waiting = max(0, counts["arrived"] - tally.time("tune_in").number)
         dry = max(0, counts["stalls"] - tally.time("stall").number)
         lag = max(tally.time(name).quantile(0.99) or 0.0 for name in ("lag.requests", "lag.loop"))
         stalls = f"{counts['stalls']} of {counts['rebuffered']} listeners"
@@ -51,6 +52,7 @@ class Figures:
         rows = [
             ("listeners", f"{here:,}"),
             ("tuned in", f"{counts['tuned_in']:,}"),
+            ("not yet", f"{waiting:,}"),
             ("dry now", f"{dry:,}"),
             ("rebuffers", stalls),
             ("not heard", f"{silence} of {counts['unheard_listeners']} listeners"),

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from longwave.load import report
 from longwave.load.plan import Found, LoadOptions, make_plan
 from longwave.load.view import Figures
-from tests.load_stage import FRONT, LINE, VARIANTS, Stage, listed, take_of, tuned
+from tests.load_stage import FRONT, LINE, VARIANTS, Stage, listed, six_seconds_behind, take_of, tuned
 
 SEGMENT = pytest.approx(2.0, abs=0.03)
 
 
 def unheard(stage: Stage) -> dict[str, float]:
     return report.unheard(stage.crowd.tally)
+
+
+def result(stage: Stage) -> dict[str, Any]:
+    found = Found(stage.crowd.target, 2.0, 2.0, 16_000, 3_000)
+    plan = make_plan(LoadOptions("http://127.0.0.1:8080/listen/room", 1), found)
+    return report.report(plan, stage.crowd.tally, seconds=10.0, cpu=0.1, complete=True)
 
 
 def with_gap(playlist: str, name: str) -> str:
@@ -96,6 +104,25 @@ def test_whoever_never_gets_a_piece_never_tunes_in() -> None:
     stage.listener.end(stage.now)
 
 
+def test_whoever_waited_in_vain_for_the_first_sound_is_in_the_tune_in_times() -> None:
+    stage, heard = tuned(), six_seconds_behind()
+    stage.at(1060.0)
+    stage.listener.leave(1060.0)
+    heard.listener.leave(1000.0)
+    tally = stage.crowd.tally
+    assert (stage.count("tuned_in"), stage.count("abandoned.tune_in")) == (0, 1)
+    assert (tally.time("tune_in").number, tally.time("tune_in").largest) == (1, 60_000_000)
+    stage.listener.end(1070.0)
+    assert tally.time("tune_in").number == 1, "once"
+    tally.merge(heard.crowd.tally)
+    tally.counts["arrived"] = 3
+    found = result(stage)["tune_in"]
+    assert (found["count"], found["abandoned"], found["p50"], found["max"]) == (2, 1, 0.0, 60.0)
+    rows = dict(Figures().rows(60.0, tally))
+    assert (rows["tuned in"], rows["not yet"]) == ("1", "1"), "one of the three has gone"
+    assert rows["tune-in p50 / p99"] == "0.00 / 60.00 s"
+
+
 def test_nothing_is_played_before_its_init_segment() -> None:
     stage = tuned()
     for again in range(5):
@@ -121,17 +148,13 @@ def test_whatever_was_not_heard_stands_in_the_table_and_in_the_result(plain_list
         if f"{LINE}/index.m3u8" in plain_listener.asked:
             plain_listener.answer(f"{LINE}/index.m3u8", b"", 304)
     plain_listener.at(1010.5)
-    tally, target = plain_listener.crowd.tally, plain_listener.crowd.target
-    plan = make_plan(
-        LoadOptions("http://127.0.0.1:8080/listen/room", 1), Found(target, 2.0, 2.0, 16_000, 3_000)
-    )
-    found = report.report(plan, tally, seconds=10.0, cpu=0.1, complete=True)
+    found = result(plain_listener)
     assert found["rebuffering"]["unheard_listeners"] == 1
     assert found["rebuffering"]["unheard_seconds"] == {"gaps": SEGMENT, "skipped": SEGMENT}
     assert found["media"] == {"gaps": 1, "jumps": 0, "skipped": 1}
     assert found["latency"]["segment"]["abandoned"] == 1
     assert found["latency"]["segment"]["max"] == 2.0
     assert found["latency"]["playlist"]["abandoned"] == 0
-    rows = dict(Figures().rows(10.0, tally))
+    rows = dict(Figures().rows(10.0, plain_listener.crowd.tally))
     assert rows["not heard"] == "gaps 2.0 s, skipped 2.0 s of 1 listeners"
     assert rows["abandoned"] == "1"
