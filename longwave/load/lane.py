@@ -51,8 +51,8 @@ class Asker(Protocol):
         """No answer."""
 
 
-class Server(NamedTuple):
-    """What stands in every request to a server after its path; the names of its counters."""
+class Prepared(NamedTuple):
+    """Made once for each server: what stands in a request after its path, and the names of its counters."""
 
     head: bytes
     requests: str
@@ -68,7 +68,7 @@ class Wire:
     dialer: Dialer
     tally: Tally
     in_flight: dict[Lane, float]
-    servers: dict[Base, Server]
+    prepared: dict[Base, Prepared]
 
     def expire(self, now: float) -> None:
         """Give up requests that were sent too long ago; they stand in the order in which they were sent."""
@@ -80,12 +80,12 @@ class Wire:
         for lane in late:
             lane.give_up()
 
-    def server(self, base: Base) -> Server:
+    def prepared_for(self, base: Base) -> Prepared:
         """What is said to `base`, and counted of it."""
-        found = self.servers.get(base)
+        found = self.prepared.get(base)
         if found is None:
             names = (f"server.{base}.{what}" for what in ("requests", "bytes", "errors"))
-            found = self.servers[base] = Server(base.head(), *names)
+            found = self.prepared[base] = Prepared(base.head(), *names)
         return found
 
 
@@ -149,11 +149,11 @@ class Lane:
         self._wire.in_flight.pop(self, None)
         if request is None:
             return
-        counts, server = self._wire.tally.counts, self._wire.server(request.base)
+        counts, names = self._wire.tally.counts, self._wire.prepared_for(request.base)
         counts[f"status.{request.kind}.{answer.status}"] += 1
         counts[f"bytes.{request.kind}"] += answer.size
-        counts[server.requests] += 1
-        counts[server.bytes] += answer.size
+        counts[names.requests] += 1
+        counts[names.bytes] += answer.size
         if connection.closed:
             self._connections.pop(request.base, None)
         self._asker.done(request, answer, self._wire.clock())
@@ -181,7 +181,7 @@ class Lane:
         if request is None:
             return
         self._wire.tally.counts[f"error.{request.kind}.{reason}"] += 1
-        self._wire.tally.counts[self._wire.server(request.base).errors] += 1
+        self._wire.tally.counts[self._wire.prepared_for(request.base).errors] += 1
         self._asker.lost(request, reason, self._wire.clock())
         if self._hand is None:
             self._next()
@@ -202,5 +202,5 @@ class Lane:
             self._send(connection, request)
 
     def _send(self, connection: Connection, request: Request) -> None:
-        data = b"GET " + request.path + self._wire.server(request.base).head + request.extra + b"\r\n"
+        data = b"GET " + request.path + self._wire.prepared_for(request.base).head + request.extra + b"\r\n"
         connection.send(data, keep=request.kind not in MEDIA)
