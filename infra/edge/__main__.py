@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import socket
 import sys
@@ -11,12 +10,15 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from infra.edge.counting import can_count
+from infra.edge.nginx.edge import Nginx
 from infra.edge.options import LOCAL, Address, EdgeOptions
 from infra.edge.supervise import EdgeFailed, Program, run
+from infra.edge.varnish.edge import Varnish
 
+_PROGRAMS: Final[dict[str, type[Program]]] = {"varnish": Varnish, "nginx": Nginx}
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -30,12 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--count needs Longwave itself: run it with the Python of its environment")
     if told.listen.port == 0:
         told.listen = _free(told.listen)
-    program = cast("Program", importlib.import_module(f"infra.edge.{told.program}.edge"))
     with tempfile.TemporaryDirectory(prefix="longwave-edge-") as temporary:
         directory = Path(told.directory or temporary).resolve()
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            run(program, partial(_options, told, directory))
+            run(_PROGRAMS[told.program](), partial(_options, told, directory))
         except (EdgeFailed, ValueError, OSError) as error:
             print(f"edge: {error}", file=sys.stderr)  # noqa: T201 - this is a command
             return 1
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "program",
-        choices=("varnish", "nginx"),
+        choices=tuple(_PROGRAMS),
         help="varnish: low latency; nginx: 2-second HLS, and parts of 1 s and more",
     )
     add(

@@ -35,18 +35,18 @@ def user() -> str | None:
         return "nobody"
 
 
-def child(options: EdgeOptions) -> Child:
-    """Its command line; its configuration is written."""
-    path = _write(options)
+def child(options: EdgeOptions, *, http2: bool) -> Child:
+    """Its command line; its configuration is written. `http2`: whether listeners are offered it."""
+    path = _write(options, http2=http2)
     argv = ("hitch", f"--config={path}", f"--pidfile={_pid_file(options)}")
     # It looks for Varnish's socket once, at its start.
     socket_path(options).unlink(missing_ok=True)
     return Child("hitch", argv, after=socket_path(options), unsaid=_OF_A_LISTENER)
 
 
-def check(options: EdgeOptions) -> None:
+def check(options: EdgeOptions, *, http2: bool) -> None:
     """Write its configuration. Raises ValueError, OSError or SubprocessError where it would not take it."""
-    try_out(("hitch", "--test", f"--config={_write(options)}"), _REASON)
+    try_out(("hitch", "--test", f"--config={_write(options, http2=http2)}"), _REASON)
 
 
 def reload(options: EdgeOptions) -> None:
@@ -54,9 +54,9 @@ def reload(options: EdgeOptions) -> None:
     os.kill(int(_pid_file(options).read_text()), signal.SIGHUP)
 
 
-def _write(options: EdgeOptions) -> Path:
+def _write(options: EdgeOptions, *, http2: bool) -> Path:
     path = options.directory / "hitch.conf"
-    path.write_text(_configuration(options))
+    path.write_text(_configuration(options, http2=http2))
     return path
 
 
@@ -64,13 +64,13 @@ def _pid_file(options: EdgeOptions) -> Path:
     return options.directory / "hitch.pid"
 
 
-def _configuration(options: EdgeOptions) -> str:
+def _configuration(options: EdgeOptions, *, http2: bool) -> str:
     listen = options.listen
     lines = [
         f'frontend = "[{listen.host}]:{listen.port}"',
         f'backend = "{socket_path(options)}"',
         f'pem-file = {{\n    cert = "{options.tls_cert}"\n    private-key = "{options.tls_key}"\n}}',
-        f'alpn-protos = "{"h2, http/1.1" if options.http2 and not options.http1 else "http/1.1"}"',
+        f'alpn-protos = "{"h2, http/1.1" if http2 else "http/1.1"}"',
         "tls-protos = TLSv1.2 TLSv1.3",
         "write-proxy-v2 = on",
         f"workers = {len(os.sched_getaffinity(0))}",

@@ -30,8 +30,7 @@ class EdgeOptions:
     `purgers` are addresses and networks that may remove what is cached. Where it is `counted`,
     `longwave edge` runs beside it and counts its listeners; its numbers are on `metrics_port` of the
     loopback, if there is one, and it tells those in `told`: none means the origins, which are to be named
-    where another edge stands between. With `http1` there is no HTTP/2 for listeners; without it `http2` is
-    whether Varnish's are offered it now.
+    where another edge stands between. With `http1` there is no HTTP/2 for listeners.
     """
 
     listen: Address
@@ -48,7 +47,6 @@ class EdgeOptions:
     metrics_port: int | None = None
     told: tuple[Address, ...] = ()
     http1: bool = False
-    http2: bool = True
 
 
 class Child(NamedTuple):

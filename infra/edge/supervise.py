@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import queue
 import resource
@@ -12,10 +11,11 @@ import ssl
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final, NamedTuple, Protocol
+from typing import IO, Final, NamedTuple
 
 from infra.edge.options import Address, Child, EdgeOptions
 from infra.edge.saying import Saying
@@ -47,20 +47,23 @@ class _Runs(NamedTuple):
     saying: Saying | None
 
 
-class Program(Protocol):
-    """A module that knows one of the programs."""
+class Program(ABC):
+    """One edge's program: how it is started and told. What changes while it runs is its own."""
 
+    @abstractmethod
     def children(self, options: EdgeOptions) -> list[Child]:
-        """Write what they read; what to start."""
-        ...
+        """Write what they read; what to start. Raises ValueError, OSError."""
 
+    @abstractmethod
     def reload(self, options: EdgeOptions) -> None:
-        """Write it again, and have it taken up."""
-        ...
+        """Write it again, and have it taken up. The cache stays, and so do connections.
 
-    def tend(self, options: EdgeOptions) -> EdgeOptions:
-        """Look after what runs, once a second; its options from now on. Raises as `reload` does."""
-        ...
+        Raises ValueError, OSError or SubprocessError with what is wrong; the edge goes on as before.
+        """
+
+    def tend(self, options: EdgeOptions) -> None:  # noqa: ARG002 - for those who look after something
+        """Look after what runs, once a second. Raises as `reload` does."""
+        return
 
 
 class EdgeFailed(Exception):
@@ -218,14 +221,14 @@ def _serve(
         if time.monotonic() - tended >= _TEND_SECONDS:
             # What cannot be looked at now can be in a second; what ends says so itself.
             with contextlib.suppress(ValueError, OSError, subprocess.SubprocessError):
-                current = program.tend(current)
+                program.tend(current)
             tended = time.monotonic()
 
 
 def _reload(program: Program, options: Callable[[], EdgeOptions], current: EdgeOptions) -> EdgeOptions:
     """The options that it has taken up, or `current` where it could not."""
     try:
-        told = dataclasses.replace(options(), http2=current.http2)
+        told = options()
         program.reload(told)
     except (ValueError, OSError, subprocess.SubprocessError) as error:
         print(f"edge goes on as before: {error}", file=sys.stderr, flush=True)  # noqa: T201

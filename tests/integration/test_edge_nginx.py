@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from infra.edge.nginx.edge import children
+from infra.edge.nginx.edge import Nginx
 from infra.edge.options import Address, EdgeOptions
 from tests.edge_stage import Stage, asked, raw, real_stage, until
 
@@ -126,7 +126,7 @@ async def test_an_edge_that_starts_has_nothing_of_the_one_before_it(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     here = Address("127.0.0.1", 1)
-    children(EdgeOptions(listen=here, origins=(here,), directory=directory, name="e"))
+    Nginx().children(EdgeOptions(listen=here, origins=(here,), directory=directory, name="e"))
     assert [path for path in left if path.exists()] == []
     assert others.exists()
     assert (directory / "cache/purged").is_dir()
@@ -137,7 +137,7 @@ async def test_connections_and_what_is_kept_open_share_the_files_that_there_are(
 ) -> None:
     options = EdgeOptions(Address("127.0.0.1", 0), (Address("127.0.0.1", 1),), tmp_path, "small")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_024))
-    children(options)
+    Nginx().children(options)
     rendered = "".join((tmp_path / "rendered" / name).read_text() for name in ("main.conf", "files.conf"))
     assert "worker_connections 768;" in rendered
     assert "open_file_cache max=128 " in rendered

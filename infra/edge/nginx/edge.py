@@ -19,6 +19,7 @@ from typing import Final
 
 from infra.edge.counting import counter
 from infra.edge.options import Address, Child, EdgeOptions
+from infra.edge.supervise import Program
 from infra.edge.trial import try_out
 
 ACCESS_LOG: Final = "access.log"
@@ -43,45 +44,38 @@ _MOST_KEPT_OPEN: Final = 4_096
 _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
-def children(options: EdgeOptions) -> list[Child]:
-    """Write the files of an edge that is about to start; its programs. Raises ValueError."""
-    directory = options.directory
-    if len(os.fsencode(directory / STATUS_SOCKET)) > _LONGEST_SOCKET:
-        raise ValueError(f"{directory} is too long a path for a socket in it: choose a shorter one")
-    # A socket that a killed nginx left behind cannot be bound again; lines of yesterday tell of nobody.
-    for name in (STATUS_SOCKET, ACCESS_LOG):
-        (directory / name).unlink(missing_ok=True)
-    # What was purged meanwhile is not to be there again.
-    for name in _KEPT:
-        shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ("temp", "cache", _PURGED):
-        _make(directory / name, options)
-    # Once: those of another version, if it is unpacked meanwhile, need not go with what this one renders.
-    for name in _AS_THEY_ARE:
-        shutil.copyfile(_HERE / name, directory / name)
-    _render(options)
-    nginx = Child("nginx", _command(directory))
-    if not options.counted:
-        return [nginx]
-    status = ("--nginx", str(directory / STATUS_SOCKET))
-    return [nginx, counter(options, str(directory / ACCESS_LOG), *status)]
+class Nginx(Program):
+    """Its workers hold as many connections as files: nothing has to be looked after."""
 
+    def children(self, options: EdgeOptions) -> list[Child]:
+        """Write the files of an edge that is about to start; its programs. Raises ValueError."""
+        directory = options.directory
+        if len(os.fsencode(directory / STATUS_SOCKET)) > _LONGEST_SOCKET:
+            raise ValueError(f"{directory} is too long a path for a socket in it: choose a shorter one")
+        # A socket that a killed nginx left behind cannot be bound again; lines of yesterday tell of nobody.
+        for name in (STATUS_SOCKET, ACCESS_LOG):
+            (directory / name).unlink(missing_ok=True)
+        # What was purged meanwhile is not to be there again.
+        for name in _KEPT:
+            shutil.rmtree(directory / name, ignore_errors=True)
+        for name in ("temp", "cache", _PURGED):
+            _make(directory / name, options)
+        # Once: those of another version, if it is unpacked meanwhile, need not go with what this one renders.
+        for name in _AS_THEY_ARE:
+            shutil.copyfile(_HERE / name, directory / name)
+        _render(options)
+        nginx = Child("nginx", _command(directory))
+        if not options.counted:
+            return [nginx]
+        status = ("--nginx", str(directory / STATUS_SOCKET))
+        return [nginx, counter(options, str(directory / ACCESS_LOG), *status)]
 
-def reload(options: EdgeOptions) -> None:
-    """Write the files anew, and have the running nginx read them: keys, certificates, origins.
-
-    The cache stays. Raises ValueError or OSError with what is wrong, or SubprocessError; the edge goes on as
-    before.
-    """
-    _render(options)
-    try_out((*_command(options.directory), "-t", "-q"), _REASON)
-    pid = int((options.directory / "nginx.pid").read_text())
-    os.kill(pid, signal.SIGHUP)
-
-
-def tend(options: EdgeOptions) -> EdgeOptions:
-    """Nothing: its workers hold as many connections as files."""
-    return options
+    def reload(self, options: EdgeOptions) -> None:
+        """Write the files anew, and have the running nginx read them: keys, certificates, origins."""
+        _render(options)
+        try_out((*_command(options.directory), "-t", "-q"), _REASON)
+        pid = int((options.directory / "nginx.pid").read_text())
+        os.kill(pid, signal.SIGHUP)
 
 
 def _command(directory: Path) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import Final
 from infra.edge import hitch
 from infra.edge.counting import counter
 from infra.edge.options import Child, EdgeOptions
+from infra.edge.supervise import Program
 from infra.edge.varnish import threads
 from infra.edge.varnish.configuration import configuration
 
@@ -64,12 +64,65 @@ _PARAMETERS: Final = {
 OF_A_REQUEST: Final = re.compile(r'^ +(?:\\?"|(?:client|remote\.ip|client\.ip) = )')
 
 
-def children(options: EdgeOptions) -> list[Child]:
-    """Varnish, and hitch before it where there is a certificate. Their files are written.
+class Varnish(Program):
+    """Varnish, behind hitch where there is a certificate."""
 
-    Raises ValueError where an option cannot be, OSError where the files cannot be written.
-    """
-    _write(options)
+    def __init__(self) -> None:
+        # Not while threads run short (`tend`), whatever options are taken up meanwhile.
+        self._offers_http2 = True
+
+    def children(self, options: EdgeOptions) -> list[Child]:
+        """Varnish, and hitch before it where there is a certificate."""
+        self._offers_http2 = not options.http1
+        _write(options)
+        programs = [_varnishd(options)]
+        if options.tls_cert is not None:
+            programs.append(hitch.child(options, http2=self._offers_http2))
+        if options.counted:
+            programs += _counting(options)
+        return programs
+
+    def reload(self, options: EdgeOptions) -> None:
+        """Take up keys, origins and certificates."""
+        _write(options)
+        if options.tls_cert is not None:
+            hitch.check(options, http2=self._offers_http2)
+        listed = [line.split() for line in _admin(options, "vcl.list").splitlines() if line.strip()]
+        # Whoever was answered by one that is discarded keeps it in the list for a while.
+        before = [words[-1] for words in listed if words[0] != "discarded"]
+        name = f"edge_{time.monotonic_ns()}"
+        _admin(options, "vcl.load", name, str(_vcl(options)))
+        _admin(options, "vcl.use", name)
+        for old in before:
+            _admin(options, "vcl.discard", old)
+        if options.tls_cert is not None:
+            hitch.reload(options)
+
+    def tend(self, options: EdgeOptions) -> None:
+        """Offer HTTP/2 to who comes next, or no longer."""
+        if options.tls_cert is None or options.http1:
+            return
+        seen = threads.look(working_directory(options))
+        wanted = threads.offers_http2(seen, offered=self._offers_http2)
+        if wanted == self._offers_http2:
+            return
+        hitch.check(options, http2=wanted)
+        hitch.reload(options)
+        self._offers_http2 = wanted
+        what = "HTTP/2 again" if wanted else "HTTP/1.1 alone"
+        print(  # noqa: T201 - as the supervisor tells
+            f"edge has {seen.running} of {seen.most} threads: new connections are offered {what}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def working_directory(options: EdgeOptions) -> Path:
+    """What `varnishadm -n`, `varnishstat -n` and `varnishncsa -n` are given."""
+    return options.directory / "varnish" / "n"
+
+
+def _varnishd(options: EdgeOptions) -> Child:
     places = (f"public={options.listen},HTTP",)
     parameters = _PARAMETERS
     if options.tls_cert is not None:
@@ -90,65 +143,17 @@ def children(options: EdgeOptions) -> list[Child]:
         *("-s", f"Transient=malloc,{options.memory_mb}m"),
         *(word for name, value in parameters.items() for word in ("-p", f"{name}={value}")),
     ]
-    programs = [Child("varnishd", tuple(argv), unsaid=OF_A_REQUEST)]
-    if options.tls_cert is not None:
-        programs.append(hitch.child(options))
-    if options.counted:
-        directory = str(working_directory(options))
-        lines = ("varnishncsa", "-t", "30", "-n", directory, "-q", "VCL_Log:lw1", "-F", "lw1 %{VCL_Log:lw1}x")
-        counting = counter(options, "-", "--varnish", directory)
-        # Earlier it would write a dot a second on standard error until Varnish is there.
-        there = working_directory(options) / "_.vsm_mgt" / "_.index"
-        programs += [Child("varnishncsa", lines, after=there), counting._replace(reads="varnishncsa")]
-    return programs
+    return Child("varnishd", tuple(argv), unsaid=OF_A_REQUEST)
 
 
-def working_directory(options: EdgeOptions) -> Path:
-    """What `varnishadm -n`, `varnishstat -n` and `varnishncsa -n` are given."""
-    return options.directory / "varnish" / "n"
-
-
-def reload(options: EdgeOptions) -> None:
-    """Take up keys, origins and certificates; what is cached stays, and so do connections.
-
-    Raises ValueError, OSError or SubprocessError with what is wrong; the edge goes on as before.
-    """
-    _write(options)
-    if options.tls_cert is not None:
-        hitch.check(options)
-    listed = [line.split() for line in _admin(options, "vcl.list").splitlines() if line.strip()]
-    # Whoever was answered by one that is discarded keeps it in the list for a while.
-    before = [words[-1] for words in listed if words[0] != "discarded"]
-    name = f"edge_{time.monotonic_ns()}"
-    _admin(options, "vcl.load", name, str(_vcl(options)))
-    _admin(options, "vcl.use", name)
-    for old in before:
-        _admin(options, "vcl.discard", old)
-    if options.tls_cert is not None:
-        hitch.reload(options)
-
-
-def tend(options: EdgeOptions) -> EdgeOptions:
-    """Offer HTTP/2 to who comes next, or no longer: what its options are from now on.
-
-    Raises ValueError, OSError or SubprocessError with what is wrong; then it is offered as before.
-    """
-    if options.tls_cert is None or options.http1:
-        return options
-    seen = threads.look(working_directory(options))
-    wanted = threads.offers_http2(seen, offered=options.http2)
-    if wanted == options.http2:
-        return options
-    changed = dataclasses.replace(options, http2=wanted)
-    hitch.check(changed)
-    hitch.reload(changed)
-    what = "HTTP/2 again" if wanted else "HTTP/1.1 alone"
-    print(  # noqa: T201 - as the supervisor tells
-        f"edge has {seen.running} of {seen.most} threads: new connections are offered {what}",
-        file=sys.stderr,
-        flush=True,
-    )
-    return changed
+def _counting(options: EdgeOptions) -> list[Child]:
+    """What tells `longwave edge` of each playlist, and that."""
+    directory = str(working_directory(options))
+    lines = ("varnishncsa", "-t", "30", "-n", directory, "-q", "VCL_Log:lw1", "-F", "lw1 %{VCL_Log:lw1}x")
+    # Earlier it would write a dot a second on standard error until Varnish is there.
+    there = working_directory(options) / "_.vsm_mgt" / "_.index"
+    counting = counter(options, "-", "--varnish", directory)
+    return [Child("varnishncsa", lines, after=there), counting._replace(reads="varnishncsa")]
 
 
 def _vcl(options: EdgeOptions) -> Path:
