@@ -96,6 +96,7 @@ def cache_fields(kind: Kind) -> Mapping[str, str]:
 
 
 # A no-store error on a hot URL stops caches from collapsing it, and the origin meets the whole crowd at once.
+# Of media that comes within that second nobody is told that it is not there: `pipeline/window/locate.py`.
 _COLLAPSIBLE_ERRORS: Final = frozenset({400, 404, 500, 503})
 
 

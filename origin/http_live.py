@@ -53,21 +53,21 @@ class LiveHandlers:
         return respond_slot(request, line.playlist(Form(asked.msn is not None, asked.skip, gzipped)))
 
     async def part(self, request: web.Request) -> web.StreamResponse:
-        """A part; the hinted one is held until it comes."""
+        """A part; one that is about to come is held until it does."""
         request[KIND] = Kind.PART
         where = request.match_info
         position = Position(int(where["msn"]), int(where["part"]))
         with self._filled_later():
-            line = self._line(request)
-            if line.window.is_hint(*position):
-                self._origin.refuse_while_filled()
+            line = self._media_line(request, *position)
             return respond_slot(request, await line.part(position))
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
-        """A whole segment."""
+        """A whole segment; one that is about to be whole is held until it is."""
         request[KIND] = Kind.SEGMENT
+        msn = int(request.match_info["msn"])
         with self._filled_later():
-            return respond_slot(request, self._line(request).segment(int(request.match_info["msn"])))
+            line = self._media_line(request, msn, None)
+            return respond_slot(request, await line.segment(msn))
 
     async def init(self, request: web.Request) -> web.StreamResponse:
         """A rendition's CMAF header."""
@@ -87,6 +87,13 @@ class LiveHandlers:
         where = request.match_info
         private = sees_private(request)
         return self._origin.line(where["room"], where["take"], where["rendition"], private=private)
+
+    def _media_line(self, request: web.Request, msn: int, part: int | None) -> Line:
+        """Nobody waits for media in a window that will be another one in a moment."""
+        line = self._line(request)
+        if line.window.coming(msn, part) is not None:
+            self._origin.refuse_while_filled()
+        return line
 
     @contextmanager
     def _filled_later(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ BLOCK_SECONDS: Final = 6.0
 """Three target durations: the longest that a request is held (rfc8216bis 6.2.5.2 asks for a 503 then)."""
 FILL_SECONDS: Final = 5.0
 """The longest that a rendition which is being filled answers 503."""
+_FILLING: Final = "this origin is being filled: try again in a moment"
 
 
 class Form(NamedTuple):
@@ -117,7 +118,7 @@ class Line:
         deadline: float | None = None
         while not self._gone:
             if self.filling:
-                raise NotReady("this origin is being filled: try again in a moment")
+                raise NotReady(_FILLING)
             if deadline is not None and self.window.answerable:
                 return  # who has waited does not ask again: see `Wait`
             match self.window.locate(asked.msn, asked.part):
@@ -153,29 +154,30 @@ class Line:
             self._init = Slot(media(Kind.INIT, (data,), self._id))
         return self._init
 
-    def segment(self, msn: int) -> Slot:
-        """A whole segment. Raises NotFound."""
+    async def segment(self, msn: int) -> Slot:
+        """A whole segment; one that is about to be whole is waited for. Raises NotFound or NotReady."""
         slot = self._segments.get(msn)
         if slot is None:
+            await self._wait_for_media(self.window.coming(msn, None))
             parts = self.window.segment_parts(msn)
             if parts is None:
-                raise NotFound(f"segment {msn} is not here (any more)")
-            slot = self._segments[msn] = Slot(media(Kind.SEGMENT, parts, self._id))
+                raise self._missing(f"segment {msn} is not here (any more)")
+            # Somebody who was released with us may have made it.
+            slot = self._segments.get(msn) or Slot(media(Kind.SEGMENT, parts, self._id))
+            self._segments[msn] = slot
         return slot
 
     async def part(self, position: Position) -> Slot:
-        """A part; the one that the playlist hints is waited for (6.2.6). Raises NotFound or NotReady."""
+        """A part; one that is about to come is waited for, hinted or not. Raises NotFound or NotReady."""
         slot = self._parts.get(position)
-        if slot is not None:
-            return slot
-        if self.window.is_hint(*position):
-            await self.waiters.wait(position, self._deadline())
-        data = self.window.part_bytes(*position)
-        if data is None:
-            raise NotFound(f"part {position.part} of segment {position.msn} is not here")
-        # Somebody who was released with us may have made it.
-        made = self._parts.get(position) or Slot(media(Kind.PART, (data,), self._id))
-        return self._parts.setdefault(position, made)
+        if slot is None:
+            await self._wait_for_media(self.window.coming(*position))
+            data = self.window.part_bytes(*position)
+            if data is None:
+                raise self._missing(f"part {position.part} of segment {position.msn} is not here")
+            slot = self._parts.get(position) or Slot(media(Kind.PART, (data,), self._id))
+            self._parts[position] = slot
+        return slot
 
     # ---- inside -----------------------------------------------------------------------------------------
 
@@ -185,6 +187,17 @@ class Line:
             await self.waiters.wait(target, deadline)
         finally:
             self._audience.waiting -= listeners
+
+    async def _wait_for_media(self, target: Position | None) -> None:
+        """Whoever waits for media is counted by the playlists that they wait for."""
+        if target is not None:
+            await self.waiters.wait(target, self._deadline())
+            if self._gone:
+                raise NotFound("this take is not here any more")
+
+    def _missing(self, reason: str) -> NotFound | NotReady:
+        """While this is being filled even what lies far ahead comes within moments."""
+        return NotReady(_FILLING) if self.filling else NotFound(reason)
 
     @property
     def _plain_answers(self) -> int:

@@ -28,8 +28,9 @@ locals {
   functions = {
     listen = aws_cloudfront_function.listen.arn
   }
-  # A second where a crowd may meet an error, nothing for refusals. CloudFront's own default is ten seconds, in which
-  # a part that has come is still denied. 502 and 504 are CloudFront's words for an origin that is away.
+  # A second where a crowd may meet an error, nothing for refusals. CloudFront's own default is ten seconds: who asks for a
+  # part so early that an origin does not hold the request would deny it to all when it has come. 502 and 504 are
+  # CloudFront's words for an origin that is away.
   error_ttls = {
     400 = 1
     403 = 0

@@ -1,4 +1,4 @@
-"""Blocking playlist reload: which playlist answers `_HLS_msn` and `_HLS_part` (rfc8216bis 6.2.5.2)."""
+"""Blocking: which playlist answers `_HLS_msn` and `_HLS_part` (rfc8216bis 6.2.5.2); media asked for early."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def locate(window: _Window, grid: Grid, msn: int | None, part: int | None) -> An
         if reason is not None:
             return Invalid(reason)
     return _answer(window, grid, wanted)
+
+
+def coming(window: _Window, grid: Grid, msn: int, part: int | None) -> Position | None:
+    """The position with which this part (None: the whole segment) is there, or never will be.
+
+    None where nobody has to wait for that: it is settled, or too far ahead.
+    """
+    # 6.2.6 has a server keep a part back, "such as" one that it hints, until it can send all of it; for which
+    # others a request is held it leaves open. "Not found" would stop being true within moments, while caches
+    # repeat it for up to two seconds to all who ask in time. So whatever a playlist may be waited for may be
+    # waited for itself; what lies beyond that takes longer to come than an error is kept.
+    wanted = Position(msn, grid.parts - 1 if part is None else part)
+    if window.ended or wanted.part >= grid.parts or wanted < window.next:
+        return None
+    # Before its first media nobody knows where a window begins.
+    ahead = window.first is not None and _too_far(window.next, grid, msn, part) is not None
+    return None if ahead else wanted
 
 
 def _nonsense(msn: int | None, part: int | None) -> str | None:

@@ -17,7 +17,7 @@ from pipeline.grid import Grid
 from pipeline.playlist.model import SEGMENTS_WITH_PARTS, RenditionReport, Segment
 from pipeline.window.answers import Answer, Put
 from pipeline.window.bandwidth import Bandwidth
-from pipeline.window.locate import locate
+from pipeline.window.locate import coming, locate
 from pipeline.window.store import MediaStore
 
 SERVED_AFTER: Final = 3
@@ -157,9 +157,9 @@ class RenditionWindow:
         """Whether this segment is listed as a gap."""
         return msn in self._gaps
 
-    def is_hint(self, msn: int, part: int) -> bool:
-        """Whether the playlist hints this part: a request for it is held until it comes (6.2.6)."""
-        return self._started and not self.ended and (msn, part) == self.next
+    def coming(self, msn: int, part: int | None) -> Position | None:
+        """What a request for this part (None: the whole segment) waits for; None: it is answered at once."""
+        return coming(self, self._grid, msn, part)
 
     def segment_parts(self, msn: int) -> tuple[bytes, ...] | None:
         """A whole segment as its parts, for whoever can write them one after another."""

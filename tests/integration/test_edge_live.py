@@ -68,12 +68,32 @@ async def test_while_the_origin_answers_503_each_crowd_is_one_request_and_then_a
     assert asked(direct, *PLAYLISTS) - before == 1
 
 
-async def test_a_part_that_was_asked_for_too_early_is_there_once_that_is_over(edge_stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "stop"),
+    [
+        ("3.3.m4s", "part", (3, 4)),
+        ("4.1.m4s", "part", (4, 2)),
+        ("3.m4s", "segment", (4, 0)),
+        ("4.m4s", "segment", (5, 0)),
+    ],
+)
+async def test_media_that_is_asked_for_early_is_waited_for_and_asked_for_once(
+    edge_stage: Stage, name: str, kind: str, stop: tuple[int, int]
+) -> None:
+    """An error would be there longer than it is true, for all who ask in time."""
     direct, through = await edge_stage.take((3, 2))
-    assert (await through.get("3.3.m4s")).status == 404
-    await direct.feed((3, 4))
-    answer = await until_answered(through, "3.3.m4s", 200, seconds=4)
-    assert answer.body == direct.part(3, 3)
+    before = asked(direct, kind)
+    waiting = await edge_stage.crowd(through, name, CROWD)
+    assert direct.blocked == 1
+    await direct.feed(stop)
+    answers = await asyncio.gather(*waiting)
+    there = await direct.get(name)
+    assert {(answer.status, answer.body) for answer in answers} == {(200, there.body)}
+    assert asked(direct, kind) - before == 1 + 1
+    # Nor does anything of it stand in the way of those who come after them.
+    answer = await through.get(name)
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (200, there.body, there.headers["ETag"])
+    assert asked(direct, kind) - before == 1 + 1
 
 
 async def test_a_take_that_begins_is_seen_although_it_was_asked_for_before(edge_stage: Stage) -> None:

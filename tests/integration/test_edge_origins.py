@@ -74,6 +74,24 @@ async def test_those_who_wait_at_an_origin_that_dies_get_the_same_bytes_and_etag
     assert before.headers["ETag"] == (await direct.get("1.m4s")).headers["ETag"]
 
 
+async def test_what_the_next_origin_has_not_got_yet_is_waited_for_there(pair: Pair) -> None:
+    """Two origins are some milliseconds apart: what one has listed the other is about to be given."""
+    direct, through = await pair.take((3, 4))
+    sister = pair.sister_of(direct)
+    await direct.feed((4, 1))
+    pair.links[0].cut()
+    names = ("3.4.m4s", "4.0.m4s", "3.m4s")
+    waiting = [asyncio.create_task(through.get(name)) for name in names]
+    await until(lambda: sister.blocked == len(names), "they wait at the second one")
+    await sister.feed((4, 1))
+    answers = await asyncio.gather(*waiting)
+    assert [(answer.status, answer.body) for answer in answers] == [
+        (200, direct.part(3, 4)),
+        (200, direct.part(4, 0)),
+        (200, direct.segment(3)),
+    ]
+
+
 async def test_an_origin_that_says_503_at_once_is_passed_over_and_then_left_alone(pair: Pair) -> None:
     direct, through = await pair.take((3, 2))
     sister = pair.sister_of(direct)

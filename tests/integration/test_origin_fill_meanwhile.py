@@ -40,7 +40,9 @@ async def test_while_it_is_filled_it_shows_no_playlist_takes_nothing_and_says_so
             f"{fresh.line()}/index.m3u8",
             "/live/room/index.m3u8",
             "/live/nobody/index.m3u8",
-            f"{fresh.line()}/2.1.m4s",  # hinted: nobody may wait for it in a window that will be another one
+            f"{fresh.line()}/2.1.m4s",  # about to come; nobody may wait in a window that will be another one
+            f"{fresh.line()}/2.4.m4s",
+            f"{fresh.line()}/2.m4s",
             f"{fresh.line()}/8.m4s",
             LIST,
             f"{LIST}/64k/1.m4s",

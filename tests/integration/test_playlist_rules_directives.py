@@ -154,7 +154,8 @@ async def test_unknown_query_parameters_are_ignored(room: RunningOrigin, query: 
 
 async def test_503_when_nothing_came_for_three_target_durations(impatient: RunningOrigin) -> None:
     assert OriginLimits().block_seconds == 6
-    for path in ("index.m3u8?_HLS_msn=9&_HLS_part=2", "index.m3u8?_HLS_msn=9", "9.2.m4s"):
+    playlists = ("index.m3u8?_HLS_msn=9&_HLS_part=2", "index.m3u8?_HLS_msn=9")
+    for path in (*playlists, "9.2.m4s", "9.4.m4s", "9.m4s", "10.m4s"):
         answer = await impatient.get(path)
         assert answer.status == 503, path
         assert answer.error

@@ -1,6 +1,7 @@
 import pytest
 
 from contracts.position import Position
+from pipeline.grid import Grid
 from pipeline.take_window import TakeWindow
 from pipeline.window import Invalid, Ready, RenditionWindow, Wait
 from tests.takes import play, window
@@ -114,6 +115,89 @@ def test_a_gap_is_no_whole_segment_to_show() -> None:
 def test_after_the_end_every_directive_is_ignored(ended: TakeWindow) -> None:
     asked = ended.renditions["64k"]
     assert asked.locate(3, None) == asked.locate(99, 99) == asked.locate() == Ready()
+
+
+# ---- media
+
+
+@pytest.mark.parametrize(
+    ("msn", "part", "target"),
+    [
+        (110, 2, (110, 2)),  # the hint
+        (110, 4, (110, 4)),
+        (111, 3, (111, 3)),
+        (110, None, (110, 4)),
+        (111, None, (111, 4)),
+    ],
+)
+def test_media_that_is_about_to_come_is_waited_for(
+    asked: RenditionWindow, msn: int, part: int | None, target: tuple[int, int]
+) -> None:
+    assert asked.coming(msn, part) == Position(*target)
+
+
+@pytest.mark.parametrize(
+    ("msn", "part"),
+    [
+        (110, 1),
+        (109, 4),
+        (109, None),
+        (100, 0),  # evicted
+        (100, None),
+        (0, 0),
+        (110, 5),  # no segment has one
+        (111, 5),
+        (109, 5),
+        (111, 4),  # more than 3 s beyond (110, 1)
+        (112, 0),
+        (112, None),
+        (10**11, None),
+    ],
+)
+def test_media_that_is_there_or_not_about_to_come_is_not_waited_for(
+    asked: RenditionWindow, msn: int, part: int | None
+) -> None:
+    assert asked.coming(msn, part) is None
+
+
+@pytest.mark.parametrize("parts", range(1, 11))
+def test_media_that_nobody_waits_for_takes_longer_to_come_than_an_error_is_kept(parts: int) -> None:
+    """Caches that count in whole seconds keep it for two: nginx."""
+    grid = Grid(parts)
+    for upcoming in (Position(8, part) for part in range(parts)):
+        take = window(parts=parts)
+        play(take, (7, 0), upcoming)
+        rendition = take.renditions["64k"]
+        pieces = [(msn, part) for msn in range(8, 13) for part in (*range(parts), None)]
+        soonest = min(
+            grid.stop_sample(Position(msn, grid.parts - 1 if part is None else part))
+            for msn, part in pieces
+            if (msn, parts if part is None else part) >= upcoming and rendition.coming(msn, part) is None
+        )
+        # The upcoming part may be there in the next moment.
+        assert soonest - grid.stop_sample(upcoming) > 2 * 48_000
+
+
+def test_before_its_first_media_a_window_may_begin_with_any() -> None:
+    take = window()
+    asked = take.renditions["64k"]
+    assert asked.coming(700, 3) == Position(700, 3)
+    assert asked.coming(0, None) == Position(0, 4)
+    assert asked.coming(700, 5) is None
+    play(take, (7, 0), (7, 1))
+    # No playlist can be shown yet, but parts can be had, and nothing comes before them.
+    assert asked.coming(7, 1) == Position(7, 1)
+    assert asked.coming(7, 0) is asked.coming(6, 4) is asked.coming(700, 3) is None
+
+
+def test_neither_a_gap_nor_an_end_is_waited_for(ended: TakeWindow) -> None:
+    assert ended.renditions["64k"].coming(2, 3) is ended.renditions["64k"].coming(3, None) is None
+    take = window()
+    play(take, (8, 0), (9, 2))
+    take.put_gap("64k", 9)
+    asked = take.renditions["64k"]
+    assert asked.coming(9, 2) is asked.coming(9, None) is None
+    assert asked.coming(10, 0) == Position(10, 0)
 
 
 @pytest.fixture

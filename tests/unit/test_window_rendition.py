@@ -239,17 +239,6 @@ def test_a_window_shorter_than_three_target_durations_is_no_window() -> None:
 # ---- what is asked
 
 
-def test_the_hint_is_what_comes_next_until_the_end(take: TakeWindow) -> None:
-    asked = rendition(take)
-    assert asked.is_hint(12, 2)
-    assert not asked.is_hint(12, 1)
-    assert not asked.is_hint(12, 3)
-    assert not rendition(window()).is_hint(0, 0)
-    take.end(GRID.stop_sample(Position(12, 1)))
-    assert not asked.is_hint(12, 2)
-    assert not asked.is_hint(*asked.next)
-
-
 def test_a_report_names_the_last_listed_part(take: TakeWindow) -> None:
     asked = rendition(take)
     assert rendition(window()).report() is None

@@ -165,7 +165,12 @@ class Windows(RuleBasedStateMachine):
     def ask(self, name: str, ahead: int, *, whole: bool) -> None:
         rendition, upcoming = self.take.renditions[name], self.position(name)
         msn, index = divmod(max(0, upcoming.msn * self.grid.parts + upcoming.part + ahead), self.grid.parts)
-        match rendition.locate(msn, None if whole else index):
+        asked = rendition.locate(msn, None if whole else index)
+        if rendition.answerable:
+            # Media is waited for as the playlist that lists it is.
+            coming = rendition.coming(msn, None if whole else index)
+            assert coming == (asked.target if isinstance(asked, Wait) else None)
+        match asked:
             case Wait(target):
                 assert not rendition.ended
                 if rendition.answerable:

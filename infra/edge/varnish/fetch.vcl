@@ -92,7 +92,8 @@ sub lifetime {
     if (beresp.status >= 400 && beresp.ttl > 1s) {
         set beresp.ttl = 1s;
     }
-    # A part that is not there may be there in a moment, and somebody may have asked too early on purpose.
+    # An origin holds requests for what is about to come. One that was given a take a moment after another may not know
+    # it yet, and what it says of it is heard by all who ask meanwhile.
     if (beresp.status == 404 && bereq.url ~ "/live/.*\.m4s$") {
         set beresp.ttl = 1ms;
     }
