@@ -4,6 +4,7 @@ A skip is never quiet: each is listed by test and program at the end. With ``CI=
 """
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,11 @@ settings.register_profile(
 )
 _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("longwave-ci" if _IN_CI else "longwave")
+
+# Some hundreds of processes load the same sources. They are compiled once, also where the environment says not to
+# keep that: it is a fifth of what it takes to start a server.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _NEEDS = "needs"
 
