@@ -1,4 +1,4 @@
-"""The checklist of docs/cdn.md is typed, with a real edge for a CDN, and says what the page says."""
+"""What docs/cdn.md says to type is typed, with a real edge, and says what the page says."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 
 from tests.documented import commands
-from tests.edges import running_edge
+from tests.edge_stage import PROGRAMS
+from tests.edges import Tls, running_edge
+from tests.redis_server import free_port
 from tests.server import Server
 
 pytestmark = [pytest.mark.needs("varnishd", "vmod_digest", "curl"), pytest.mark.timeout(120)]
@@ -23,7 +26,7 @@ Check = Callable[[int], list[str]]
 @pytest.fixture(scope="module")
 def check(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     """Types a step, and gives the lines that it prints."""
-    setup, *steps = (command.text for command in commands("cdn.md"))
+    _purge, setup, *steps = (command.text for command in commands("cdn.md"))
     directory = tmp_path_factory.mktemp("cdn")
     with (
         Server(directory / "data", "--demo") as origin,
@@ -93,6 +96,28 @@ def test_gzip_and_304_are_there(check: Check) -> None:
     assert sorted(check(7)) == ["304", "content-encoding: gzip", "vary: accept-encoding"]
 
 
+@pytest.mark.needs("hitch")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_take_is_purged_on_the_edge_itself(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name: Final = "edge-1.example.net"
+    authority = trustme.CA()
+    issued = authority.issue_cert(name)
+    tls = Tls(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(tls.key))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    command = commands("cdn.md")[0].text
+    # Bound to everything, as on the page, so that its public name leads to it by the loopback too.
+    with running_edge(program, [f"127.0.0.1:{free_port()}"], tmp_path, tls=tls, listen="0.0.0.0:0") as edge:
+        typed = command.replace(f"{name}:443:", f"{name}:{edge.port}:").replace(
+            f"//{name}/", f"//{name}:{edge.port}/"
+        )
+        assert shell(typed, tmp_path) == ['{"purged": "20260131t200000z-abc234"}']
+
+
 def test_each_step_is_tried_here() -> None:
     steps: Final = 7
-    assert len(commands("cdn.md")) == 1 + steps
+    assert len(commands("cdn.md")) == 1 + 1 + steps
