@@ -51,11 +51,11 @@ def test_the_page_obeys_its_own_policies_and_asks_nobody_else(
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
+    guest = Guest(page)
     answer = page.goto(f"{shared_server.url}/speak/strict")
     assert answer
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "microphone=(self)" in answer.headers["permissions-policy"]
-    guest = Guest(page)
     guest.go_on_air("Ann")
     page.get_by_role("button", name="Leave").click()
     guest.wait_for_state("left")

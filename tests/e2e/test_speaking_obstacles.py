@@ -118,8 +118,9 @@ def test_a_token_goes_to_no_address_and_no_referer(secure: SecureServer, microph
         leaks.extend(text for text in rest if token in text)
 
     page.on("request", lambda request: look(request.url, request.headers))
+    guest = Guest(page)
     page.goto(f"{secure.named}/speak/lan#token={token}")
-    Guest(page).go_on_air()
+    guest.go_on_air()
     context.close()
     assert leaks == []
     assert bearers == {f"Bearer {token}"}
