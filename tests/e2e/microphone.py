@@ -16,8 +16,8 @@ from tests.audio import RATE, TONES_HZ, beeps
 from tests.e2e.listener import EAR, MAY_PLAY, Listener, launched
 from tests.e2e.speaker import PERIOD
 
-# Until it is on air the page looks at the room every three seconds, and tests would spend their time on waiting
-# for that. From then on it does so at its own pace.
+# Until it is on air the page looks at the room every three seconds, and tests would wait for that. Then it
+# goes at its own pace.
 IMPATIENT = """{
   const later = window.setTimeout;
   window.setTimeout = (task, delay, ...given) => {

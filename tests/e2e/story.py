@@ -62,8 +62,8 @@ def speakers(server: Server, room: str) -> list[str]:
 def hear_beeps(listener: Listener) -> int:
     """What is said now comes to the ear; how often the player has run dry until then."""
     listener.forget()
-    for _ in range(20):
-        listener.hear(1.0)
+    for _ in range(40):
+        listener.hear(0.5)
         if len(listener.beeps()) >= 3:
             return int(listener.knows["stalls"])
     raise AssertionError(f"no beeps: {listener.knows}")
