@@ -21,7 +21,7 @@ settings.register_profile(
 _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("longwave-ci" if _IN_CI else "longwave")
 
-# Some hundreds of processes load the same sources. They are compiled once, also where the environment says not to
+# Hundreds of processes load the same sources. They are compiled once, also where the environment says not to
 # keep that: it is a fifth of what it takes to start a server.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
