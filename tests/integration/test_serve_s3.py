@@ -109,6 +109,14 @@ def is_there(server: Server, take: str, room: str = ROOM) -> bool:
     return server.get(f"/replay/{room}/{take}/take.json").status == 200
 
 
+def wait_for_replay(
+    server: Server, objects: Objects, take: str, room: str = ROOM, seconds: float = 20.0
+) -> None:
+    """Until it is served. Who asks too early is told so for seconds: servers look into S3 rarely."""
+    Server.wait_for(lambda: objects.head(entry_name(TakeKey(room, take))) is not None, seconds)
+    Server.wait_for(lambda: is_there(server, take, room))
+
+
 @pytest.fixture(scope="module", params=["disk", "s3"])
 def radio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radio]:
     env = settings_for(request.param)
@@ -117,7 +125,7 @@ def radio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with Server(data_dir, env=env) as server:
         assert make_room(server) == 201
         take = speak(server)
-        Server.wait_for(lambda: is_there(server, take))
+        wait_for_replay(server, objects, take)
         yield Radio(server, objects, env, take)
     objects.close()
 
@@ -243,9 +251,8 @@ def test_what_is_not_published_is_nowhere_until_it_is(radio: Radio) -> None:
 
 def test_what_is_deleted_is_gone_but_for_a_tombstone(radio: Radio) -> None:
     server = radio.server
-    take = speak(server, "other", 0.5)
-    key = TakeKey("other", take)
-    Server.wait_for(lambda: is_there(server, take, "other"))
+    key = TakeKey("other", take := speak(server, "other", 0.5))
+    wait_for_replay(server, radio.objects, take, "other")
     assert server.request("DELETE", f"/rooms/other/replays/{take}").status == 204
     assert server.get(f"/replay/other/{take}.m4a").status == 404
     assert [info.name for info in radio.objects.list(f"rooms/other/{take}/")] == [take_object(key, META)]
@@ -263,8 +270,7 @@ def test_a_bucket_that_is_away_at_the_start_is_filled_when_it_comes(tmp_path: Pa
             # What a host says of a room is kept in the storage; who speaks needs none of it.
             assert make_room(server) == 503
             take = speak(server)
-            live = server.get(f"/live/{ROOM}/index.m3u8")
-            assert live.status == 200
+            assert server.get(f"/live/{ROOM}/index.m3u8").status == 200
             assert_beeps(decoded(f"{server.url}/live/{ROOM}/{take}/64k/index.m3u8"))
             Server.wait_for(
                 lambda: any("archive: " in each for each in server.get("/readyz").json["degraded"])
@@ -274,7 +280,9 @@ def test_a_bucket_that_is_away_at_the_start_is_filled_when_it_comes(tmp_path: Pa
             assert "Retry-After" in answer.headers
             assert server.get("/readyz").status == 200
             proxy.up()
-            Server.wait_for(lambda: is_there(server, take), 50)
+            objects = storage_of(env, tmp_path)
+            wait_for_replay(server, objects, take, seconds=50)
+            objects.close()
             assert_beeps(decoded(f"{server.url}/replay/{ROOM}/{take}.m4a"))
             Server.wait_for(lambda: server.get("/readyz").json["degraded"] == [], 30)
 
