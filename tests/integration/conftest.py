@@ -19,6 +19,7 @@ from tests.edge_stage import PROGRAMS, Stage, real_stage
 if TYPE_CHECKING:
     from storage.objects import Objects
     from tests.bus_reading import Worker
+    from tests.commands import Commands
     from tests.origin_server import OriginServer
     from tests.origins import RunningOrigin
     from tests.owners import Ingests
@@ -119,6 +120,17 @@ async def edge_stage(
     """An edge of each program, before an origin."""
     async with real_stage(request.param, tmp_path_factory.mktemp("edge")) as stage:
         yield stage
+
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.fixture
+def longwave(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """Runs `longwave …` in this process."""
+    from tests.commands import Commands
+
+    return Commands(monkeypatch, capsys)
 
 
 # ---------------------------------------------------------------- storages and replays

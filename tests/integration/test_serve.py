@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.grid import SAMPLE_RATE
+from tests.commands import Commands, Ran
 from tests.server import Server
 
 
-def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    """A process, where it would be a server before it refuses to be one."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGWAVE_")}
     return subprocess.run(
         [sys.executable, "-m", "longwave", *args],
@@ -25,11 +27,11 @@ def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedPr
         text=True,
         timeout=30,
         check=False,
-        env=clean | (env or {}),
+        env=clean,
     )
 
 
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
+def refusal(done: subprocess.CompletedProcess[str] | Ran) -> str:
     """The one line on stderr."""
     assert done.returncode in {1, 2}
     assert done.stdout == ""
@@ -44,12 +46,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that minds nothing that is done to it here."""
     with Server(tmp_path_factory.mktemp("serve") / "data") as server:
         yield server
-
-
-def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path) -> None:
-    with Server(tmp_path / "data") as server:
-        assert server.get("/healthz").status == 200
         assert server.stop() == 0
+
+
+def test_it_says_where_it_listens(running: Server) -> None:
+    assert running.get("/healthz").status == 200
 
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
@@ -77,15 +78,15 @@ def test_two_servers_never_share_a_data_directory(running: Server) -> None:
     assert "in use" in refusal(run("serve", "--port", "0", "--data-dir", str(running.data_dir)))
 
 
-def test_it_is_not_open_to_a_network_without_a_token(tmp_path: Path) -> None:
-    done = run("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
+def test_it_is_not_open_to_a_network_without_a_token(longwave: Commands, tmp_path: Path) -> None:
+    done = longwave("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
     assert "LONGWAVE_TOKEN" in refusal(done)
     assert done.returncode == 2
 
 
-def test_an_empty_token_is_none(tmp_path: Path) -> None:
+def test_an_empty_token_is_none(longwave: Commands, tmp_path: Path) -> None:
     args = ("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path))
-    assert "LONGWAVE_TOKEN" in refusal(run(*args, env={"LONGWAVE_TOKEN": ""}))
+    assert "LONGWAVE_TOKEN" in refusal(longwave(*args, env={"LONGWAVE_TOKEN": ""}))
 
 
 @pytest.mark.parametrize(
@@ -93,16 +94,22 @@ def test_an_empty_token_is_none(tmp_path: Path) -> None:
     [
         (("--port", "99999"), "--port"),
         (("--tls-cert", "missing.pem"), "go together"),
-        (("--tls-cert", "missing.pem", "--tls-key", "missing.pem"), "TLS"),
         (("--origin", "not a url"), "--origin"),
     ],
 )
-def test_a_wrong_option_is_one_line(tmp_path: Path, args: tuple[str, ...], told: str) -> None:
-    assert told in refusal(run("serve", "--data-dir", str(tmp_path), "--port", "0", *args))
+def test_a_wrong_option_is_one_line(
+    longwave: Commands, tmp_path: Path, args: tuple[str, ...], told: str
+) -> None:
+    assert told in refusal(longwave("serve", "--data-dir", str(tmp_path), "--port", "0", *args))
 
 
-def test_a_wrong_variable_is_one_line(tmp_path: Path) -> None:
-    done = run("serve", "--data-dir", str(tmp_path), env={"LONGWAVE_IDLE_TIMEOUT": "soon"})
+def test_a_certificate_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    files = ("--tls-cert", "missing.pem", "--tls-key", "missing.pem")
+    assert "TLS" in refusal(run("serve", "--data-dir", str(tmp_path), "--port", "0", *files))
+
+
+def test_a_wrong_variable_is_one_line(longwave: Commands, tmp_path: Path) -> None:
+    done = longwave("serve", "--data-dir", str(tmp_path), env={"LONGWAVE_IDLE_TIMEOUT": "soon"})
     assert "LONGWAVE_IDLE_TIMEOUT" in refusal(done)
 
 
