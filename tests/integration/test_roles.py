@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -33,6 +30,7 @@ from storage.disk_objects import DiskObjects
 from storage.pooled import Pooled
 from storage.rooms import RoomRecord, RoomStore
 from storage.stories import Stories
+from tests.commands import Commands
 from tests.server import Server
 from workers.archive.finish import Finisher
 from workers.cluster.node import Node
@@ -276,18 +274,6 @@ async def test_nothing_of_a_body_is_wanted_from_who_may_not(port: int, expect: s
 # ------------------------------------------------------------ a real server
 
 
-def command(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGWAVE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "longwave", *args],
-        env=clean | env,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     env = {"LONGWAVE_TOKEN": TOKEN, "LONGWAVE_KEYS": f"k={SECRET}", "LONGWAVE_LOG_LEVEL": "debug"}
@@ -295,10 +281,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def test_tokens_of_the_command_open_what_they_are_for(server: Server) -> None:
+def test_tokens_of_the_command_open_what_they_are_for(server: Server, longwave: Commands) -> None:
+    words = ("token", "--role", "host", "--room", "room")
     made = {
-        "keys": command("token", "--role", "host", "--room", "room", LONGWAVE_KEYS=f"k={SECRET}"),
-        "token": command("token", "--role", "host", "--room", "room", LONGWAVE_TOKEN=TOKEN),
+        "keys": longwave(*words, env={"LONGWAVE_KEYS": f"k={SECRET}"}),
+        "token": longwave(*words, env={"LONGWAVE_TOKEN": TOKEN}),
     }
     for result in made.values():
         assert result.returncode == 0, result.stderr
@@ -318,15 +305,17 @@ def test_tokens_of_the_command_open_what_they_are_for(server: Server) -> None:
         (["--role", "admin", "--for", "soon"], "--for"),
     ],
 )
-def test_the_token_command_says_what_is_wrong_in_one_line(args: list[str], says: str) -> None:
-    result = command("token", *args, LONGWAVE_TOKEN=TOKEN)
+def test_the_token_command_says_what_is_wrong_in_one_line(
+    longwave: Commands, args: list[str], says: str
+) -> None:
+    result = longwave("token", *args, env={"LONGWAVE_TOKEN": TOKEN})
     assert (result.returncode, result.stdout) == (2, "")
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_without_a_key_no_token_can_be_made() -> None:
-    result = command("token", "--role", "admin")
+def test_without_a_key_no_token_can_be_made(longwave: Commands) -> None:
+    result = longwave("token", "--role", "admin")
     assert result.returncode == 2
     assert "LONGWAVE_KEYS or LONGWAVE_TOKEN" in result.stderr
 
