@@ -21,6 +21,7 @@ from pipeline.grid import FRAME, SEGMENT, first_frame, first_sample
 from pipeline.pcm import Pcm
 from tests import programs
 from tests.audio import best_lag, speechlike
+from tests.commands import Commands
 
 ROOT = Path(__file__).parents[2]
 TWO = TakeSettings(1, 5, (Rendition("32k"), Rendition("64k")))
@@ -60,14 +61,12 @@ def files(directory: Path) -> dict[str, bytes]:
     }
 
 
-def longwave(
-    *args: str | Path, cwd: Path | None = None, program: Sequence[str] = ("-m", "longwave")
+def process(
+    *args: str | Path, program: Sequence[str] = ("-m", "longwave")
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *program, "package", *map(str, args)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=50, cwd=cwd, env=environment
-    )
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=50, env=environment)
 
 
 def test_it_writes_headers_segments_and_playlists_and_nothing_else(whole: Path) -> None:
@@ -217,7 +216,7 @@ def test_an_output_directory_that_is_a_file_is_told(source: Path, tmp_path: Path
 def test_the_command_writes_the_same_and_says_so_in_one_line(
     source: Path, whole: Path, tmp_path: Path
 ) -> None:
-    done = longwave(source, tmp_path / "out", "--renditions", "32k,64k", "--segments", "4:6")
+    done = process(source, tmp_path / "out", "--renditions", "32k,64k", "--segments", "4:6")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
     assert "2 segments" in done.stdout
@@ -236,11 +235,17 @@ def test_the_command_writes_the_same_and_says_so_in_one_line(
     ],
 )
 def test_what_goes_wrong_is_one_line_and_an_exit_code(
-    source: Path, tmp_path: Path, args: list[str], code: int
+    longwave: Commands,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    code: int,
 ) -> None:
     (tmp_path / "text.txt").write_text("Nothing to hear.\n")
     (tmp_path / "x.wav").symlink_to(source)
-    failed = longwave(*args, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    failed = longwave("package", *args)
     assert failed.returncode == code
     assert failed.stdout == ""
     assert failed.stderr.startswith("longwave: ")
@@ -254,7 +259,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_written_file(source: Path, t
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
         "from longwave.cli import main; main()"
     )
-    failed = longwave(source, tmp_path / "out", program=["-B", "-c", script])
+    failed = process(source, tmp_path / "out", program=["-B", "-c", script])
     assert failed.returncode == 1
     assert failed.stderr.startswith("longwave: ")
     assert failed.stderr.count("\n") == 1
