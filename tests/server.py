@@ -169,6 +169,10 @@ class Server:
         answer = self.get(f"/live/{room}/{lines[0]}")
         return answer.text if answer.status == 200 else ""
 
+    def wait_for_sound(self, room: str, rendition: str = "64k") -> None:
+        """Until there is something to play. A page that comes before it asks every five seconds only."""
+        self.wait_for(lambda: self.media_playlist(room, rendition) != "")
+
     @staticmethod
     def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         """Poll until `condition` holds."""

@@ -30,8 +30,10 @@ def test_a_room_that_is_not_live_plays_as_soon_as_it_is(shared_server: Server, b
 def test_a_take_that_ends_is_said_to_have_ended_and_the_next_one_plays(
     shared_server: Server, browser: Browser
 ) -> None:
-    with listening(browser, f"{shared_server.url}/listen/twice") as listener:
+    with listening(browser, "about:blank") as listener:
         with Speaker(shared_server.url, "twice"):
+            shared_server.wait_for_sound("twice")
+            listener.page.goto(f"{shared_server.url}/listen/twice")
             listener.wait_for_playback()
             first = listener.knows["take"]
             assert shared_server.request("POST", "/rooms/twice/end").status < 300
@@ -58,7 +60,11 @@ def test_a_listener_may_pause_go_on_and_come_back_to_live(live: str, browser: Br
         expect(listener.page.get_by_role("button", name="Go to live")).to_be_hidden()
 
 
-def test_a_listener_may_scrub_back_with_the_keyboard(live: str, browser: Browser) -> None:
+def test_a_listener_may_scrub_back_with_the_keyboard(
+    shared_server: Server, open_room: str, live: str, browser: Browser
+) -> None:
+    # Behind live is who is more than three seconds behind it.
+    shared_server.wait_for(lambda: shared_server.media_playlist(open_room, "64k").count("#EXTINF") > 2)
     with listening(browser, live) as listener:
         listener.wait_for_playback()
         line = listener.page.get_by_role("slider", name="Position in the room")
