@@ -104,7 +104,7 @@ def test_a_page_goes_up_and_down_as_its_room_does_and_every_beep_is_heard_once(
             base = "" if tier == "origin" else tiers.bases[tier]
             listener.wait_until(lambda knows: (knows["tier"], knows["base"]) == (tier, base), f"on {tier}")
             asked = len(traffic.live)
-            listener.hear(1.5)
+            listener.wait_until(lambda _: len(traffic.live) >= asked + 5, "asking there")
             assert servers_of(traffic.live[asked:]) == {tiers.bases[tier]}
 
         def growing_and_shrinking() -> None:
