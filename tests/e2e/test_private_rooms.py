@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -160,23 +160,27 @@ def publish(server: Server, room: str, take: str) -> int:
 def test_a_private_replay_is_found_from_its_room_and_heard(server: Server, browser: Browser) -> None:
     server.request("PUT", "/rooms/short", b'{"visibility": "private", "title": "Shortly"}', BEARER)
     invited = invitation("listener", "short")
-    with coming(browser, server, f"token={invited}", room="short") as (listener, seen):
-        with Speaker(server.url, "short", token=TOKEN):
+    with ExitStack() as speaking:
+        speaking.enter_context(Speaker(server.url, "short", token=TOKEN))
+        # A page that came before it would ask again after five seconds only.
+        server.wait_for(lambda: bool(server.get("/rooms/short", BEARER).json["live"]))
+        with coming(browser, server, f"token={invited}", room="short") as (listener, seen):
             listener.wait_for_playback()
             assert server.request("POST", "/rooms/short/end", b"", BEARER).status < 300
-        take, page = listener.knows["take"], listener.page
-        server.wait_for(lambda: publish(server, "short", take) == 200)
-        page.get_by_role("link", name="Listen to the replay").click(timeout=20_000)
-        page.wait_for_function("window.longwave?.state === 'ready' && longwave.seconds > 0")
-        assert page.url == f"{server.url}/replay/short/{take}"
-        page.get_by_role("button", name="Play", exact=True).click()
-        page.wait_for_function("longwave.position > 0.3")
-        sounds = [url for url in seen.urls if url.endswith(".m4a")]
-        assert sounds
-        assert all("/p/" in url for url in sounds)
-        assert page.locator("#download").get_attribute("href") == sounds[0].removeprefix(server.url)
-        assert page.locator("#feed").is_hidden()
-        assert not listener.errors
+            speaking.close()
+            take, page = listener.knows["take"], listener.page
+            server.wait_for(lambda: publish(server, "short", take) == 200)
+            page.get_by_role("link", name="Listen to the replay").click(timeout=20_000)
+            page.wait_for_function("window.longwave?.state === 'ready' && longwave.seconds > 0")
+            assert page.url == f"{server.url}/replay/short/{take}"
+            page.get_by_role("button", name="Play", exact=True).click()
+            page.wait_for_function("longwave.position > 0.3")
+            sounds = [url for url in seen.urls if url.endswith(".m4a")]
+            assert sounds
+            assert all("/p/" in url for url in sounds)
+            assert page.locator("#download").get_attribute("href") == sounds[0].removeprefix(server.url)
+            assert page.locator("#feed").is_hidden()
+            assert not listener.errors
     with listening(browser, f"{server.url}/replay/short/{take}") as stranger:
         stranger.wait_for_state("gone")
         expect(stranger.page.locator("main")).to_contain_text("opens only by invitation")

@@ -31,13 +31,16 @@ def test_pages_get_the_speaker_and_the_sound_back_in_the_same_take(
     """Ann speaks on her page, and is listened to; in another room is one who beeps on a known clock."""
     with (
         Speaker(server.url, "beeps") as clock,
-        listening(browser, f"{server.url}/listen/beeps") as listener,
+        listening(browser, "about:blank") as listener,
         speaking(microphone, f"{server.url}/speak/ann") as ann,
-        listening(browser, f"{server.url}/listen/ann") as other,
+        listening(browser, "about:blank") as other,
     ):
+        spoken = ann.go_on_air("Ann")["take"]
+        for guest, room in ((listener, "beeps"), (other, "ann")):
+            server.wait_for_sound(room)
+            guest.page.goto(f"{server.url}/listen/{room}")
         for guest in (listener, ann, other):
             guest.page.evaluate("window.sameDocument = true")
-        spoken = ann.go_on_air("Ann")["take"]
         other.wait_for_playback()
         listener.wait_for_playback()
         listener.hear(2.0)
