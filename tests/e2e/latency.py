@@ -122,9 +122,11 @@ def measure(
     """One speaker and one listener on `server`, for `seconds` after the page has had `settle` to settle."""
     room = "latency"
     server.request("PUT", f"/rooms/{room}", f'{{"parts": {parts}}}'.encode())
-    with Speaker(server.url, room) as speaker, listening(browser, f"{server.url}/listen/{room}") as listener:
-        heard, stalls = _hear(listener, seconds, settle)
-        return to_ear(OnAClock(speaker.epoch), heard, stalls)
+    with Speaker(server.url, room) as speaker:
+        server.wait_for_sound(room)
+        with listening(browser, f"{server.url}/listen/{room}") as listener:
+            heard, stalls = _hear(listener, seconds, settle)
+            return to_ear(OnAClock(speaker.epoch), heard, stalls)
 
 
 def measure_microphone(
