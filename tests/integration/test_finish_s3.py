@@ -35,6 +35,8 @@ def proxy() -> Iterator[FaultyProxy]:
 def objects(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Objects]:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+    # boto waits up to a second before it asks again; what it does then is the same sooner.
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     s3 = S3Objects(s3_server().new_bucket(), "lw", replace(QUICK, endpoint=proxy.url))
     archive(s3, header(), SAMPLES)
     yield s3
