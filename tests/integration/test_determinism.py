@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.audio import speechlike
+from tests.commands import Commands
 from tests.server import Server
 
 SECONDS = 5
@@ -41,7 +40,9 @@ def play_into(server: Server, pcm: bytes) -> dict[str, str]:
     return digests(server)
 
 
-def test_two_servers_and_the_packager_make_the_same_bytes_of_the_same_sound(tmp_path: Path) -> None:
+def test_two_servers_and_the_packager_make_the_same_bytes_of_the_same_sound(
+    tmp_path: Path, longwave: Commands
+) -> None:
     pcm = speechlike(SECONDS * 48_000, seed=7)
     with wave.open(str(tmp_path / "x.wav"), "wb") as file:
         file.setparams((1, 2, 48_000, 0, "NONE", ""))
@@ -50,12 +51,8 @@ def test_two_servers_and_the_packager_make_the_same_bytes_of_the_same_sound(tmp_
         first, second = pool.map(lambda server: play_into(server, pcm.tobytes()), (one, two))
     # Whole segments of it only: how much silence follows, until the request to end, differs.
     assert {name: first[name] for name in MEDIA} == {name: second[name] for name in MEDIA}
-    package = ["package", str(tmp_path / "x.wav"), str(tmp_path / "out"), "--renditions", "32k,64k"]
-    subprocess.run(
-        [sys.executable, "-m", "longwave", *package],
-        check=True,
-        timeout=60,
-        capture_output=True,
+    assert (
+        longwave("package", f"{tmp_path}/x.wav", f"{tmp_path}/out", "--renditions", "32k,64k").returncode == 0
     )
     packaged = {name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in MEDIA}
     assert packaged == {name: first[name] for name in MEDIA}
