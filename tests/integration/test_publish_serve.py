@@ -97,7 +97,7 @@ def test_an_origin_that_comes_back_empty_is_filled_and_holds_the_same_bytes(
     ):
         far.wait_for(lambda: len(whole(far)) >= 1)
         far.kill()
-        server.wait_for(lambda: len(whole(server)) >= 3)
+        server.wait_for(lambda: len(whole(server)) >= 2)
         far.data_dir = tmp_path / "empty"
         far.start()
         far.wait_for(lambda: len(whole(far)) >= 3)
