@@ -82,13 +82,13 @@ async def test_a_take_that_crashes_its_process_three_times_is_let_alone_and_hurt
                     await asyncio.to_thread(server.start)
                 good = len(segments(server, "good"))
                 await until(lambda: segments(server, "bad")[-2:] == ["gap", "gap"])
+                gaps = segments(server, "bad").count("gap")
                 ready = server.get("/readyz").json
                 assert ready["status"] == "ready"
                 assert "quarantine: encoding failed again and again, in rooms: 1" in ready["degraded"]
                 assert "longwave_takes_quarantined 1.0" in server.get("/metrics").text
                 await until(lambda: len(segments(server, "good")) >= good + 2)
                 assert segments(server, "good")[-1] != "gap"
-                gaps = segments(server, "bad").count("gap")
                 await until(lambda: segments(server, "bad").count("gap") > gaps)
                 assert server.process is not None
                 assert server.process.poll() is None
