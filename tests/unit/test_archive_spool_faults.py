@@ -77,8 +77,9 @@ def test_a_disk_that_takes_only_so_much_of_a_file_loses_no_part_it_took(tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     code = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + _CHILD
+    # -B: what Python keeps of compiled sources would be cut short, too.
     child = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-B", "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=small_files,
