@@ -25,7 +25,7 @@ from storage.rooms import RoomRecord
 # On the small tiers a room that grows is to move on soon; on the last there is nowhere to hurry to.
 _ASK_AGAIN: Final[Mapping[Tier, int]] = {Tier.ORIGIN: 10, Tier.EDGE: 10, Tier.CDN: 20}
 # Who waits for a room to begin asks for nothing else meanwhile.
-_ASK_AGAIN_WAITING: Final = 4
+_ASK_AGAIN_WAITING: Final = 3
 
 
 class ListenHandlers:

@@ -18,6 +18,8 @@ const LOOK_MS = 1500;
 // Who is not on air has time, and who does not even look has more.
 const LOOK_OFF_AIR_MS = 3000;
 const LOOK_HIDDEN_MS = 8000;
+// The server lists who has come when it has heard them.
+const HEARD_MS = 400;
 // Somebody who left is still listed while the last of their sound is heard.
 const LINGER_MS = 1000;
 const TICK_MS = 100;
@@ -182,8 +184,12 @@ async function look() {
   showRoom();
   show();
   const off = document.hidden ? LOOK_HIDDEN_MS : LOOK_OFF_AIR_MS;
+  lookIn((speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
+}
+
+function lookIn(delay) {
   clearTimeout(nextLook);
-  nextLook = setTimeout(look, (speaking.facts.wanted ? LOOK_MS : off) * (0.8 + 0.4 * Math.random()));
+  nextLook = setTimeout(look, delay);
 }
 
 async function go() {
@@ -211,17 +217,19 @@ function leave() {
   $("go").focus();
 }
 
-/** Off the air, by whoever's wish, the page does not listen either. */
-function letGo() {
-  if (wasWanted && !speaking.facts.wanted) {
+/** Who has come or gone sees that soon. Off the air, by whoever's wish, the page does not listen either. */
+function comeAndGo() {
+  const { wanted, connected } = speaking.facts;
+  if (before.wanted && !wanted) {
     microphone.close();
-    clearTimeout(nextLook);
-    nextLook = setTimeout(look, LINGER_MS);
+    lookIn(LINGER_MS);
+  } else if (connected && !before.connected) {
+    lookIn(HEARD_MS);
   }
-  wasWanted = speaking.facts.wanted;
+  before = { wanted, connected };
 }
 
-let wasWanted = false;
+let before = { wanted: false, connected: false };
 
 let followed = null;
 
@@ -236,7 +244,7 @@ microphone.addEventListener("change", () => {
   show();
 });
 speaking.addEventListener("change", () => {
-  letGo();
+  comeAndGo();
   show();
 });
 

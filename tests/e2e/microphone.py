@@ -16,16 +16,6 @@ from tests.audio import RATE, TONES_HZ, beeps
 from tests.e2e.listener import EAR, MAY_PLAY, Listener, launched
 from tests.e2e.speaker import PERIOD
 
-# Until it is on air the page looks at the room every three seconds, and tests would wait for that. Then it
-# goes at its own pace.
-IMPATIENT = """{
-  const later = window.setTimeout;
-  window.setTimeout = (task, delay, ...given) => {
-    const soon = task.name === "look" && !window.longwave?.take;
-    return later(task, soon ? Math.min(delay, 300) : delay, ...given);
-  };
-}"""
-
 
 def beeping(path: Path) -> Path:
     """A file that, played again and again, beeps on a clock: one beep every `PERIOD`, tones counting up."""
@@ -59,14 +49,7 @@ def with_microphone(beside: Browser, sound: Path, *args: str) -> Iterator[Browse
 
 
 class Guest(Listener):
-    """Somebody on the speaker's page; `knows` is what the page's read-only `window.longwave` says.
-
-    Made before its page is opened.
-    """
-
-    def __init__(self, page: Page) -> None:
-        super().__init__(page)
-        page.add_init_script(IMPATIENT)
+    """Somebody on the speaker's page; `knows` is what the page's read-only `window.longwave` says."""
 
     def say_name(self, name: str) -> None:
         self.page.get_by_label("Your name").fill(name)

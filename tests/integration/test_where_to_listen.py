@@ -183,7 +183,7 @@ async def test_while_nobody_can_say_what_a_room_is_called_it_is_heard_all_the_sa
 async def test_an_ended_take_is_not_live(room: RunningOrigin) -> None:
     assert (await end(room, samples_to((3, 2)))).status == 201
     said = await told(room)
-    assert (said["live"], said["take"], said["listeners"], said["ask_again"]) == (False, TAKE, 0, 4)
+    assert (said["live"], said["take"], said["listeners"], said["ask_again"]) == (False, TAKE, 0, 3)
     room.origin.discard(room.origin.takes.known(KEY))
     assert (await room.get(f"/listen/{ROOM}.json")).status == 404
 
