@@ -534,7 +534,7 @@ def test_every_control_has_a_name_and_its_place_in_the_order(
 def test_a_screen_reader_is_told_of_chapters_and_voices_but_not_of_every_second(
     stage: Stage, made: Made, context: BrowserContext
 ) -> None:
-    on = visit(context, stage.page(made, "#t=19"))
+    on = visit(context, stage.page(made, "#t=18"))
     on.slider.focus()
     on.page.evaluate(
         """() => {
@@ -548,7 +548,7 @@ def test_a_screen_reader_is_told_of_chapters_and_voices_but_not_of_every_second(
         }"""
     )
     on.page.keyboard.press(" ")
-    on.wait(lambda knows: knows["position"] > 21.5, "some seconds further on")
+    on.wait(lambda knows: knows["position"] > 22.5, "four seconds further on")
     assert on.page.evaluate("window.said") == ["Chapter: Low. Bo speaks", "Chapter: Middle <b>&"]
     assert on.page.evaluate("window.values") == []
 
