@@ -22,8 +22,12 @@ def assert_every_beep_once(listener: Listener, at_least: int) -> None:
     heard = listener.beeps()
     assert len(heard) >= at_least, f"{len(heard)} beeps: {heard}"
     assert lost_and_doubled([beep.tone for beep in heard]) == (0, 0), heard
-    apart = [after.at - before.at for before, after in itertools.pairwise(heard)]
-    assert all(abs(gap - PERIOD / RATE) < MOST_UNEVEN_SECONDS for gap in apart), apart
+    assert is_even(listener), heard
+
+
+def is_even(listener: Listener) -> bool:
+    apart = [after.at - before.at for before, after in itertools.pairwise(listener.beeps())]
+    return all(abs(gap - PERIOD / RATE) < MOST_UNEVEN_SECONDS for gap in apart)
 
 
 def test_the_page_plays_every_beep_once_and_in_order(shared_server: Server, browser: Browser) -> None:
@@ -39,8 +43,11 @@ def test_the_page_plays_every_beep_once_and_in_order(shared_server: Server, brow
         ):
             for listener in (five, ten):
                 listener.wait_for_playback()
-            # Two segments and more of them, and every tone.
-            unbroken([five, ten], lambda: five.hear(4.5), at_least=8)
+            for _ in range(3):  # as `unbroken` does: a busy machine is late in the middle of a sound, too
+                # Two segments and more of them, and every tone.
+                unbroken([five, ten], lambda: five.hear(4.5), at_least=8)
+                if is_even(five) and is_even(ten):
+                    break
             for listener, parts in ((five, 5), (ten, 10)):
                 assert_every_beep_once(listener, at_least=8)
                 knows = listener.knows
