@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from contracts.errors import DependencyError, NotFound
+from contracts.errors import DependencyError
 from contracts.http import KIND
 from contracts.ids import check_room
 from contracts.listeners import Tier
@@ -69,24 +69,23 @@ class ListenHandlers:
 
     def _body(self, room: str, record: RoomRecord | None, *, private: bool) -> dict[str, object]:
         """Raises NotFound where there is neither a room nor a take that may be shown."""
-        take = self._origin.newest(room, private=private)
-        if record is None and take is None:
-            raise NotFound("this room is not live")
-        live = take is not None and not take.window.ended
-        # Who is not shown the newest take hears nothing of its listeners either.
-        shown = take is not None and take is self._origin.newest(room, private=True)
+        find = self._origin.current if record is None else self._origin.find_current
+        take = find(room, private=private)
+        running = None if take is None or take.window.ended else take
+        # Who is not shown the current take hears nothing of its listeners either.
+        shown = take is not None and take is self._origin.find_current(room, private=True)
         tier = self._whereabouts.tier(room) if shown else Tier.ORIGIN
         plan = self._whereabouts.plan
         return {
             "room": room,
             "title": (record.title if record else "") or room,
-            "live": live,
+            "live": running is not None,
             "take": None if take is None else take.key.take,
-            "private": take.private if take else bool(record and record.visibility == "private"),
+            "private": running.private if running else bool(record and record.visibility == "private"),
             "tier": tier.word,
             "bases": list(plan.bases[tier]),
             "playlist": f"/live/{room}/index.m3u8",
-            "listeners": self._whereabouts.listeners(room) if live else 0,
-            "ask_again": _ASK_AGAIN[tier] if live else _ASK_AGAIN_WAITING,
+            "listeners": self._whereabouts.listeners(room) if running else 0,
+            "ask_again": _ASK_AGAIN[tier] if running else _ASK_AGAIN_WAITING,
             "renew": f"{plan.public_url}/rooms/{room}/listen-token",
         }

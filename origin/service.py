@@ -60,17 +60,17 @@ class Origin(Puts):
         """The room's newest running take, else the newest that has ended. Raises NotFound or BadRequest."""
         return self.takes.current(room, private=private)
 
-    def newest(self, room: str, *, private: bool = False) -> LiveTake | None:
+    def find_current(self, room: str, *, private: bool = False) -> LiveTake | None:
         """The same, if there is one."""
-        return self.takes.newest(room, private=private)
+        return self.takes.find_current(room, private=private)
 
     def running(self, room: str, *, private: bool = False) -> LiveTake | None:
         """The room's running take, if there is one."""
         return self.takes.running(room, private=private)
 
-    def live_takes(self, *, private: bool = False) -> list[LiveTake]:
-        """Each room's running take; for the lobby none that is private."""
-        return self.takes.live(private=private)
+    def live_takes(self) -> list[LiveTake]:
+        """Each room's running take that is not private, for the lobby."""
+        return self.takes.live()
 
     def is_live(self, key: TakeKey, *, private: bool = False) -> bool | None:
         """Whether a take goes on, as far as this origin was told; None where it is not in the window."""

@@ -62,18 +62,18 @@ class Takes:
 
     def current(self, room: str, *, private: bool = False) -> LiveTake:
         """A room's current take. Raises NotFound, or BadRequest where `room` cannot be a room's id."""
-        take = self.newest(check_room(room), private=private)
+        take = self.find_current(check_room(room), private=private)
         if take is None:
             raise NotFound("this room is not live")
         return take
 
-    def newest(self, room: str, *, private: bool = False) -> LiveTake | None:
+    def find_current(self, room: str, *, private: bool = False) -> LiveTake | None:
         """A room's current take, if there is one."""
         return _current(self._rooms.get(room, {}), private=private)
 
     def running(self, room: str, *, private: bool = False) -> LiveTake | None:
         """A room's running take, if there is one."""
-        take = self.newest(room, private=private)
+        take = self.find_current(room, private=private)
         return None if take is None or take.window.ended else take
 
     def of_each_room(self, *, private: bool = False) -> list[LiveTake]:
@@ -87,7 +87,7 @@ class Takes:
 
     def listeners(self, room: str) -> int:
         """How many listen to a room's current take, private or not, as far as can be told."""
-        take = self.newest(room, private=True)
+        take = self.find_current(room, private=True)
         return 0 if take is None else take.listeners()
 
     def count(self, *, ended: bool) -> int:

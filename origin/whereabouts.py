@@ -110,14 +110,14 @@ class Whereabouts:
             del self._rooms[room]
 
     def standing(self) -> Mapping[TakeKey, Tier]:
-        """The tiers above the origins' own of each room's newest take, to be remembered over a restart."""
+        """The tiers above the origins' own of each room's current take, to be remembered over a restart."""
         takes = self.origin.takes.of_each_room(private=True)
         tiers = {take.key: self._rooms.get(take.key.room) for take in takes}
         known = {key: seen.state.tier for key, seen in tiers.items() if seen is not None}
         return {key: tier for key, tier in known.items() if tier > Tier.ORIGIN}
 
     def _look(self, room: str, now: float) -> None:
-        take = self.origin.newest(room, private=True)
+        take = self.origin.find_current(room, private=True)
         if take is None:
             return
         seen = self._rooms.get(room)

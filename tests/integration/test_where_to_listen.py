@@ -282,6 +282,21 @@ async def test_of_a_private_take_nothing_is_told_also_when_its_room_has_become_p
         assert json.loads(before)["live"] is False
 
 
+async def test_a_room_that_became_private_after_its_take_is_private_although_that_was_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys({"k": SECRET.encode()})
+    async with running(clock=site.clock, token=SECRET, keys=keys, rooms=site.rooms) as room:
+        room.session.headers["Authorization"] = f"Bearer {SECRET}"
+        await room.begin()
+        await room.feed((3, 2))
+        assert (await end(room, samples_to((3, 2)))).status == 201
+        monkeypatch.setitem(RECORDS, ROOM, RoomRecord(title="Closed", visibility="private"))
+        signed = listen_path(keys.listen.sign(ROOM, int(time.time()) + 60)) + f"/listen/{ROOM}.json"
+        said = json.loads((await room.get(signed)).body)
+        assert (said["live"], said["take"], said["private"]) == (False, TAKE, True)
+
+
 async def test_a_room_that_grows_and_shrinks_moves(room: RunningOrigin, site: Site) -> None:
     await tell(room, {"tier": "edge", "rooms": {ROOM: 100}})
     assert [(await told(room))[member] for member in ("tier", "bases")] == [
