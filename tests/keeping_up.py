@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from longwave.running import running as beside
 
 STOOD_STILL: Final = 0.3
 """Seconds without a turn for this process after which real time was not kept."""
@@ -33,28 +31,16 @@ class Pulse:
             last = now
 
 
-@asynccontextmanager
-async def pulse() -> AsyncIterator[Pulse]:
-    """Watched meanwhile."""
-    watched = Pulse()
-    task = asyncio.create_task(watched.watch())
-    try:
-        yield watched
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def in_real_time(scene: Callable[[], Awaitable[None]]) -> None:
     """Play a scene; if it fails and the machine stood still meanwhile, again, up to three times in all."""
     for left in reversed(range(_TRIES)):
-        async with pulse() as watched:
+        pulse = Pulse()
+        async with beside(pulse.watch(), "pulse"):
             try:
                 await scene()
             except AssertionError as error:
-                if not left or watched.longest < STOOD_STILL:
-                    error.add_note(f"the machine stood still for {watched.longest:.2f} s at most")
+                if not left or pulse.longest < STOOD_STILL:
+                    error.add_note(f"the machine stood still for {pulse.longest:.2f} s at most")
                     raise
             else:
                 return

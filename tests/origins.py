@@ -180,3 +180,12 @@ async def running(
     finally:
         origin.drain()
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def on_the_air(upto: tuple[int, int]) -> AsyncIterator[RunningOrigin]:
+    """An origin with a take of which all is there that lies before `upto`, as (msn, part)."""
+    async with running() as origin:
+        await origin.begin()
+        await origin.feed(upto)
+        yield origin

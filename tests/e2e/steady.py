@@ -10,8 +10,17 @@ from tests.e2e.listener import Listener
 _TRIES = 3
 
 
-def unbroken(listeners: Sequence[Listener], act: Callable[[], None], *, at_least: int = 4) -> None:
-    """Do it without a stall or a lost beep in any ear. A machine too busy to play gets two more chances."""
+def unbroken(
+    listeners: Sequence[Listener],
+    act: Callable[[], None],
+    *,
+    at_least: int = 4,
+    well: Callable[[Listener], bool] = lambda _: True,
+) -> None:
+    """Do it without a stall or a lost beep in any ear, and each of them `well`.
+
+    A machine too busy to play gets two more chances.
+    """
     for _ in range(_TRIES):
         for listener in listeners:
             listener.hear(0.5)
@@ -19,9 +28,10 @@ def unbroken(listeners: Sequence[Listener], act: Callable[[], None], *, at_least
         before = [listener.knows for listener in listeners]
         act()
         listeners[0].hear(0.5)
-        if all(_went_on(*each, at_least) for each in zip(listeners, before, strict=True)):
+        went_on = all(_went_on(*each, at_least) for each in zip(listeners, before, strict=True))
+        if went_on and all(map(well, listeners)):
             return
-    raise AssertionError(f"it stalls again and again: {[listener.knows for listener in listeners]}")
+    raise AssertionError(f"it stumbles again and again: {[listener.knows for listener in listeners]}")
 
 
 def _went_on(listener: Listener, before: dict[str, object], at_least: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from origin.service import OriginLimits
-from tests.origins import RunningOrigin, running
+from tests.origins import RunningOrigin, on_the_air, running
 from tests.playlists import blocked, end, samples_to
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -18,9 +18,7 @@ RESOURCES = ["index.m3u8", "init.mp4", "2.m4s", "3.0.m4s", "/live/room/index.m3u
 @pytest.fixture
 async def room() -> AsyncIterator[RunningOrigin]:
     """Whole segments 0 to 2, and two parts of segment 3."""
-    async with running() as origin:
-        await origin.begin()
-        await origin.feed((3, 2))
+    async with on_the_air((3, 2)) as origin:
         yield origin
 
 

@@ -11,7 +11,7 @@ import pytest
 from origin.memo import MAX_REQUEST_BYTES, MAX_REQUESTS, Memo, is_one_plain_get
 from origin.representation import Slot
 from origin.service import OriginLimits
-from tests.origins import RunningOrigin, running
+from tests.origins import RunningOrigin, on_the_air, running
 from tests.playlists import end, samples_to
 from tests.waiting import until
 
@@ -19,9 +19,7 @@ from tests.waiting import until
 @pytest.fixture
 async def room() -> AsyncIterator[RunningOrigin]:
     """Whole segments 0 to 2, and two parts of segment 3."""
-    async with running() as origin:
-        await origin.begin()
-        await origin.feed((3, 2))
+    async with on_the_air((3, 2)) as origin:
         yield origin
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from origin.service import OriginLimits
 from pipeline.grid import FRAME, SAMPLE_RATE, first_sample
-from tests.origins import TAKE, Answer, RunningOrigin, running, settings
+from tests.origins import TAKE, Answer, RunningOrigin, on_the_air, running, settings
 from tests.playlists import attribute, samples_to, segments, tag, tags
 from tests.waiting import until
 
@@ -20,9 +20,7 @@ from tests.waiting import until
 @pytest.fixture
 async def room() -> AsyncIterator[RunningOrigin]:
     """Whole segments 0 to 8, and two parts of segment 9."""
-    async with running() as origin:
-        await origin.begin()
-        await origin.feed((9, 2))
+    async with on_the_air((9, 2)) as origin:
         yield origin
 
 

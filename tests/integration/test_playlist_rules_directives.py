@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from origin.service import OriginLimits
-from tests.origins import RunningOrigin, running
+from tests.origins import RunningOrigin, on_the_air, running
 from tests.playlists import attribute, blocked, segments, tag, tags
 from tests.waiting import until
 
@@ -19,9 +19,7 @@ SHORT = OriginLimits(block_seconds=0.2)
 @pytest.fixture
 async def room() -> AsyncIterator[RunningOrigin]:
     """Whole segments 0 to 8, and two parts of segment 9."""
-    async with running() as origin:
-        await origin.begin()
-        await origin.feed((9, 2))
+    async with on_the_air((9, 2)) as origin:
         yield origin
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.take import TakeSettings
 from origin.service import OriginLimits
-from tests.origins import RunningOrigin, running, settings
+from tests.origins import RunningOrigin, on_the_air, running, settings
 from tests.playlists import blocked, end, samples_to, segments, tags
 from tests.waiting import until
 
@@ -18,9 +18,7 @@ from tests.waiting import until
 @pytest.fixture
 async def room() -> AsyncIterator[RunningOrigin]:
     """Whole segments 0 to 8, and two parts of segment 9."""
-    async with running() as origin:
-        await origin.begin()
-        await origin.feed((9, 2))
+    async with on_the_air((9, 2)) as origin:
         yield origin
 
 
